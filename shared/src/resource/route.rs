@@ -1,0 +1,61 @@
+//! Routes: how a request finds a service.
+//!
+//! The most specific route wins: a named host before any host, an exact path before a prefix, a longer prefix before
+//! a shorter one. Two routes that match the same requests are a validation error, so the order never matters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ServiceId;
+
+/// Which paths a route takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PathMatch {
+    /// This path and no other.
+    Exact(String),
+    /// This path and everything below it, by whole segments: `/a` takes `/a` and `/a/b`, not `/ab`.
+    Prefix(String),
+}
+
+/// What the matched part of the path becomes on the way to the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rewrite {
+    /// Replaces the matched prefix (for an exact match: the whole path).
+    Prefix(String),
+}
+
+/// What a route demands beyond a signature. A field here that a node does not know closes the route.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Require {
+    /// The request must carry a `lgsp-nonce` or an RFC 9421 nonce, so that it is good exactly once whatever its method.
+    #[serde(default)]
+    pub nonce: bool,
+}
+
+/// How a request finds a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteSpec {
+    /// The service it leads to.
+    pub service: ServiceId,
+    /// Host names, lower case, without a port; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// The paths it takes.
+    pub path: PathMatch,
+    /// Methods, upper case; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// How the path changes on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
+    /// The largest request body, in bytes; the default applies when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_bytes_max: Option<u64>,
+    /// Whether a body may come without a signed digest (`UNSIGNED-PAYLOAD`).
+    #[serde(default)]
+    pub unsigned_payload: bool,
+    /// What the route demands beyond a signature.
+    #[serde(default)]
+    pub require: Require,
+}
