@@ -1,0 +1,68 @@
+# The two commands a newcomer needs are `make demo` and `make test`. Both use the dev profile, so nothing is built twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test tools build lint units house deny bench bench-tools fuzz
+
+# Where the demo keeps the configuration it publishes: `bundle` (a file, nothing to install) or `etcd`.
+STORE ?= bundle
+# `make demo CHECK=1` verifies every outcome, stops by itself and fails if anything differs.
+CHECK ?= 0
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+demo: tools build ## Start everything on loopback and send real signed requests (STORE=etcd, CHECK=1)
+	@STORE=$(STORE) CHECK=$(CHECK) config/demo/run.sh
+
+test: tools lint units ## Everything that must hold: format, lints, tests, who may use what
+
+tools: ## Install from Debian what building and testing need, when it is missing
+	@config/tools.sh
+
+build: ## The three programs, as the demo and the tests use them
+	cargo build --locked --bins -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest
+
+lint: ## Format and lints, warnings refused
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# The programs are built first because whole-system tests of one package run the programs of the others.
+units: build ## Every test of the workspace
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    cargo nextest run --locked --workspace; \
+	else \
+	    echo "cargo-nextest is not installed: running the same tests with cargo test, one package after another"; \
+	    cargo test --locked --workspace --all-targets -- --test-threads=4; \
+	fi
+
+house: ## Only the rules about who may use what
+	cargo test --locked -p lgsp-testkit --test house
+
+deny: ## Licences, sources and published advisories of all dependencies (needs cargo-deny and the Internet)
+	@if cargo deny --version >/dev/null 2>&1; then \
+	    cargo deny --locked check; \
+	else \
+	    echo "cargo-deny is not installed; \`make house\` checks licences and who may use what without it." >&2; \
+	    echo "hint: cargo install --locked cargo-deny" >&2; exit 1; \
+	fi
+
+bench-tools:
+	@config/tools.sh bench
+
+bench: bench-tools ## The rooms, then CPU per request beside nginx, haproxy and bare Pingora
+	cargo bench --locked -p lgsp-benches
+	benches/compare/run.sh
+
+fuzz: ## Fuzz every parser of network input for FUZZ_SECS seconds each (needs nightly and cargo-fuzz)
+	@if ! cargo fuzz --version >/dev/null 2>&1; then \
+	    echo "cargo-fuzz is not installed." >&2; \
+	    echo "hint: rustup toolchain install nightly && cargo install --locked cargo-fuzz" >&2; exit 1; \
+	fi
+	@shopt -s nullglob; for manifest in */fuzz/Cargo.toml; do \
+	    room=$$(dirname "$$manifest"); \
+	    for target in $$(cd "$$room" && cargo +nightly fuzz list); do \
+	        echo "fuzzing $$room $$target"; \
+	        (cd "$$room" && cargo +nightly fuzz run "$$target" -- -max_total_time=$${FUZZ_SECS:-60}); \
+	    done; \
+	done

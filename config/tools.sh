@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs from Debian what building, the demo and the tests need and this machine lacks. Runs as often as you like:
+# when nothing is missing it does nothing. `config/tools.sh bench` adds the proxies that `make bench` compares with.
+set -euo pipefail
+
+# One line each: the command whose presence tells, and the Debian package that brings it.
+needed() {
+    cat <<'END'
+gcc        gcc
+g++        g++
+make       make
+cmake      cmake
+protoc     protobuf-compiler
+curl       curl
+openssl    openssl
+jq         jq
+etcd       etcd-server
+etcdctl    etcd-client
+python3    python3
+END
+    [ "${1:-}" != bench ] || printf '%s\n' 'nginx nginx-light' 'haproxy haproxy'
+}
+
+has() {
+    # Debian keeps servers in /usr/sbin, which is not on everyone's PATH.
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1
+}
+
+missing=()
+while read -r tool package; do
+    has "$tool" || missing+=("$package")
+done < <(needed "${1:-}")
+# `python3 -m venv` exists without being able to make one: the part Debian splits off is `ensurepip`.
+if ! has python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
+
+if ! has cargo && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
+    echo "There is no Rust toolchain on this machine." >&2
+    echo "hint: install it from https://rustup.rs, open a new shell, and run this again." >&2
+    exit 1
+fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! has apt-get; then
+    echo "Missing: ${missing[*]} (names of Debian packages), and this machine has no apt-get." >&2
+    echo "hint: install their counterparts with this system's package manager, then run this again." >&2
+    exit 1
+fi
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=()
+elif has sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    as_root=(sudo)
+else
+    echo "Missing: ${missing[*]}. Installing them takes root; run this as root, then try again:" >&2
+    echo "  apt-get update && apt-get install --no-install-recommends -y ${missing[*]}" >&2
+    exit 1
+fi
+
+# Debian starts a server when it installs it. Ours are started by whoever needs them, on free ports; so for the
+# length of the installation, and only if the machine has no policy of its own, the policy is: start nothing.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+fi
+
+echo "installing from Debian: ${missing[*]}"
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q --no-install-recommends -y "${missing[@]}"
