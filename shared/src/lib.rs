@@ -12,3 +12,4 @@ pub mod refusal;
 pub mod resource;
 pub mod seal;
 pub mod timestamp;
+pub mod validate;

@@ -52,6 +52,17 @@ impl Sealed {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the text has the sealed form, under whatever key; a secret in the clear has not.
+    pub fn is_well_formed(&self) -> bool {
+        const TAG_BYTES: usize = 16;
+        let mut parts = self.0.split('.');
+        let (Some(FORMAT), Some(key_id), Some(body), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return false;
+        };
+        key_id.len() == 2 * KEY_ID_BYTES && BASE64.decode(body).is_ok_and(|body| body.len() > NONCE_BYTES + TAG_BYTES)
+    }
 }
 
 impl From<String> for Sealed {

@@ -1,0 +1,120 @@
+//! Rules for paths, hosts and methods in documents. `Err` says what is wrong and what would be right.
+//!
+//! They are as strict as the refusal of odd request targets, so that a route or a permission can never be written for
+//! a path that no request may have, or that two parties would read differently.
+
+/// The longest path in a document, in bytes; as long as the longest path of a request.
+pub const PATH_BYTES_MAX: usize = 8 << 10;
+/// The longest host name (RFC 1035 section 2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+/// The longest method, in bytes.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// An absolute path in its one unambiguous form: RFC 3986 `path-absolute`, without empty or dot segments, without
+/// an encoded slash.
+pub fn check_path(path: &str) -> Result<(), String> {
+    let Some(inner) = path.strip_prefix('/') else {
+        return Err(format!("`{path}` does not start with `/`; write an absolute path such as `/ho-tich`"));
+    };
+    if path.len() > PATH_BYTES_MAX {
+        return Err(format!("a path of {} bytes is longer than {PATH_BYTES_MAX}; shorten it", path.len()));
+    }
+    if path.contains(['?', '#']) {
+        return Err(format!("`{path}` holds a query or a fragment; write the path only"));
+    }
+    if path.contains("//") {
+        return Err(format!("`{path}` contains `//`; write single slashes"));
+    }
+    inner.split('/').try_for_each(|segment| check_segment(path, segment))
+}
+
+/// A path prefix: a path without a final `/`, except `/` itself, because prefixes match whole segments.
+pub fn check_prefix(path: &str) -> Result<(), String> {
+    check_path(path)?;
+    match path.strip_suffix('/') {
+        Some(shorter) if !shorter.is_empty() => {
+            Err(format!("`{path}` ends with `/`; a prefix takes everything below it, so write `{shorter}`"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_segment(path: &str, segment: &str) -> Result<(), String> {
+    let mut decoded_dots = 0;
+    let mut only_dots = !segment.is_empty();
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        let meant = if byte == b'%' { decode(path, bytes.next(), bytes.next())? } else { byte };
+        if byte != b'%' && !is_pchar(byte) {
+            return Err(format!("`{path}` holds a character that no path may have; percent-encode it"));
+        }
+        if meant == b'.' {
+            decoded_dots += 1;
+        } else {
+            only_dots = false;
+        }
+    }
+    if only_dots && decoded_dots <= 2 {
+        return Err(format!("`{path}` holds a `.` or `..` segment; write the path it leads to"));
+    }
+    Ok(())
+}
+
+fn decode(path: &str, high: Option<u8>, low: Option<u8>) -> Result<u8, String> {
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+    let value = match (digit(high), digit(low)) {
+        (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or(0),
+        _ => {
+            return Err(format!("`{path}` holds a `%` without two hexadecimal digits; write `%25` for a percent sign"));
+        }
+    };
+    match value {
+        b'/' | b'\\' | 0 => {
+            Err(format!("`{path}` holds an encoded slash, backslash or NUL, which servers read differently; remove it"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// RFC 3986 section 3.3, `%` apart.
+fn is_pchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',')
+        || matches!(byte, b';' | b'=' | b':' | b'@')
+}
+
+/// A host name or address, lower case, without a port.
+pub fn check_host(host: &str) -> Result<(), String> {
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(format!("`{host}` holds upper-case letters; write `{}`", host.to_ascii_lowercase()));
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        let address = inner.strip_suffix(']').and_then(|inner| inner.parse::<std::net::Ipv6Addr>().ok());
+        return address.map(|_| ()).ok_or_else(|| format!("`{host}` is not `[` IPv6 address `]` without a port"));
+    }
+    if host.contains('*') {
+        return Err(format!("`{host}` holds a wildcard; list the hosts, or leave `hosts` out for any"));
+    }
+    if host.contains(':') {
+        return Err(format!("`{host}` holds a port; a route takes a host on every port, so leave it out"));
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if host.len() <= HOST_BYTES_MAX && host.split('.').all(label) {
+        return Ok(());
+    }
+    Err(format!("`{host}` is not a host name; write it as `api.vinhlong.gov.vn`, without a final dot"))
+}
+
+/// A method in upper case: a token (RFC 9110 section 5.6.2) without lower-case letters.
+pub fn check_method(method: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    if !method.is_empty() && method.len() <= METHOD_BYTES_MAX && method.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(format!("`{method}` is not a method in upper case; write `GET`, `POST` and so on"))
+}

@@ -1,0 +1,211 @@
+//! The values of one resource, without what it refers to.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::Notes;
+use super::text::{check_host, check_method, check_path, check_prefix};
+use crate::resource::{
+    CredentialSpec, CredentialState, Deadlines, DefaultsSpec, Endpoint, HealthCheck, Outlier, PathMatch,
+    PermissionSpec, Rate, Require, Resource, Retry, Rewrite, RouteSpec, ServiceSpec, UpstreamTls,
+};
+use crate::timestamp::Validity;
+
+/// Every first byte comes within 30 s (A7.3), with time left to say so.
+const WAIT_MS: RangeInclusive<u64> = 1..=29_900;
+/// A pause within a body; one hour is longer than any network pause worth keeping a connection for.
+const IDLE_MS: RangeInclusive<u64> = 1..=3_600_000;
+const WEIGHT: RangeInclusive<u16> = 1..=1000;
+const RETRY_ATTEMPTS: RangeInclusive<u8> = 0..=5;
+const PERCENT: RangeInclusive<u8> = 0..=100;
+const CLOCK_WINDOW_SECS: RangeInclusive<u32> = 1..=900;
+const HEALTH_INTERVAL_MS: RangeInclusive<u64> = 100..=3_600_000;
+const COUNT: RangeInclusive<u32> = 1..=1_000_000;
+/// Longer than any body this platform carries, and small enough for signed 64-bit arithmetic.
+const BODY_BYTES: RangeInclusive<u64> = 1..=(1 << 50);
+
+pub(super) fn check(resource: &Resource, notes: &mut Notes<'_>) {
+    match resource {
+        Resource::Defaults(spec) => defaults(spec, notes),
+        // Their identifiers and codes were checked when they were read.
+        Resource::Agency(..) | Resource::System(..) => {}
+        Resource::Credential(_, spec) => credential(spec, notes),
+        Resource::Service(_, spec) => service(spec, notes),
+        Resource::Route(_, spec) => route(spec, notes),
+        Resource::Permission(_, spec) => permission(spec, notes),
+    }
+}
+
+fn defaults(spec: &DefaultsSpec, notes: &mut Notes<'_>) {
+    let DefaultsSpec { clock_window_secs, body_bytes_max, body_idle_ms } = spec;
+    within(*clock_window_secs, &CLOCK_WINDOW_SECS, "spec.clock_window_secs", notes);
+    within(*body_bytes_max, &BODY_BYTES, "spec.body_bytes_max", notes);
+    within(*body_idle_ms, &IDLE_MS, "spec.body_idle_ms", notes);
+}
+
+fn credential(spec: &CredentialSpec, notes: &mut Notes<'_>) {
+    let CredentialSpec { system: _, access_key: _, secret, state, not_before: _, not_after } = spec;
+    if !secret.is_well_formed() {
+        let message = "this is not a sealed secret; leave credentials out of files and use `lgspctl credential issue`";
+        notes.problem("spec.secret", message);
+    }
+    if *state == CredentialState::Retiring && not_after.is_none() {
+        notes.problem("spec.not_after", "a retiring credential needs the instant at which it ends; set `not_after`");
+    }
+    validity(spec.validity(), notes);
+}
+
+fn validity(span: Validity, notes: &mut Notes<'_>) {
+    if let (Some(start), Some(end)) = (span.not_before, span.not_after)
+        && start >= end
+    {
+        notes.problem("spec.not_after", format!("`{end}` is not after `not_before`, `{start}`; it would never hold"));
+    }
+}
+
+fn service(spec: &ServiceSpec, notes: &mut Notes<'_>) {
+    let ServiceSpec {
+        system: _,
+        title: _,
+        protocol: _,
+        endpoints,
+        balance: _,
+        host,
+        tls,
+        health,
+        outlier,
+        deadlines,
+        retry,
+        connections_max,
+    } = spec;
+    check_endpoints(endpoints, notes);
+    if let Some(host) = host {
+        let name = strip_port(host);
+        noted(check_host(name), "spec.host", notes);
+    }
+    if let Some(UpstreamTls { server_name, ca_pem }) = tls {
+        noted(check_host(server_name), "spec.tls.server_name", notes);
+        if ca_pem.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
+            notes.problem(
+                "spec.tls.ca_pem",
+                "no `-----BEGIN CERTIFICATE-----` in it; paste the PEM text of the authority",
+            );
+        }
+    }
+    if let Some(health) = health {
+        check_health(health, notes);
+    }
+    let Outlier { failures, eject_ms, ejected_percent_max } = outlier;
+    if *failures > 0 {
+        within(*eject_ms, &IDLE_MS, "spec.outlier.eject_ms", notes);
+    }
+    within(*ejected_percent_max, &PERCENT, "spec.outlier.ejected_percent_max", notes);
+    check_deadlines(deadlines, notes);
+    let Retry { attempts, budget_percent } = retry;
+    within(*attempts, &RETRY_ATTEMPTS, "spec.retry.attempts", notes);
+    within(*budget_percent, &PERCENT, "spec.retry.budget_percent", notes);
+    within(*connections_max, &COUNT, "spec.connections_max", notes);
+}
+
+fn check_endpoints(endpoints: &[Endpoint], notes: &mut Notes<'_>) {
+    if endpoints.is_empty() {
+        notes.problem("spec.endpoints", "there is none; list at least one `address: IP:port`");
+    }
+    let mut seen = HashSet::new();
+    for (at, Endpoint { address, weight }) in endpoints.iter().enumerate() {
+        within(*weight, &WEIGHT, &format!("spec.endpoints[{at}].weight"), notes);
+        let path = format!("spec.endpoints[{at}].address");
+        if address.port() == 0 || address.ip().is_unspecified() {
+            notes.problem(path, format!("`{address}` cannot be connected to; write `IP:port` of the target"));
+        } else if !seen.insert(address) {
+            notes.problem(path, format!("`{address}` is listed twice; remove one, or raise the weight of the other"));
+        }
+    }
+}
+
+fn check_health(health: &HealthCheck, notes: &mut Notes<'_>) {
+    let HealthCheck { path, interval_ms, timeout_ms, unhealthy_after, healthy_after } = health;
+    noted(check_path(path), "spec.health.path", notes);
+    within(*interval_ms, &HEALTH_INTERVAL_MS, "spec.health.interval_ms", notes);
+    within(*timeout_ms, &WAIT_MS, "spec.health.timeout_ms", notes);
+    within(*unhealthy_after, &COUNT, "spec.health.unhealthy_after", notes);
+    within(*healthy_after, &COUNT, "spec.health.healthy_after", notes);
+}
+
+fn check_deadlines(deadlines: &Deadlines, notes: &mut Notes<'_>) {
+    // A total of 0 leaves it to the idle deadline, so every total is in range.
+    let Deadlines { connect_ms, first_byte_ms, idle_ms, total_ms: _ } = deadlines;
+    within(*connect_ms, &WAIT_MS, "spec.deadlines.connect_ms", notes);
+    within(*first_byte_ms, &WAIT_MS, "spec.deadlines.first_byte_ms", notes);
+    within(*idle_ms, &IDLE_MS, "spec.deadlines.idle_ms", notes);
+}
+
+fn route(spec: &RouteSpec, notes: &mut Notes<'_>) {
+    let RouteSpec { service: _, hosts, path, methods, rewrite, body_bytes_max, unsigned_payload: _, require } = spec;
+    let Require { nonce: _ } = require;
+    each(hosts, check_host, "spec.hosts", notes);
+    match path {
+        PathMatch::Exact(path) => noted(check_path(path), "spec.path.exact", notes),
+        PathMatch::Prefix(path) => noted(check_prefix(path), "spec.path.prefix", notes),
+    }
+    each(methods, check_method, "spec.methods", notes);
+    if let Some(Rewrite::Prefix(path)) = rewrite {
+        noted(check_path(path), "spec.rewrite.prefix", notes);
+    }
+    if let Some(bytes) = body_bytes_max {
+        within(*bytes, &BODY_BYTES, "spec.body_bytes_max", notes);
+    }
+}
+
+fn permission(spec: &PermissionSpec, notes: &mut Notes<'_>) {
+    let PermissionSpec { source: _, service: _, methods, paths, not_before: _, not_after: _, rate } = spec;
+    if methods.is_empty() {
+        notes.problem("spec.methods", "there is none; list the methods granted, such as `[GET]`");
+    }
+    if paths.is_empty() {
+        notes.problem("spec.paths", "there is none; list the path prefixes granted, `/` for all");
+    }
+    each(methods, check_method, "spec.methods", notes);
+    each(paths, check_prefix, "spec.paths", notes);
+    validity(spec.validity(), notes);
+    if let Some(Rate { requests_per_second, burst }) = rate {
+        if !(requests_per_second.is_finite() && *requests_per_second > 0.0) {
+            let message = format!("`{requests_per_second}` is not above 0; remove the permission to grant nothing");
+            notes.problem("spec.rate.requests_per_second", message);
+        }
+        within(*burst, &COUNT, "spec.rate.burst", notes);
+    }
+}
+
+fn within<T: PartialOrd + Display>(value: T, range: &RangeInclusive<T>, path: &str, notes: &mut Notes<'_>) {
+    if !range.contains(&value) {
+        notes.problem(path, format!("`{value}` is out of range; use {} to {}", range.start(), range.end()));
+    }
+}
+
+fn noted(checked: Result<(), String>, path: &str, notes: &mut Notes<'_>) {
+    if let Err(message) = checked {
+        notes.problem(path, message);
+    }
+}
+
+/// Checks every item of a list, and that none is there twice.
+fn each(items: &[String], rule: fn(&str) -> Result<(), String>, path: &str, notes: &mut Notes<'_>) {
+    let mut seen = HashSet::new();
+    for (at, item) in items.iter().enumerate() {
+        let path = format!("{path}[{at}]");
+        noted(rule(item), &path, notes);
+        if !seen.insert(item) {
+            notes.problem(path, format!("`{item}` is listed twice; remove one"));
+        }
+    }
+}
+
+/// The host of a `Host` value: unlike a route's host, what is sent to a target may name a port.
+fn strip_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() && !name.is_empty() => name,
+        Some(_) | None => host,
+    }
+}
