@@ -46,6 +46,12 @@ pub struct Bundle {
     pub revision: Revision,
     /// [`content_hash`] of the documents; a reader checks it.
     pub hash: ContentHash,
+    /// As in [`Head`](crate::keyspace::Head): whether removing a large part of the configuration is meant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_large_removal: bool,
+    /// As in [`Head`](crate::keyspace::Head): whether going back to a lower revision number is meant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_older: bool,
     /// All documents.
     pub documents: Vec<Document>,
 }
@@ -70,7 +76,8 @@ pub enum BundleError {
 impl Bundle {
     /// Makes the bundle of a revision.
     pub fn new(revision: Revision, documents: Vec<Document>) -> Self {
-        Self { format: FORMAT, revision, hash: content_hash(&documents), documents }
+        let (allow_large_removal, allow_older) = (false, false);
+        Self { format: FORMAT, revision, hash: content_hash(&documents), allow_large_removal, allow_older, documents }
     }
 
     /// Reads a bundle and checks its hash.
@@ -159,7 +166,7 @@ mod tests {
         let a = document("a", json!({"x": 1, "y": [1, 2]}));
         let b = document("b", json!({"z": null}));
         assert_eq!(content_hash(&[a.clone(), b.clone()]), content_hash(&[b.clone(), a.clone()]));
-        assert_ne!(content_hash(&[a.clone()]), content_hash(&[a.clone(), b]));
+        assert_ne!(content_hash(std::slice::from_ref(&a)), content_hash(&[a.clone(), b]));
         assert_ne!(content_hash(&[a]), content_hash(&[document("a", json!({"x": 1, "y": [2, 1]}))]));
     }
 

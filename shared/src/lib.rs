@@ -8,6 +8,7 @@ pub mod agency_code;
 pub mod bundle;
 pub mod head;
 pub mod id;
+pub mod keyspace;
 pub mod refusal;
 pub mod resource;
 pub mod seal;

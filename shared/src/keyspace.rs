@@ -1,0 +1,302 @@
+//! Where things are in etcd, and the two small documents that steer nodes: the head and a node's status.
+//!
+//! ```text
+//! /lgsp/v1/config/doc/<Kind>/<name>   one document, as JSON
+//! /lgsp/v1/config/head                the complete revision: written after all of its documents
+//! /lgsp/v1/nodes/<node>               a node's status, under its lease; outside the watched prefix
+//! ```
+//!
+//! A publisher writes the changed documents of a revision in transactions of at most [`TXN_OPERATIONS_MAX`] operations
+//! and the head in the last one, as its last operation. A node takes documents as a revision only when it sees the
+//! head, so no node ever serves half a revision however many transactions it took.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{self, BundleError, ContentHash};
+use crate::id::{NodeId, Revision};
+use crate::resource::Document;
+use crate::timestamp::UnixSeconds;
+
+/// Everything a node watches; ends in `/`.
+pub const CONFIG_PREFIX: &str = "/lgsp/v1/config/";
+/// All documents; ends in `/`.
+pub const DOCUMENT_PREFIX: &str = "/lgsp/v1/config/doc/";
+/// The key of the [`Head`].
+pub const HEAD_KEY: &str = "/lgsp/v1/config/head";
+/// All [`NodeStatus`]; ends in `/`.
+pub const NODE_PREFIX: &str = "/lgsp/v1/nodes/";
+/// The most operations etcd takes in one transaction (its `--max-txn-ops` default).
+pub const TXN_OPERATIONS_MAX: usize = 128;
+
+/// The key of a document. Kind and name must be valid, so that neither holds a `/`.
+pub fn document_key(document: &Document) -> String {
+    format!("{DOCUMENT_PREFIX}{}/{}", document.kind, document.name)
+}
+
+/// The key of a node's status.
+pub fn node_key(node: &NodeId) -> String {
+    format!("{NODE_PREFIX}{node}")
+}
+
+/// The node whose status is kept under `key`.
+pub fn node_of_key(key: &[u8]) -> Option<NodeId> {
+    std::str::from_utf8(key).ok()?.strip_prefix(NODE_PREFIX)?.parse().ok()
+}
+
+/// What a key under [`CONFIG_PREFIX`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigKey<'a> {
+    /// The head.
+    Head,
+    /// A document, by kind and name as written in the key.
+    Document {
+        /// The kind, which may be one this version does not know.
+        kind: &'a str,
+        /// The name.
+        name: &'a str,
+    },
+    /// Something this version does not know; ignored.
+    Other,
+}
+
+impl<'a> ConfigKey<'a> {
+    /// Tells what `key` holds.
+    pub fn parse(key: &'a [u8]) -> Self {
+        let Ok(key) = std::str::from_utf8(key) else { return Self::Other };
+        if key == HEAD_KEY {
+            return Self::Head;
+        }
+        match key.strip_prefix(DOCUMENT_PREFIX).and_then(|rest| rest.split_once('/')) {
+            Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Self::Document { kind, name }
+            }
+            Some(_) | None => Self::Other,
+        }
+    }
+}
+
+/// Names a complete revision. Written last, read first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// [`bundle::FORMAT`].
+    pub format: u32,
+    /// The revision's number.
+    pub revision: Revision,
+    /// [`bundle::content_hash`] of all its documents.
+    pub hash: ContentHash,
+    /// How many documents it has.
+    pub documents: u64,
+    /// Whether emptying the configuration, or removing a large part of it, is meant. Without it nodes refuse to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_large_removal: bool,
+    /// Whether going back to a lower revision number is meant. Without it nodes refuse, because an etcd that was
+    /// restored from an older snapshot would give revoked credentials back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_older: bool,
+}
+
+impl Head {
+    /// The head of a revision.
+    pub fn new(revision: Revision, hash: ContentHash, documents: u64) -> Self {
+        let (allow_large_removal, allow_older) = (false, false);
+        Self { format: bundle::FORMAT, revision, hash, documents, allow_large_removal, allow_older }
+    }
+
+    /// Reads a head; a newer format is told apart from a broken one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let malformed = |error: serde_json::Error| BundleError::Malformed(error.to_string());
+        let Format { format } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if format != bundle::FORMAT {
+            return Err(BundleError::Format { found: format });
+        }
+        serde_json::from_slice(bytes).map_err(malformed)
+    }
+
+    /// The head as JSON.
+    pub fn to_json(&self) -> String {
+        // Strings and numbers only: serialising cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// How a node stands to the desired revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeState {
+    /// Nothing has been published yet, and there is no last good copy.
+    Waiting,
+    /// The desired revision serves, all of it.
+    Applied,
+    /// The desired revision serves, but some documents were unusable: their last good value serves instead, or none.
+    Degraded,
+    /// The desired revision was refused as a whole; the last good one serves.
+    Rejected,
+}
+
+impl NodeState {
+    /// The state as text; also its metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            NodeState::Waiting => "waiting",
+            NodeState::Applied => "applied",
+            NodeState::Degraded => "degraded",
+            NodeState::Rejected => "rejected",
+        }
+    }
+}
+
+/// The most errors one status carries; with the lengths below a status stays under 24 KiB.
+pub const STATUS_ERRORS_MAX: usize = 20;
+/// The longest status a reader accepts, in bytes.
+pub const STATUS_BYTES_MAX: usize = 64 << 10;
+const STATUS_LABEL_CHARS_MAX: usize = 160;
+const STATUS_MESSAGE_CHARS_MAX: usize = 500;
+
+/// One thing a node could not use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusError {
+    /// `Kind/name`, or `head` or `bundle` when the whole is meant.
+    pub document: String,
+    /// The path of the field; may be empty.
+    #[serde(default)]
+    pub path: String,
+    /// What is wrong and what to do next.
+    pub message: String,
+}
+
+impl StatusError {
+    /// Makes an error, cut to the lengths a status allows.
+    pub fn new(document: &str, path: &str, message: &str) -> Self {
+        let cut = |text: &str, chars: usize| text.chars().take(chars).collect::<String>();
+        Self {
+            document: cut(document, STATUS_LABEL_CHARS_MAX),
+            path: cut(path, STATUS_LABEL_CHARS_MAX),
+            message: cut(message, STATUS_MESSAGE_CHARS_MAX),
+        }
+    }
+}
+
+/// What a node reports about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// How it stands to the desired revision.
+    pub state: NodeState,
+    /// The revision it was told to serve, when it was told.
+    pub desired: Option<Revision>,
+    /// The revision it serves.
+    pub active: Option<Revision>,
+    /// The content hash of the revision it serves.
+    pub hash: Option<ContentHash>,
+    /// At most [`STATUS_ERRORS_MAX`].
+    #[serde(default)]
+    pub errors: Vec<StatusError>,
+    /// How many errors there are in all.
+    #[serde(default)]
+    pub errors_total: u64,
+    /// When state, desired or active last changed.
+    pub since: UnixSeconds,
+    /// When this was written: a status in a file that is much older than its refresh interval is stale.
+    pub reported_at: UnixSeconds,
+    /// The node's software version.
+    pub version: String,
+}
+
+impl NodeStatus {
+    /// Reads what a node reported. Whoever holds the node's credentials wrote it, so length and count are bounded here.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > STATUS_BYTES_MAX {
+            return None;
+        }
+        let mut status: Self = serde_json::from_slice(bytes).ok()?;
+        status.errors.truncate(STATUS_ERRORS_MAX);
+        let cut = |error: &StatusError| StatusError::new(&error.document, &error.path, &error.message);
+        status.errors = status.errors.iter().map(cut).collect();
+        Some(status)
+    }
+
+    /// The status as JSON.
+    pub fn to_json(&self) -> String {
+        // Strings and numbers only: serialising cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The directory in which nodes that read `bundle` report: beside the file, its name with `.status`.
+pub fn bundle_status_dir(bundle: &Path) -> PathBuf {
+    let mut name = bundle.as_os_str().to_owned();
+    name.push(".status");
+    PathBuf::from(name)
+}
+
+/// The file in which `node` reports when it reads `bundle`.
+pub fn bundle_status_path(bundle: &Path, node: &NodeId) -> PathBuf {
+    bundle_status_dir(bundle).join(format!("{node}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_what_was_written_under_it() {
+        let document = Document { kind: "Service".into(), name: "ho-tich".into(), spec: json!({}) };
+        let key = document_key(&document);
+        assert_eq!(key, "/lgsp/v1/config/doc/Service/ho-tich");
+        assert_eq!(ConfigKey::parse(key.as_bytes()), ConfigKey::Document { kind: "Service", name: "ho-tich" });
+        assert_eq!(ConfigKey::parse(HEAD_KEY.as_bytes()), ConfigKey::Head);
+        for other in ["/lgsp/v1/config/doc/Service", "/lgsp/v1/config/doc//x", "/lgsp/v1/config/doc/A/b/c", "/else"] {
+            assert_eq!(ConfigKey::parse(other.as_bytes()), ConfigKey::Other, "{other}");
+        }
+        assert_eq!(ConfigKey::parse(b"\xff"), ConfigKey::Other);
+        let node: NodeId = "node-1".parse().unwrap();
+        assert_eq!(node_of_key(node_key(&node).as_bytes()), Some(node));
+        assert!(!NODE_PREFIX.starts_with(CONFIG_PREFIX), "status writes must not wake every watcher");
+    }
+
+    #[test]
+    fn a_newer_head_is_told_apart_from_a_broken_one() {
+        let head = Head::new(Revision(7), ContentHash::from("ab".to_owned()), 3);
+        assert_eq!(Head::parse(head.to_json().as_bytes()), Ok(head));
+        assert_eq!(Head::parse(br#"{"format":9,"other":true}"#), Err(BundleError::Format { found: 9 }));
+        assert!(matches!(Head::parse(b"{\"format\":1}"), Err(BundleError::Malformed(_))));
+        assert!(matches!(Head::parse(b"\xff"), Err(BundleError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_status_is_bounded_by_its_reader() {
+        let error = StatusError { document: "x".repeat(1_000), path: String::new(), message: "y".repeat(1_000) };
+        let status = NodeStatus {
+            node: "node-1".parse().unwrap(),
+            state: NodeState::Degraded,
+            desired: Some(Revision(2)),
+            active: Some(Revision(2)),
+            hash: None,
+            errors: vec![error; 21],
+            errors_total: 5_000,
+            since: UnixSeconds(1),
+            reported_at: UnixSeconds(2),
+            version: "0.1.0".into(),
+        };
+        let read = NodeStatus::parse(status.to_json().as_bytes()).unwrap();
+        assert_eq!((read.errors.len(), read.errors_total), (STATUS_ERRORS_MAX, 5_000));
+        assert!(read.errors.iter().all(|error| error.document.len() == STATUS_LABEL_CHARS_MAX));
+        let huge = NodeStatus { version: "v".repeat(STATUS_BYTES_MAX), ..status };
+        assert_eq!(NodeStatus::parse(huge.to_json().as_bytes()), None);
+    }
+
+    #[test]
+    fn a_status_file_lies_beside_its_bundle() {
+        let path = bundle_status_path(Path::new("/var/lib/lgsp/bundle.json"), &"node-1".parse().unwrap());
+        assert_eq!(path, Path::new("/var/lib/lgsp/bundle.json.status/node-1.json"));
+    }
+}

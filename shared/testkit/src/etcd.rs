@@ -1,0 +1,248 @@
+//! A real etcd of the test's own: free ports, a temporary directory, killed when dropped.
+//!
+//! Every fault a node must survive is a method here: killed, stopped, continued, restarted, restored.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use etcd_client::Client;
+use tempfile::TempDir;
+
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const START_ATTEMPTS: u32 = 5;
+const LOG_SHOWN_BYTES: usize = 4_000;
+
+/// A running (or stopped, or killed) etcd.
+#[derive(Debug)]
+pub struct Etcd {
+    dir: TempDir,
+    data: PathBuf,
+    client_port: u16,
+    peer_port: u16,
+    cluster_token: String,
+    child: Option<Child>,
+    restores: u32,
+}
+
+impl Etcd {
+    /// Starts an empty etcd and waits until it answers.
+    pub async fn start() -> anyhow::Result<Self> {
+        let mut last = None;
+        for _ in 0..START_ATTEMPTS {
+            // Another process may take a port between finding it free and etcd binding it: try with others.
+            match Self::start_once().await {
+                Ok(etcd) => return Ok(etcd),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| anyhow::anyhow!("etcd was never started")))
+    }
+
+    async fn start_once() -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("lgsp-etcd-").tempdir()?;
+        let [client_port, peer_port] = free_ports()?;
+        let data = dir.path().join("data");
+        let cluster_token = "lgsp-test".to_owned();
+        let mut etcd = Self { dir, data, client_port, peer_port, cluster_token, child: None, restores: 0 };
+        etcd.restart().await?;
+        Ok(etcd)
+    }
+
+    /// `127.0.0.1:port` for clients.
+    pub fn endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.client_port)
+    }
+
+    /// A client of the test's own.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        Client::connect([self.endpoint()], None).await.context("connecting to the test's etcd")
+    }
+
+    /// Starts etcd again on the same ports and data, and waits until it answers. Does nothing when it runs.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        if self.child.is_none() {
+            self.spawn()?;
+        }
+        let ready = async {
+            loop {
+                if self.answers().await {
+                    return Ok(());
+                }
+                if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                    self.child = None;
+                    bail!("etcd ended with {status}:\n{}", self.log_tail());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(START_DEADLINE, ready).await {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("etcd did not answer within {START_DEADLINE:?}:\n{}", self.log_tail()),
+        }
+    }
+
+    /// Ends etcd at once, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Freezes etcd: its sockets stay open, nothing answers.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Lets a frozen etcd go on.
+    pub fn cont(&self) -> anyhow::Result<()> {
+        self.signal("CONT")
+    }
+
+    /// Saves a snapshot, to be restored later.
+    pub fn snapshot(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.dir.path().join(name);
+        let endpoints = format!("--endpoints={}", self.endpoint());
+        run(etcdctl().args([endpoints.as_str(), "snapshot", "save"]).arg(&path))?;
+        Ok(path)
+    }
+
+    /// Kills etcd and starts it again, on the same ports, from an older snapshot: its revision goes backwards.
+    pub async fn restore(&mut self, snapshot: &Path) -> anyhow::Result<()> {
+        self.kill();
+        self.restores += 1;
+        self.data = self.dir.path().join(format!("restored-{}", self.restores));
+        let cluster = format!("test={}", self.peer_url());
+        run(etcdctl()
+            .args(["snapshot", "restore"])
+            .arg(snapshot)
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(["--name", "test", "--initial-cluster", &cluster])
+            .args(["--initial-advertise-peer-urls", &self.peer_url()])
+            .args(["--initial-cluster-token", &self.cluster_token]))?;
+        self.restart().await
+    }
+
+    /// As [`Self::restore`], under another cluster identity.
+    pub async fn restore_as_another_cluster(&mut self, snapshot: &Path) -> anyhow::Result<()> {
+        self.cluster_token = format!("lgsp-test-{}", self.restores + 1);
+        self.restore(snapshot).await
+    }
+
+    fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
+    }
+
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let client = format!("http://{}", self.endpoint());
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let child = Command::new("etcd")
+            .args(["--name", "test", "--data-dir"])
+            .arg(&self.data)
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &self.peer_url(), "--initial-advertise-peer-urls", &self.peer_url()])
+            .args(["--initial-cluster", &format!("test={}", self.peer_url())])
+            .args(["--initial-cluster-token", &self.cluster_token])
+            .args(["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| missing("etcd", error))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    async fn answers(&self) -> bool {
+        let ask = async {
+            let mut client = self.client().await.ok()?;
+            // A linearizable read: answered only once the member leads.
+            client.get("ready", None).await.ok()
+        };
+        tokio::time::timeout(Duration::from_millis(500), ask).await.ok().flatten().is_some()
+    }
+
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("etcd is not running")?;
+        // The shell's own `kill`: no unsafe code and no package needed.
+        run(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]))
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("etcd.log")
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read(self.log_path()).unwrap_or_default();
+        let start = log.len().saturating_sub(LOG_SHOWN_BYTES);
+        String::from_utf8_lossy(log.get(start..).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Ports nobody listens on now.
+fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let listeners: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let ports: Vec<u16> =
+        listeners.iter().map(|socket| Ok(socket.local_addr()?.port())).collect::<Result<_, std::io::Error>>()?;
+    ports.try_into().map_err(|_| anyhow::anyhow!("as many ports as listeners"))
+}
+
+fn etcdctl() -> Command {
+    let mut command = Command::new("etcdctl");
+    // Debian's etcdctl 3.4 speaks the old protocol unless told otherwise.
+    command.env("ETCDCTL_API", "3");
+    command
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| missing(&name, error))?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{command:?} failed with {}: {told}", output.status);
+    Ok(())
+}
+
+fn missing(program: &str, error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow::anyhow!("`{program}` is not installed: run `make tools`"),
+        _ => anyhow::anyhow!("starting `{program}`: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_etcd_survives_a_kill_and_forgets_what_came_after_a_restored_snapshot() {
+        let mut etcd = Etcd::start().await.unwrap();
+        let mut client = etcd.client().await.unwrap();
+        client.put("a", "1", None).await.unwrap();
+        let snapshot = etcd.snapshot("older.db").unwrap();
+        client.put("a", "2", None).await.unwrap();
+        etcd.kill();
+        etcd.restart().await.unwrap();
+        let value = async |etcd: &Etcd| {
+            let answer = etcd.client().await.unwrap().get("a", None).await.unwrap();
+            answer.kvs()[0].value_str().unwrap().to_owned()
+        };
+        assert_eq!(value(&etcd).await, "2");
+        etcd.stop().unwrap();
+        assert!(!etcd.answers().await);
+        etcd.cont().unwrap();
+        assert_eq!(value(&etcd).await, "2");
+        etcd.restore(&snapshot).await.unwrap();
+        assert_eq!(value(&etcd).await, "1");
+    }
+}
