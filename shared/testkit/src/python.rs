@@ -1,0 +1,1 @@
+//! The tests' own Python (being written).
