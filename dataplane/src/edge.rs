@@ -1,0 +1,3 @@
+//! The sockets' side: two faces over the same rooms.
+
+pub mod http1;

@@ -1,0 +1,157 @@
+//! RFC 9112 section 4: a target's answer, parsed as strictly as a request.
+
+use arrayvec::ArrayVec;
+use httparse::{Header, Status};
+use lgsp_shared::head::Field;
+
+use super::connection::{Connection, Version};
+use super::fault::Fault;
+use super::framing::{Framing, response_framing};
+use super::head::{Extent, FIELDS_MAX, Fields, HEADER_LIST_BYTES_MAX};
+
+/// The most interim (1xx) answers before the final one.
+pub const INTERIM_MAX: usize = 8;
+
+/// The head of a target's answer.
+#[derive(Debug)]
+pub struct Response<'a> {
+    /// 100 to 599.
+    pub status: u16,
+    /// How long its body is.
+    pub framing: Framing,
+    /// What `Content-Length` said, also where there is no body (HEAD, 304).
+    pub declared_length: Option<u64>,
+    /// All fields, in order.
+    pub fields: &'a [Field<'a>],
+    /// What `Connection` says.
+    pub connection: Connection<'a>,
+    /// Whether the target keeps the connection open afterwards.
+    pub reusable: bool,
+}
+
+/// Finds the end of an answer's head.
+pub fn extent(input: &[u8], scanned: &mut usize) -> Result<Extent, Fault> {
+    let extent = super::head::extent(input, scanned).map_err(|_| Fault::target("the answer's head is malformed"))?;
+    if extent == Extent::Partial && input.len() > HEADER_LIST_BYTES_MAX {
+        return Err(Fault::target("the answer's head is larger than 32 KiB"));
+    }
+    Ok(extent)
+}
+
+/// Parses a complete head of an answer to a request; `to_head` when that was HEAD.
+pub fn parse<'b: 's, 's>(bytes: &'b [u8], to_head: bool, fields: &'s mut Fields<'b>) -> Result<Response<'s>, Fault> {
+    let mut headers = [const { std::mem::MaybeUninit::<Header<'b>>::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let status = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers)
+        .map_err(|_| Fault::target("the answer's head is malformed"))?;
+    let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
+        return Err(Fault::target("the answer's status line is incomplete"));
+    };
+    if status != Status::Complete(bytes.len()) {
+        return Err(Fault::target("the answer's head ends where it should not"));
+    }
+    if !(100..=599).contains(&code) {
+        return Err(Fault::target("the answer's status is not between 100 and 599"));
+    }
+    for header in parsed.headers.iter() {
+        let field = Field { name: header.name, value: header.value };
+        fields.try_push(field).map_err(|_| Fault::target("the answer has more than 100 headers"))?;
+    }
+    interpret(code, Version::from_minor(minor), to_head, fields)
+}
+
+fn interpret<'s>(status: u16, version: Version, to_head: bool, fields: &'s [Field<'s>]) -> Result<Response<'s>, Fault> {
+    let mut lengths: ArrayVec<&[u8], 1> = ArrayVec::new();
+    let mut codings: ArrayVec<&[u8], 1> = ArrayVec::new();
+    let mut connection = Connection::default();
+    for field in fields {
+        match field.name.len() {
+            14 if field.is("content-length") => lengths
+                .try_push(field.value)
+                .map_err(|_| Fault::target("the answer has several `Content-Length` headers"))?,
+            17 if field.is("transfer-encoding") => codings
+                .try_push(field.value)
+                .map_err(|_| Fault::target("the answer has several `Transfer-Encoding` headers"))?,
+            10 if field.is("connection") => {
+                connection.note(field.value).map_err(|_| Fault::target("the answer's `Connection` header is odd"))?;
+            }
+            _ => {}
+        }
+    }
+    let (length, coding) = (lengths.first().copied(), codings.first().copied());
+    let framing = response_framing(version, status, to_head, length, coding)?;
+    let persistent = match version {
+        Version::Http11 => !connection.close,
+        Version::Http10 => connection.keep_alive && !connection.close,
+    };
+    Ok(Response {
+        status,
+        framing,
+        declared_length: length.and_then(super::framing::digits),
+        fields,
+        connection,
+        reusable: persistent && framing != Framing::UntilClose,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict<T>(text: &str, to_head: bool, look: impl FnOnce(&Response<'_>) -> T) -> Result<T, Fault> {
+        match extent(text.as_bytes(), &mut 0)? {
+            Extent::Complete(length) => {
+                let mut fields = Fields::new();
+                parse(&text.as_bytes()[..length], to_head, &mut fields).map(|response| look(&response))
+            }
+            Extent::Partial => Err(Fault::target("partial")),
+        }
+    }
+
+    #[test]
+    fn a_plain_answer_is_read_as_sent() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: x\r\n\r\nok";
+        let look = |r: &Response<'_>| (r.status, r.framing, r.reusable, r.fields.len());
+        assert_eq!(verdict(text, false, look), Ok((200, Framing::Length(2), true, 2)));
+        assert_eq!(verdict(text, true, look), Ok((200, Framing::Empty, true, 2)));
+        assert_eq!(verdict(text, true, |r| r.declared_length), Ok(Some(2)));
+    }
+
+    #[test]
+    fn an_answer_that_ends_with_the_connection_does_not_leave_it_reusable() {
+        for text in
+            ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 204 x\r\nConnection: close\r\n\r\n"]
+        {
+            assert_eq!(verdict(text, false, |r| r.reusable), Ok(false), "{text}");
+        }
+        assert_eq!(verdict("HTTP/1.0 204 x\r\nConnection: keep-alive\r\n\r\n", false, |r| r.reusable), Ok(true));
+    }
+
+    #[test]
+    fn answers_that_can_be_read_two_ways_are_refused() {
+        for bad in [
+            "HTTP/1.1 200 OK\nContent-Length: 2\n\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 999 x\r\n\r\n",
+            "HTTP/1.1 99 x\r\n\r\n",
+            "ICY 200 OK\r\n\r\n",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            assert!(verdict(bad, false, |_| ()).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(tail in "[ -~\\r\\n]{0,200}") {
+            let _ = verdict(&format!("HTTP/1.1 {tail}\r\n\r\n"), false, |_| ());
+        }
+    }
+}
