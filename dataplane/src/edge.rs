@@ -1,3 +1,4 @@
 //! The sockets' side: two faces over the same rooms.
 
+pub mod answer;
 pub mod http1;

@@ -1,0 +1,73 @@
+//! The decision: claim → authenticated → fresh → permitted → admitted.
+//!
+//! Synchronous and pure but for the replay window and the quota; no allocation on success, no lock but one replay
+//! shard. Each step's result can only be made by that step, from the result of the one before, so that skipping a
+//! step does not compile. Budget: 2 µs.
+
+use std::sync::Arc;
+
+use lgsp_shared::head::RequestHead;
+use lgsp_shared::signature::{BodyRule, ChunkVerifier, Claim, SignatureScheme};
+
+use crate::clock::Now;
+use crate::snapshot::{Credential, Grant, Matched, Route, Snapshot};
+
+mod authenticated;
+mod fresh;
+mod permit;
+mod refusal;
+mod replay;
+
+use authenticated::Authenticated;
+use fresh::Fresh;
+use permit::Permit;
+pub use refusal::Refusal;
+pub use replay::{REPLAY_SLOTS_DEFAULT, ReplayWindow};
+
+/// A request that may go to its target, and all that was found out about it.
+pub struct Admission {
+    /// Who sent it; its system is the source.
+    pub credential: Arc<Credential>,
+    /// How it was signed.
+    pub scheme: SignatureScheme,
+    /// How it finds its service.
+    pub route: Arc<Route>,
+    /// The part of the path the route matched.
+    pub matched: Matched,
+    /// The grant that allows it.
+    pub grant: Arc<Grant>,
+    /// What its body must satisfy.
+    pub body: BodyRule,
+    /// Verifies the body's chunks, where they are signed.
+    pub chunks: Option<ChunkVerifier>,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission")
+            .field("credential", &self.credential.id)
+            .field("route", &self.route.id)
+            .field("grant", &self.grant.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides on one request.
+///
+/// # Errors
+/// The first reason to refuse it, in the order of the steps.
+pub fn admit(
+    head: &RequestHead<'_>,
+    snapshot: &Snapshot,
+    replay: &ReplayWindow,
+    now: Now,
+) -> Result<Admission, Refusal> {
+    let claim = Claim::read(head)?;
+    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
+    let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
+    let permit = Permit::check(fresh, head, snapshot, now)?;
+    Ok(permit.into_admission())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Step two: the claim is true. The signature matches and the credential may be used.
+
+use std::sync::Arc;
+
+use lgsp_shared::head::RequestHead;
+use lgsp_shared::refusal::Code;
+use lgsp_shared::resource::CredentialState;
+use lgsp_shared::signature::Claim;
+
+use super::refusal::Refusal;
+use crate::clock::Now;
+use crate::snapshot::{Credential, Snapshot};
+
+/// A claim whose signature was verified.
+pub struct Authenticated<'a> {
+    claim: Claim<'a>,
+    credential: Arc<Credential>,
+}
+
+impl<'a> Authenticated<'a> {
+    /// Verifies the signature first and looks at the credential's state after it, so that only who holds the secret
+    /// learns that a key is disabled or expired. An unknown key costs what a wrong signature costs.
+    pub fn check(claim: Claim<'a>, head: &RequestHead<'a>, snapshot: &Snapshot, now: Now) -> Result<Self, Refusal> {
+        let Some(credential) = snapshot.credential(claim.access_key()) else {
+            let _ = claim.verify(head, snapshot.decoy());
+            return Err(Refusal::new(Code::KeyUnknown));
+        };
+        if claim.verify(head, &credential.key).is_err() {
+            return Err(Refusal::new(Code::SignatureInvalid));
+        }
+        match usable(credential, now) {
+            Ok(()) => Ok(Self { claim, credential: credential.clone() }),
+            Err(code) => Err(Refusal::new(code).from(credential)),
+        }
+    }
+
+    /// The claim.
+    pub fn claim(&self) -> &Claim<'a> {
+        &self.claim
+    }
+
+    /// The credential that made the signature.
+    pub fn credential(&self) -> &Arc<Credential> {
+        &self.credential
+    }
+}
+
+fn usable(credential: &Credential, now: Now) -> Result<(), Code> {
+    match credential.state {
+        CredentialState::Disabled => return Err(Code::KeyDisabled),
+        CredentialState::Active | CredentialState::Retiring => {}
+    }
+    let validity = credential.validity;
+    if validity.not_before.is_some_and(|start| now.unix < start) {
+        return Err(Code::KeyNotYetValid);
+    }
+    if validity.not_after.is_some_and(|end| now.unix >= end) {
+        return Err(Code::KeyExpired);
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Step three: the request is of now, and is here for the first time.
+
+use std::borrow::Cow;
+
+use lgsp_shared::head::RequestHead;
+use lgsp_shared::refusal::Code;
+use lgsp_shared::signature::{Nonce, SignatureScheme};
+use lgsp_shared::timestamp::UnixSeconds;
+
+use super::authenticated::Authenticated;
+use super::refusal::Refusal;
+use super::replay::{ReplayWindow, Seen};
+use crate::clock::Now;
+use crate::snapshot::Snapshot;
+
+/// The longest a nonce is remembered, in seconds: both halves of the largest clock window. A presigned request that
+/// changes things may not live longer, because it could be replayed after it was forgotten.
+pub const REPLAY_HOLD_SECS_MAX: i64 = 1_800;
+
+/// Seconds a source is asked to wait when the window has no room.
+const FULL_RETRY_SECS: u32 = 5;
+
+/// An authenticated request that was not seen before.
+pub struct Fresh<'a> {
+    authenticated: Authenticated<'a>,
+    has_nonce: bool,
+}
+
+impl<'a> Fresh<'a> {
+    /// Checks the clock, then remembers the nonce.
+    pub fn check(
+        authenticated: Authenticated<'a>,
+        head: &RequestHead<'a>,
+        snapshot: &Snapshot,
+        replay: &ReplayWindow,
+        now: Now,
+    ) -> Result<Self, Refusal> {
+        let window_secs = i64::from(snapshot.defaults.clock_window_secs);
+        let refuse = |refusal: Refusal| Err(refusal.from(authenticated.credential()));
+        let until = match valid_until(&authenticated, now.unix, window_secs) {
+            Ok(until) => until,
+            Err(refusal) => return refuse(refusal),
+        };
+        let nonce = authenticated.claim().nonce();
+        let has_nonce = matches!(nonce, Nonce::Given(_));
+        if has_nonce || changes_things(head.method) {
+            if until.0.saturating_sub(now.unix.0) > REPLAY_HOLD_SECS_MAX {
+                let detail = "a presigned request that changes things may be valid for 1800 seconds at most";
+                return refuse(Refusal::new(Code::SignatureMalformed).with_detail(detail));
+            }
+            match replay.see(authenticated.claim().access_key(), nonce, until, now.unix) {
+                Seen::First => {}
+                Seen::Again => return refuse(Refusal::new(Code::Replayed)),
+                Seen::NoRoom => {
+                    return refuse(Refusal::new(Code::ReplayWindowFull).with_retry_after(FULL_RETRY_SECS));
+                }
+            }
+        }
+        Ok(Self { authenticated, has_nonce })
+    }
+
+    /// The request as authenticated.
+    pub fn authenticated(&self) -> &Authenticated<'a> {
+        &self.authenticated
+    }
+
+    /// Whether it carries a nonce of its own, so that it is good exactly once whatever its method.
+    pub fn has_nonce(&self) -> bool {
+        self.has_nonce
+    }
+}
+
+/// Until when, inclusive, the same request would still pass the clock check: how long its nonce must be remembered.
+fn valid_until(authenticated: &Authenticated<'_>, now: UnixSeconds, window_secs: i64) -> Result<UnixSeconds, Refusal> {
+    let claim = authenticated.claim();
+    let ahead_secs = claim.created().0.saturating_sub(now.0);
+    let skewed = |detail: Cow<'static, str>| Err(Refusal::new(Code::ClockSkew).with_detail(detail));
+    if ahead_secs > window_secs {
+        return skewed(format!("signed {ahead_secs} s in the future; {window_secs} s are allowed").into());
+    }
+    let expires = claim.expires();
+    if expires.is_some_and(|expires| now >= expires) {
+        return Err(Refusal::new(Code::SignatureExpired));
+    }
+    // A presigned request states its own life time; everything else lives for the clock window.
+    if let (SignatureScheme::SigV4Presigned, Some(expires)) = (claim.scheme(), expires) {
+        return Ok(expires);
+    }
+    if ahead_secs < -window_secs {
+        let detail = format!("signed {} s ago; {window_secs} s are allowed", ahead_secs.saturating_neg());
+        return skewed(detail.into());
+    }
+    Ok(UnixSeconds(claim.created().0.saturating_add(window_secs)))
+}
+
+/// Whether the method may change something at the target: all but the safe methods of RFC 9110 section 9.2.1.
+fn changes_things(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}

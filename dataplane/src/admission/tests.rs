@@ -1,0 +1,192 @@
+use lgsp_shared::head::{Field, Scheme};
+use lgsp_shared::refusal::Code;
+use lgsp_shared::seal::Secret;
+use lgsp_shared::signature::{KeyState, Rfc9421Params, sign_rfc9421};
+use lgsp_shared::timestamp::UnixSeconds;
+use serde_json::json;
+
+use super::*;
+use crate::clock::MonotonicMillis;
+use crate::snapshot::fixture::{SECRET, build, changed, documents};
+
+const NOW: i64 = 1_800_000_000;
+
+fn at(unix: i64) -> Now {
+    Now { unix: UnixSeconds(unix), monotonic: MonotonicMillis(1) }
+}
+
+#[derive(Clone)]
+struct Asked {
+    method: &'static str,
+    path: &'static str,
+    access_key: &'static str,
+    secret: &'static [u8],
+    created: i64,
+    expires: Option<i64>,
+    nonce: &'static str,
+    sign: bool,
+}
+
+const GOOD: Asked = Asked {
+    method: "GET",
+    path: "/v/1",
+    access_key: "SOURCEKEY1",
+    secret: SECRET,
+    created: NOW,
+    expires: None,
+    nonce: "nonce-1",
+    sign: true,
+};
+
+/// Signs what is asked and has it decided on.
+fn decide(asked: &Asked, snapshot: &Snapshot, replay: &ReplayWindow) -> Result<Admission, Refusal> {
+    let host = [Field { name: "host", value: b"lgsp.vinhlong.gov.vn" }];
+    let head = RequestHead {
+        method: asked.method,
+        scheme: Scheme::Http,
+        authority: "lgsp.vinhlong.gov.vn",
+        path: asked.path,
+        query: None,
+        fields: &host,
+    };
+    let (mut input, mut signature) = (Vec::new(), Vec::new());
+    let params = Rfc9421Params {
+        created: UnixSeconds(asked.created),
+        expires: asked.expires.map(UnixSeconds),
+        nonce: asked.nonce,
+        key_id: asked.access_key,
+        label: "sig1",
+    };
+    let covered = ["@method", "@authority", "@path", "@query"];
+    let key = KeyState::new(&Secret::new(asked.secret.to_vec()));
+    sign_rfc9421(&head, &covered, &params, &key, &mut input, &mut signature).unwrap();
+    let signed =
+        [host[0], Field { name: "signature-input", value: &input }, Field { name: "signature", value: &signature }];
+    let fields: &[Field<'_>] = if asked.sign { &signed } else { &host };
+    admit(&RequestHead { fields, ..head }, snapshot, replay, at(NOW))
+}
+
+fn code(asked: &Asked, snapshot: &Snapshot) -> Code {
+    decide(asked, snapshot, &ReplayWindow::new(1)).unwrap_err().code
+}
+
+fn snapshot() -> Snapshot {
+    build(&documents(), None).snapshot
+}
+
+#[test]
+fn a_signed_request_with_a_permission_is_admitted_and_everything_about_it_is_known() {
+    let admission = decide(&GOOD, &snapshot(), &ReplayWindow::new(1)).unwrap();
+    let known = (admission.credential.system.id.as_str(), admission.route.id.as_str(), admission.grant.id.as_str());
+    assert_eq!(known, ("source", "r", "p"));
+    assert_eq!((admission.matched.path_bytes, admission.scheme), (2, SignatureScheme::Rfc9421));
+}
+
+#[test]
+fn what_is_not_proved_is_refused() {
+    let snapshot = snapshot();
+    assert_eq!(code(&Asked { sign: false, ..GOOD }, &snapshot), Code::SignatureMissing);
+    assert_eq!(code(&Asked { access_key: "NOSUCHKEY1", ..GOOD }, &snapshot), Code::KeyUnknown);
+    assert_eq!(code(&Asked { secret: b"another secret", ..GOOD }, &snapshot), Code::SignatureInvalid);
+}
+
+#[test]
+fn a_key_is_refused_by_its_state_and_time_but_only_to_who_holds_its_secret() {
+    let refused = |patch: &dyn Fn(&mut serde_json::Value), asked: &Asked| {
+        code(asked, &build(&changed("Credential", "source-1", patch), None).snapshot)
+    };
+    let stranger = Asked { secret: b"another secret", ..GOOD };
+    let disabled = |spec: &mut serde_json::Value| spec["state"] = json!("disabled");
+    assert_eq!(refused(&disabled, &GOOD), Code::KeyDisabled);
+    assert_eq!(refused(&disabled, &stranger), Code::SignatureInvalid);
+    let expired = |spec: &mut serde_json::Value| spec["not_after"] = json!(UnixSeconds(NOW).to_string());
+    assert_eq!(refused(&expired, &GOOD), Code::KeyExpired);
+    assert_eq!(refused(&expired, &stranger), Code::SignatureInvalid);
+    let early = |spec: &mut serde_json::Value| spec["not_before"] = json!(UnixSeconds(NOW + 1).to_string());
+    assert_eq!(refused(&early, &GOOD), Code::KeyNotYetValid);
+}
+
+#[test]
+fn a_retiring_key_still_works() {
+    let documents = changed("Credential", "source-1", |spec| spec["state"] = json!("retiring"));
+    assert!(decide(&GOOD, &build(&documents, None).snapshot, &ReplayWindow::new(1)).is_ok());
+}
+
+#[test]
+fn the_clock_window_is_300_s_either_way_and_the_offset_is_told() {
+    let snapshot = snapshot();
+    let skew = |seconds: i64| decide(&Asked { created: NOW + seconds, ..GOOD }, &snapshot, &ReplayWindow::new(1));
+    assert!(skew(-300).is_ok() && skew(300).is_ok());
+    for (seconds, text) in [(-301, "signed 301 s ago"), (301, "signed 301 s in the future")] {
+        let refusal = skew(seconds).unwrap_err();
+        assert_eq!(refusal.code, Code::ClockSkew);
+        assert!(refusal.detail.unwrap().starts_with(text));
+    }
+}
+
+#[test]
+fn a_signature_ends_when_it_says_so() {
+    let snapshot = snapshot();
+    assert_eq!(code(&Asked { created: NOW - 10, expires: Some(NOW), ..GOOD }, &snapshot), Code::SignatureExpired);
+    assert!(decide(&Asked { expires: Some(NOW + 1), ..GOOD }, &snapshot, &ReplayWindow::new(1)).is_ok());
+}
+
+#[test]
+fn a_nonce_is_good_once_even_for_a_request_that_changes_nothing() {
+    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    assert!(decide(&GOOD, &snapshot, &replay).is_ok());
+    let refusal = decide(&GOOD, &snapshot, &replay).unwrap_err();
+    assert_eq!((refusal.code, refusal.credential.unwrap().id.as_str()), (Code::Replayed, "source-1"));
+    assert!(decide(&Asked { nonce: "nonce-2", ..GOOD }, &snapshot, &replay).is_ok());
+}
+
+#[test]
+fn a_forged_request_does_not_use_up_a_nonce() {
+    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    assert!(decide(&Asked { secret: b"another secret", ..GOOD }, &snapshot, &replay).is_err());
+    assert!(decide(&GOOD, &snapshot, &replay).is_ok());
+}
+
+#[test]
+fn only_what_a_grant_names_is_permitted() {
+    let snapshot = snapshot();
+    assert_eq!(code(&Asked { method: "DELETE", ..GOOD }, &snapshot), Code::PermissionMissing);
+    assert_eq!(code(&Asked { access_key: "TARGETKEY1", ..GOOD }, &snapshot), Code::PermissionMissing);
+    assert_eq!(code(&Asked { path: "/elsewhere", ..GOOD }, &snapshot), Code::RouteNotFound);
+    let narrower = build(&changed("Permission", "p", |spec| spec["paths"] = json!(["/v/2"])), None).snapshot;
+    assert_eq!(code(&GOOD, &narrower), Code::PermissionMissing);
+    let over = |spec: &mut serde_json::Value| spec["not_after"] = json!(UnixSeconds(NOW).to_string());
+    assert_eq!(code(&GOOD, &build(&changed("Permission", "p", over), None).snapshot), Code::PermissionMissing);
+}
+
+#[test]
+fn a_quota_is_refused_with_the_time_to_wait() {
+    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    assert!(decide(&GOOD, &snapshot, &replay).is_ok());
+    let refusal = decide(&Asked { nonce: "nonce-2", ..GOOD }, &snapshot, &replay).unwrap_err();
+    assert_eq!((refusal.code, refusal.retry_after_secs), (Code::QuotaExceeded, Some(1)));
+    assert_eq!(refusal.route.unwrap().id.as_str(), "r");
+}
+
+#[test]
+fn a_route_refuses_other_methods_and_says_which_it_takes() {
+    let documents = changed("Route", "r", |spec| spec["methods"] = json!(["POST", "PUT"]));
+    let refusal = decide(&GOOD, &build(&documents, None).snapshot, &ReplayWindow::new(1)).unwrap_err();
+    assert_eq!((refusal.code, refusal.allow.join(",")), (Code::MethodNotAllowed, "POST,PUT".to_owned()));
+}
+
+#[test]
+fn a_route_that_is_not_understood_is_closed() {
+    let documents = changed("Route", "r", |spec| spec["require"] = json!({"session": true}));
+    assert_eq!(code(&GOOD, &build(&documents, None).snapshot), Code::RouteClosed);
+}
+
+#[test]
+fn rfc_9421_without_a_digest_vouches_for_no_body_unless_the_route_says_so() {
+    let rule = |documents: &[Arc<lgsp_shared::resource::Document>]| {
+        decide(&GOOD, &build(documents, None).snapshot, &ReplayWindow::new(1)).unwrap().body
+    };
+    assert!(matches!(rule(&documents()), BodyRule::Empty));
+    let open = changed("Route", "r", |spec| spec["unsigned_payload"] = json!(true));
+    assert!(matches!(rule(&open), BodyRule::Unsigned));
+}

@@ -1,0 +1,104 @@
+//! The one place that turns a refusal into what the caller reads: an RFC 9457 problem document, in Vietnamese or
+//! English, with an RFC 9209 `Proxy-Status`. It never holds a secret, a payload or a query string.
+
+use lgsp_shared::refusal::{Code, Language};
+use serde::Serialize;
+
+use crate::admission::Refusal;
+use crate::record::RequestId;
+
+/// Seconds to wait when a refusal is temporary and knows no better.
+const RETRY_AFTER_SECS_DEFAULT: u32 = 5;
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    next: &'static str,
+    request_id: String,
+}
+
+/// An answer ready to be written by either face.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Headers but for framing (`Content-Length`, `Connection`); names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The problem document.
+    pub body: Vec<u8>,
+}
+
+/// The answer to a refused request.
+pub fn answer(refusal: &Refusal, request_id: RequestId, language: Language) -> Answer {
+    let code = refusal.code;
+    let advice = code.advice(language);
+    let problem = Problem {
+        r#type: format!("urn:lgsp:problem:{code}"),
+        title: advice.title,
+        status: code.status(),
+        code,
+        detail: refusal.detail.as_deref(),
+        next: advice.next,
+        request_id: request_id.to_string(),
+    };
+    let mut headers = vec![
+        ("content-type", "application/problem+json".to_owned()),
+        ("content-language", language.tag().to_owned()),
+        ("cache-control", "no-store".to_owned()),
+        ("lgsp-request-id", request_id.to_string()),
+        ("proxy-status", format!("lgsp; error={}; details=\"{code}\"", code.proxy_error())),
+    ];
+    if code.status() == 401 {
+        headers.push(("www-authenticate", "Signature realm=\"lgsp\"".to_owned()));
+    }
+    if !refusal.allow.is_empty() {
+        headers.push(("allow", refusal.allow.join(", ")));
+    }
+    let temporary = matches!(code.status(), 429 | 503);
+    if let Some(secs) = refusal.retry_after_secs.or(temporary.then_some(RETRY_AFTER_SECS_DEFAULT)) {
+        headers.push(("retry-after", secs.to_string()));
+    }
+    // A struct of texts and numbers always serialises.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    Answer { status: code.status(), headers, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_an_answer_in_both_languages_with_what_happened_and_what_to_do() {
+        for code in Code::ALL {
+            for language in [Language::Vietnamese, Language::English] {
+                let answer = answer(&Refusal::new(*code), RequestId::new(), language);
+                let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+                assert_eq!(problem["code"], code.label());
+                assert_eq!(problem["status"], answer.status);
+                assert!(
+                    !problem["title"].as_str().unwrap().is_empty() && !problem["next"].as_str().unwrap().is_empty()
+                );
+                let header =
+                    |name: &str| answer.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+                assert_eq!(header("content-language").unwrap(), language.tag());
+                assert_eq!(header("lgsp-request-id").unwrap(), problem["request_id"].as_str().unwrap());
+                assert_eq!(header("retry-after").is_some(), matches!(answer.status, 429 | 503), "{code}");
+                assert_eq!(header("www-authenticate").is_some(), answer.status == 401, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn allowed_methods_and_the_wait_are_told() {
+        let refusal = Refusal { allow: vec!["GET".into(), "PUT".into()], ..Refusal::new(Code::MethodNotAllowed) };
+        let told = answer(&refusal, RequestId::new(), Language::English).headers;
+        assert!(told.contains(&("allow", "GET, PUT".to_owned())));
+        let told = answer(&Refusal::new(Code::QuotaExceeded).with_retry_after(9), RequestId::new(), Language::English);
+        assert!(told.headers.contains(&("retry-after", "9".to_owned())));
+    }
+}

@@ -1,0 +1,205 @@
+//! What changes on the way: which headers pass, the path the target sees, and who the platform says is calling.
+//!
+//! A client can never speak in the platform's name: every header of ours that it sends is dropped before ours are
+//! set, and ours are signed with the target's own secret (RFC 9421), so that the target can prove that a request came
+//! through LGSP.
+
+use lgsp_shared::head::{Field, RequestHead, Scheme};
+use lgsp_shared::signature::{BodyRule, ContentDigest, Rfc9421Params, SignatureScheme, sign_rfc9421};
+
+use crate::admission::Admission;
+use crate::clock::Now;
+use crate::record::RequestId;
+
+/// The label of the platform's signature.
+pub const SIGNATURE_LABEL: &str = "lgsp";
+
+/// Headers that belong to one connection (RFC 9110 section 7.6.1), whatever `Connection` says.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers of a source that the node answers for itself: framing, expectations, and what could pass for the platform's word.
+const REPLACED: &[&str] = &[
+    "content-digest",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "signature",
+    "signature-input",
+    "traceparent",
+    "tracestate",
+    "x-real-ip",
+];
+
+const OWN_PREFIX: &str = "lgsp-";
+
+fn starts_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
+
+/// Whether a header of the source goes on to the target. Names nominated by `Connection` are the caller's to drop.
+pub fn passes_to_target(name: &str, scheme: SignatureScheme) -> bool {
+    let signed_with_sigv4 = scheme != SignatureScheme::Rfc9421;
+    !is_one_of(name, HOP_BY_HOP)
+        && !is_one_of(name, REPLACED)
+        && !starts_with(name, OWN_PREFIX)
+        && !starts_with(name, "x-amz-")
+        && !starts_with(name, "x-forwarded-")
+        && !(signed_with_sigv4 && name.eq_ignore_ascii_case("authorization"))
+}
+
+/// Whether a trailer of the source goes on to the target: as for headers, and nothing that decides about the message.
+pub fn trailer_passes(name: &str, scheme: SignatureScheme) -> bool {
+    const NEVER: &[&str] = &["authorization", "cache-control", "content-encoding", "content-range", "content-type"];
+    passes_to_target(name, scheme) && !is_one_of(name, NEVER)
+}
+
+/// Whether a header of the target goes back to the source. Framing is the caller's.
+pub fn passes_to_source(name: &str) -> bool {
+    !is_one_of(name, HOP_BY_HOP) && !starts_with(name, OWN_PREFIX)
+}
+
+/// `Content-Encoding` without `aws-chunked`, which describes the framing that is removed; `None` when nothing is left.
+pub fn without_aws_chunked(content_encoding: &str) -> Option<String> {
+    let kept: Vec<&str> = content_encoding
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
+    if kept.is_empty() { None } else { Some(kept.join(", ")) }
+}
+
+/// Appends the path and query the target sees: the route's rewrite applied, a presigned request's signature removed.
+pub fn append_target(head: &RequestHead<'_>, admission: &Admission, out: &mut Vec<u8>) {
+    let start = out.len();
+    match &admission.route.rewrite {
+        None => out.extend_from_slice(head.path.as_bytes()),
+        Some(prefix) => {
+            out.extend_from_slice(prefix.trim_end_matches('/').as_bytes());
+            let rest = head.path.get(admission.matched.path_bytes..).unwrap_or_default();
+            out.extend_from_slice(rest.as_bytes());
+        }
+    }
+    if out.len() == start {
+        out.push(b'/');
+    }
+    let Some(query) = head.query else { return };
+    if admission.scheme != SignatureScheme::SigV4Presigned {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+        return;
+    }
+    let mut separator = b'?';
+    for parameter in query.split('&').filter(|parameter| !starts_with(parameter, "x-amz-")) {
+        out.push(separator);
+        out.extend_from_slice(parameter.as_bytes());
+        separator = b'&';
+    }
+}
+
+/// The `Host` the target sees.
+pub fn authority<'a>(head: &RequestHead<'a>, admission: &'a Admission) -> &'a str {
+    admission.route.service.host.as_deref().unwrap_or(head.authority)
+}
+
+/// Buffers for writing identity headers; kept per connection, so that a request allocates nothing for them.
+#[derive(Debug, Default)]
+pub struct IdentityBuffers {
+    digest: Vec<u8>,
+    input: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// Appends the identity headers as lines `name: value\r\n`: who is calling, and the platform's signature over it.
+///
+/// `target` is what [`append_target`] wrote. Without a credential of the target there is nothing to sign with, and
+/// the signature lines are left out (validation warns of such services).
+pub fn append_identity(
+    head: &RequestHead<'_>,
+    admission: &Admission,
+    target: &str,
+    request_id: RequestId,
+    now: Now,
+    buffers: &mut IdentityBuffers,
+    out: &mut Vec<u8>,
+) {
+    let id = request_id.to_ascii();
+    let id_text = std::str::from_utf8(&id).unwrap_or_default();
+    let source = &admission.credential.system;
+    buffers.digest.clear();
+    if let BodyRule::Digest(expected) = &admission.body {
+        ContentDigest::format(expected, &mut buffers.digest);
+    }
+    let fields = [
+        Field { name: "lgsp-source", value: source.id.as_str().as_bytes() },
+        Field { name: "lgsp-agency", value: source.agency_code.as_str().as_bytes() },
+        Field { name: "lgsp-request-id", value: &id },
+        Field { name: "content-digest", value: &buffers.digest },
+    ];
+    let fields = if buffers.digest.is_empty() { fields.get(..3).unwrap_or_default() } else { &fields };
+    for field in fields {
+        append_line(out, field.name, field.value);
+    }
+    append_line(out, "traceparent", request_id.traceparent().as_bytes());
+
+    let Some(signer) = admission.route.service.signer_at(now.unix) else { return };
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let tls = admission.route.service.upstream.tls.is_some();
+    let forwarded = RequestHead {
+        method: head.method,
+        scheme: if tls { Scheme::Https } else { Scheme::Http },
+        authority: authority(head, admission),
+        path,
+        query,
+        fields,
+    };
+    const COVERED: &[&str] = &[
+        "@method",
+        "@authority",
+        "@path",
+        "@query",
+        "lgsp-source",
+        "lgsp-agency",
+        "lgsp-request-id",
+        "content-digest",
+    ];
+    let covered = COVERED.get(..COVERED.len() - usize::from(buffers.digest.is_empty())).unwrap_or_default();
+    let params = Rfc9421Params {
+        created: now.unix,
+        expires: None,
+        nonce: id_text,
+        key_id: signer.access_key.as_str(),
+        label: SIGNATURE_LABEL,
+    };
+    match sign_rfc9421(&forwarded, covered, &params, &signer.key, &mut buffers.input, &mut buffers.signature) {
+        Ok(()) => {
+            append_line(out, "signature-input", &buffers.input);
+            append_line(out, "signature", &buffers.signature);
+        }
+        // Only a head that cannot be signed leads here; the target then sees an unsigned request and can refuse it.
+        Err(error) => tracing::error!(%error, service = %admission.route.service.id, "forwarded request not signed"),
+    }
+}
+
+fn append_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! One record per exchange: opened on arrival, closed exactly once, whatever happens to the exchange.
+//!
+//! Closing hands the record to a bounded queue; one writer thread takes it from there, writes a JSON line and feeds
+//! the metrics, so that neither a file nor a label look-up is ever on the request's path. A record holds identities,
+//! sizes, times and the outcome: never a payload, a query string or a secret.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lgsp_shared::id::Revision;
+use lgsp_shared::refusal::Code;
+
+use crate::admission::{Admission, Refusal};
+use crate::clock::Now;
+use crate::snapshot::{Credential, Grant, Route};
+
+mod line;
+pub mod metrics;
+mod request_id;
+mod writer;
+
+pub use metrics::Metrics;
+pub use request_id::RequestId;
+pub use writer::{OnFull, RecordSettings, RecordSink, RecordTarget, Recorder, RecorderError};
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target's response was delivered whole.
+    Completed,
+    /// Refused, by the node or on the target's behalf.
+    Refused(Code),
+    /// The response had begun when the target failed: the source saw it cut.
+    TargetCut(Code),
+    /// The source went away.
+    ClientGone,
+}
+
+impl Outcome {
+    /// The stable name: `outcome` in records, label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::Refused(code) => code.label(),
+            Outcome::TargetCut(_) => "target-cut",
+            Outcome::ClientGone => "client-gone",
+        }
+    }
+}
+
+/// Which face served the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Face {
+    /// Our own HTTP/1.1 loop.
+    #[default]
+    Http1,
+    /// pingora-proxy: HTTP/2, gRPC, WebSocket.
+    Proxy,
+}
+
+impl Face {
+    /// Metric label and record field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Face::Http1 => "http1",
+            Face::Proxy => "proxy",
+        }
+    }
+}
+
+/// What is known of an exchange, filled in as it goes.
+#[derive(Debug, Clone, Default)]
+pub struct Exchange {
+    /// Names the exchange in the answer, at the target and here.
+    pub request_id: RequestId,
+    /// When it arrived.
+    pub arrived: Now,
+    /// Which face served it.
+    pub face: Face,
+    /// Who connected.
+    pub client: Option<SocketAddr>,
+    /// The revision it was decided by.
+    pub revision: Option<Revision>,
+    /// The method; unknown ones as sent, cut to 16 bytes.
+    pub method: Box<str>,
+    /// The path without its query, cut to [`PATH_BYTES_KEPT`].
+    pub path: Box<str>,
+    /// Who sent it, once proved.
+    pub credential: Option<Arc<Credential>>,
+    /// How it was signed, once proved.
+    pub signature: Option<&'static str>,
+    /// Its route, once found.
+    pub route: Option<Arc<Route>>,
+    /// The grant that allowed it.
+    pub grant: Option<Arc<Grant>>,
+    /// The endpoint that served it.
+    pub endpoint: Option<SocketAddr>,
+    /// Attempts made at the target.
+    pub attempts: u8,
+    /// The status sent to the source; 0 when none was.
+    pub status: u16,
+    /// Body bytes from the source.
+    pub request_bytes: u64,
+    /// Body bytes to the source.
+    pub response_bytes: u64,
+    /// Microseconds this node worked on it: from the head to the request sent on, and from the target's first byte to
+    /// the response head sent on.
+    pub own_micros: u64,
+    /// Microseconds from the request sent on to the target's first byte.
+    pub target_micros: u64,
+    /// Microseconds from arrival to the end.
+    pub total_micros: u64,
+}
+
+/// A record that is closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// What is known.
+    pub exchange: Exchange,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Bytes of the path kept in a record.
+pub const PATH_BYTES_KEPT: usize = 512;
+/// Bytes of the method kept in a record.
+const METHOD_BYTES_KEPT: usize = 16;
+
+/// A record that is open; closing or dropping it sends it off exactly once.
+#[derive(Debug)]
+pub struct OpenRecord {
+    /// What is known so far.
+    pub exchange: Exchange,
+    started: Instant,
+    sink: RecordSink,
+    outcome: Outcome,
+}
+
+impl OpenRecord {
+    /// Opens a record for a request that just arrived.
+    pub fn open(
+        sink: &RecordSink,
+        request_id: RequestId,
+        face: Face,
+        client: Option<SocketAddr>,
+        arrived: Now,
+    ) -> Self {
+        sink.metrics().exchanges_in_flight.inc();
+        let exchange = Exchange { request_id, face, client, arrived, ..Exchange::default() };
+        Self { exchange, started: Instant::now(), sink: sink.clone(), outcome: Outcome::ClientGone }
+    }
+
+    /// Notes what was asked for.
+    pub fn asked(&mut self, method: &str, path: &str) {
+        self.exchange.method = cut(method, METHOD_BYTES_KEPT).into();
+        self.exchange.path = cut(path, PATH_BYTES_KEPT).into();
+    }
+
+    /// Notes what the decision found out.
+    pub fn admitted(&mut self, admission: &Admission) {
+        self.exchange.credential = Some(admission.credential.clone());
+        self.exchange.signature = Some(admission.scheme.label());
+        self.exchange.route = Some(admission.route.clone());
+        self.exchange.grant = Some(admission.grant.clone());
+    }
+
+    /// Notes how it will end unless something else is noted later; what stands at the end is recorded.
+    pub fn ends(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
+    /// Notes a refusal: who it was from as far as proved, and its status.
+    pub fn refused(&mut self, refusal: &Refusal) {
+        self.exchange.status = refusal.code.status();
+        self.exchange.credential = refusal.credential.clone().or(self.exchange.credential.take());
+        self.exchange.route = refusal.route.clone().or(self.exchange.route.take());
+        self.outcome = Outcome::Refused(refusal.code);
+    }
+
+    /// Time since the request arrived, in microseconds.
+    pub fn elapsed_micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Closes the record; dropping it does the same.
+    pub fn close(self) {}
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        self.exchange.total_micros = self.elapsed_micros();
+        self.sink.metrics().exchanges_in_flight.dec();
+        self.sink.send(Closed { exchange: std::mem::take(&mut self.exchange), outcome: self.outcome });
+    }
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

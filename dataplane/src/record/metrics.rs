@@ -1,0 +1,135 @@
+//! Metrics: base units, closed label sets, fed from records by the writer thread.
+//!
+//! Labels are codes, faces and the names of configured services; nothing a caller sends becomes a label.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use super::Closed;
+
+/// The label of exchanges whose service was not found out.
+const NO_SERVICE: &str = "none";
+
+/// From 50 µs, because that is where a good node is; to 30 s, the regulation's limit.
+const SECONDS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0,
+];
+
+/// All metrics of a node.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    exchanges: IntCounterVec,
+    request_bytes: IntCounter,
+    response_bytes: IntCounter,
+    overhead: Histogram,
+    target: HistogramVec,
+    duration: HistogramVec,
+    /// Exchanges open now.
+    pub exchanges_in_flight: IntGauge,
+    /// Connections of sources open now.
+    pub connections: IntGauge,
+    /// Connections refused at accept: over the node's or an address's limit.
+    pub connections_refused: IntCounter,
+    /// Records that could not be queued or written.
+    pub records_lost: IntCounter,
+    /// 1 while records cannot be written.
+    pub records_failing: IntGauge,
+    /// The revision in use.
+    pub revision_active: IntGauge,
+    /// The revision last heard of.
+    pub revision_desired: IntGauge,
+    /// Revisions applied.
+    pub revisions_applied: IntCounter,
+    /// Revisions rejected.
+    pub revisions_rejected: IntCounter,
+    /// 1 while the configuration source answers.
+    pub configuration_connected: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// A fault of this file: a name that is not valid or occurs twice; the tests would see it.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| register(&registry, IntCounter::new(name, help)?);
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        Ok(Self {
+            exchanges: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("lgsp_exchanges_total", "Exchanges by service, outcome and face."),
+                    &["service", "outcome", "face"],
+                )?,
+            )?,
+            request_bytes: counter("lgsp_request_body_bytes_total", "Body bytes received from sources.")?,
+            response_bytes: counter("lgsp_response_body_bytes_total", "Body bytes sent to sources.")?,
+            overhead: register(
+                &registry,
+                Histogram::with_opts(seconds("lgsp_gateway_overhead_seconds", "Time the node itself added."))?,
+            )?,
+            target: register(
+                &registry,
+                HistogramVec::new(
+                    seconds("lgsp_target_seconds", "From the request sent on to the first byte."),
+                    &["service"],
+                )?,
+            )?,
+            duration: register(
+                &registry,
+                HistogramVec::new(seconds("lgsp_exchange_seconds", "From arrival to the end."), &["service"])?,
+            )?,
+            exchanges_in_flight: gauge("lgsp_exchanges_in_flight", "Exchanges open now.")?,
+            connections: gauge("lgsp_connections", "Connections of sources open now.")?,
+            connections_refused: counter("lgsp_connections_refused_total", "Connections over a limit.")?,
+            records_lost: counter("lgsp_records_lost_total", "Records that could not be queued or written.")?,
+            records_failing: gauge("lgsp_records_failing", "1 while records cannot be written.")?,
+            revision_active: gauge("lgsp_configuration_revision_active", "The revision in use.")?,
+            revision_desired: gauge("lgsp_configuration_revision_desired", "The revision last heard of.")?,
+            revisions_applied: counter("lgsp_configuration_applied_total", "Revisions applied.")?,
+            revisions_rejected: counter("lgsp_configuration_rejected_total", "Revisions rejected.")?,
+            configuration_connected: gauge("lgsp_configuration_connected", "1 while the source answers.")?,
+            registry,
+        })
+    }
+
+    /// Takes a closed record in; called by the writer thread only.
+    pub(super) fn observe(&self, closed: &Closed) {
+        let Closed { exchange, outcome } = closed;
+        let service = exchange.route.as_deref().map_or(NO_SERVICE, |route| route.service.id.as_str());
+        self.exchanges.with_label_values(&[service, outcome.label(), exchange.face.label()]).inc();
+        self.request_bytes.inc_by(exchange.request_bytes);
+        self.response_bytes.inc_by(exchange.response_bytes);
+        self.overhead.observe(seconds(exchange.own_micros));
+        self.duration.with_label_values(&[service]).observe(seconds(exchange.total_micros));
+        if exchange.target_micros > 0 {
+            self.target.with_label_values(&[service]).observe(seconds(exchange.target_micros));
+        }
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn to_text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Writing to memory fails only for a family without metrics, which then is not worth the rest.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "microseconds of an exchange are far below 2^52")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1_000_000.0
+}

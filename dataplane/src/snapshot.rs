@@ -1,0 +1,180 @@
+//! What a request may read: one revision, compiled, immutable and complete.
+//!
+//! [`compile`](compile::compile) is its only constructor. Everything that can be derived from a document is derived
+//! there: matchers, HMAC key states, endpoint schedules. What lives longer than a revision (health, rates in flight,
+//! retry budgets, quotas) is shared between snapshots under its stable name.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use lgsp_shared::agency_code::AgencyCode;
+use lgsp_shared::bundle::ContentHash;
+use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, RouteId, ServiceId, SystemId};
+use lgsp_shared::resource::{CredentialState, DefaultsSpec};
+use lgsp_shared::signature::KeyState;
+use lgsp_shared::timestamp::{UnixSeconds, Validity};
+
+use crate::upstream::Upstream;
+
+pub mod compile;
+#[cfg(test)]
+pub mod fixture;
+mod grant;
+mod quota;
+mod router;
+
+pub use compile::{Compiled, DocumentProblem, SnapshotSource, compile};
+pub use grant::{Grant, Grants};
+pub use quota::Quota;
+pub use router::{Found, Matched, NotFound, Router};
+
+/// A system: the principal of a request, or the owner of a service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct System {
+    /// Its name.
+    pub id: SystemId,
+    /// The agency that runs it.
+    pub agency: AgencyId,
+    /// The agency's identification code, forwarded as `lgsp-agency`.
+    pub agency_code: AgencyCode,
+}
+
+/// A credential with its key states ready.
+pub struct Credential {
+    /// The name of the credential resource.
+    pub id: CredentialId,
+    /// Who am I.
+    pub access_key: AccessKey,
+    /// The system it identifies.
+    pub system: Arc<System>,
+    /// Whether it may be used.
+    pub state: CredentialState,
+    /// When it may be used.
+    pub validity: Validity,
+    /// The secret as precomputed HMAC states.
+    pub key: KeyState,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// A service: where a route leads.
+#[derive(Debug)]
+pub struct Service {
+    /// Its name.
+    pub id: ServiceId,
+    /// The system that offers it.
+    pub owner: Arc<System>,
+    /// The owner's credentials that may sign forwarded requests, best first.
+    pub signers: Box<[Arc<Credential>]>,
+    /// The `Host` sent to the target, when it is not the source's.
+    pub host: Option<Box<str>>,
+    /// Its endpoints.
+    pub upstream: Arc<Upstream>,
+}
+
+impl Service {
+    /// The credential to sign a forwarded request with, if the owner has a valid one.
+    pub fn signer_at(&self, now: UnixSeconds) -> Option<&Arc<Credential>> {
+        self.signers.iter().find(|credential| credential.validity.holds_at(now))
+    }
+}
+
+/// A route: how a request found its service, and what it demands.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub id: RouteId,
+    /// Where it leads.
+    pub service: Arc<Service>,
+    /// Methods it takes; empty for any.
+    pub methods: Box<[Box<str>]>,
+    /// What the matched part of the path becomes.
+    pub rewrite: Option<Box<str>>,
+    /// The largest request body, in bytes.
+    pub body_bytes_max: u64,
+    /// Whether a body may come without a signed digest.
+    pub unsigned_payload: bool,
+    /// Whether every request must carry a nonce.
+    pub require_nonce: bool,
+    /// Set when the document restricts in a way this node does not understand: nothing passes.
+    pub closed: bool,
+}
+
+impl Route {
+    /// Whether it takes `method`.
+    pub fn takes(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|taken| &**taken == method)
+    }
+}
+
+/// One revision, compiled.
+pub struct Snapshot {
+    /// Its number.
+    pub revision: Revision,
+    /// The hash of its documents.
+    pub hash: ContentHash,
+    /// Platform-wide limits.
+    pub defaults: DefaultsSpec,
+    credentials: HashMap<AccessKey, Arc<Credential>>,
+    services: HashMap<ServiceId, Arc<Service>>,
+    router: Router,
+    grants: Grants,
+    quotas: HashMap<PermissionId, Arc<Quota>>,
+    understood: compile::Understood,
+    decoy: KeyState,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("revision", &self.revision).field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// The credential with this access key.
+    pub fn credential(&self, access_key: &str) -> Option<&Arc<Credential>> {
+        self.credentials.get(access_key)
+    }
+
+    /// A key that belongs to nobody: checking a signature against it costs what a real check costs.
+    pub fn decoy(&self) -> &KeyState {
+        &self.decoy
+    }
+
+    /// The routing table.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// The permissions.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// All services, in no order.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+}
+
+/// Where the current snapshot is kept: published whole, loaded once per request.
+#[derive(Debug, Default)]
+pub struct SnapshotStore(ArcSwapOption<Snapshot>);
+
+impl SnapshotStore {
+    /// The current snapshot; `None` until the first is published.
+    pub fn load(&self) -> Option<Arc<Snapshot>> {
+        self.0.load_full()
+    }
+
+    /// Makes `snapshot` the current one. Exchanges under way keep theirs to their end.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.0.store(Some(snapshot));
+    }
+}

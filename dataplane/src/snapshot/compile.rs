@@ -1,0 +1,331 @@
+//! Documents → snapshot: the only way to make one.
+//!
+//! It never fails as a whole. A document that cannot take effect is left out and reported, and whatever refers to it
+//! with it: the grant that names it grants nothing, the route that leads to it leads nowhere. A field that restricts
+//! and is not understood closes what it restricts. What did not change since the previous snapshot is taken over, so
+//! that a small change costs little more than copying the tables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lgsp_shared::bundle::ContentHash;
+use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, ServiceId, SystemId};
+use lgsp_shared::resource::{
+    AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionSpec, Read, Resource, Rewrite,
+};
+use lgsp_shared::seal::{SealError, SealKey, credential_identity};
+use lgsp_shared::signature::KeyState;
+
+use super::{Credential, Grant, Grants, Quota, Route, Router, Service, Snapshot, System};
+use crate::upstream::Upstream;
+
+/// A revision before it is compiled.
+#[derive(Debug, Clone)]
+pub struct SnapshotSource {
+    /// Its number.
+    pub revision: Revision,
+    /// Its content hash.
+    pub hash: ContentHash,
+    /// Its documents; one that is the same allocation as in the previous snapshot is known not to have changed.
+    pub documents: Vec<Arc<Document>>,
+}
+
+/// A document that did not take effect, or not entirely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentProblem {
+    /// `Kind/name`.
+    pub document: String,
+    /// The path of the field.
+    pub path: String,
+    /// What is wrong and what it leads to.
+    pub message: String,
+}
+
+/// A snapshot and what was left out of it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Documents that did not take effect.
+    pub problems: Vec<DocumentProblem>,
+}
+
+/// What was understood of each document, kept for the next compilation under the document's address.
+pub(super) type Understood = HashMap<usize, Source>;
+
+/// One document and what it became.
+pub(super) struct Source {
+    // Holding the document keeps its address from being given to another one.
+    document: Arc<Document>,
+    read: Arc<Read>,
+    credential: Option<Arc<Credential>>,
+}
+
+/// Compiles a revision.
+pub fn compile(source: &SnapshotSource, key: &SealKey, previous: Option<&Snapshot>) -> Compiled {
+    let mut compiler = Compiler::new(key, previous);
+    let documents = compiler.read_all(&source.documents);
+    for (at, read) in &documents {
+        compiler.defaults_and_agencies(read);
+        compiler.note_unknown(*at, read);
+    }
+    let pass = |compiler: &mut Compiler<'_>, step: fn(&mut Compiler<'_>, usize, &Read)| {
+        for (at, read) in &documents {
+            step(compiler, *at, read);
+        }
+    };
+    // Each pass may refer to what the ones before it made.
+    pass(&mut compiler, Compiler::system);
+    pass(&mut compiler, Compiler::credential);
+    pass(&mut compiler, Compiler::service);
+    pass(&mut compiler, Compiler::route);
+    pass(&mut compiler, Compiler::permission);
+    compiler.finish(source)
+}
+
+struct Compiler<'a> {
+    key: &'a SealKey,
+    previous: Option<&'a Snapshot>,
+    problems: Vec<DocumentProblem>,
+    understood: Understood,
+    defaults: DefaultsSpec,
+    agencies: HashMap<AgencyId, AgencySpec>,
+    systems: HashMap<SystemId, Arc<System>>,
+    credentials: HashMap<AccessKey, Arc<Credential>>,
+    signers: HashMap<SystemId, Vec<Arc<Credential>>>,
+    services: HashMap<ServiceId, Arc<Service>>,
+    router: Router,
+    grants: Grants,
+    quotas: HashMap<PermissionId, Arc<Quota>>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(key: &'a SealKey, previous: Option<&'a Snapshot>) -> Self {
+        Self {
+            key,
+            previous,
+            problems: Vec::new(),
+            understood: HashMap::new(),
+            defaults: DefaultsSpec::default(),
+            agencies: HashMap::new(),
+            systems: HashMap::new(),
+            credentials: HashMap::new(),
+            signers: HashMap::new(),
+            services: HashMap::new(),
+            router: Router::default(),
+            grants: Grants::default(),
+            quotas: HashMap::new(),
+        }
+    }
+
+    fn read_all(&mut self, documents: &[Arc<Document>]) -> Vec<(usize, Arc<Read>)> {
+        let mut readable = Vec::with_capacity(documents.len());
+        for document in documents {
+            let at = Arc::as_ptr(document) as usize;
+            let known = self.previous.and_then(|snapshot| snapshot.understood.get(&at));
+            let read = match known.map(|source| source.read.clone()).map_or_else(|| document.read().map(Arc::new), Ok) {
+                Ok(read) => read,
+                Err(error) => {
+                    let (path, message) = (error.path, error.message);
+                    self.problems.push(DocumentProblem { document: error.document, path, message });
+                    continue;
+                }
+            };
+            self.understood.insert(at, Source { document: document.clone(), read: read.clone(), credential: None });
+            readable.push((at, read));
+        }
+        readable
+    }
+
+    fn problem(&mut self, at: usize, path: &str, message: impl Into<String>) {
+        let document = self.understood.get(&at).map(|source| source.document.label()).unwrap_or_default();
+        self.problems.push(DocumentProblem { document, path: path.to_owned(), message: message.into() });
+    }
+
+    fn note_unknown(&mut self, at: usize, read: &Read) {
+        for path in &read.unknown {
+            self.problem(at, path, "this version does not know the field; upgrade the node or remove the field");
+        }
+    }
+
+    fn defaults_and_agencies(&mut self, read: &Read) {
+        match &read.resource {
+            Resource::Defaults(spec) => self.defaults = spec.clone(),
+            Resource::Agency(id, spec) => {
+                self.agencies.insert(id.clone(), spec.clone());
+            }
+            Resource::System(..)
+            | Resource::Credential(..)
+            | Resource::Service(..)
+            | Resource::Route(..)
+            | Resource::Permission(..) => {}
+        }
+    }
+
+    fn system(&mut self, at: usize, read: &Read) {
+        let Resource::System(id, spec) = &read.resource else { return };
+        let Some(agency) = self.agencies.get(&spec.agency) else {
+            let message =
+                format!("there is no agency `{}`: the system cannot be identified and is left out", spec.agency);
+            return self.problem(at, "spec.agency", message);
+        };
+        let system = System { id: id.clone(), agency: spec.agency.clone(), agency_code: agency.code.clone() };
+        self.systems.insert(id.clone(), Arc::new(system));
+    }
+
+    fn credential(&mut self, at: usize, read: &Read) {
+        let Resource::Credential(id, spec) = &read.resource else { return };
+        if !read.unknown.is_empty() {
+            return; // It may be a restriction: the key stays unknown. Reported by `note_unknown`.
+        }
+        let Some(system) = self.systems.get(&spec.system).cloned() else {
+            let message = format!("there is no system `{}`: the key is refused", spec.system);
+            return self.problem(at, "spec.system", message);
+        };
+        if self.credentials.contains_key(&spec.access_key) {
+            return self.problem(at, "spec.access_key", "another credential has this access key: this one is left out");
+        }
+        let credential = match self.known_credential(at, &system).map_or_else(|| self.open(id, spec, system), Ok) {
+            Ok(credential) => credential,
+            Err(error) => return self.problem(at, "spec.secret", error.to_string()),
+        };
+        if credential.state != CredentialState::Disabled {
+            self.signers.entry(spec.system.clone()).or_default().push(credential.clone());
+        }
+        if let Some(source) = self.understood.get_mut(&at) {
+            source.credential = Some(credential.clone());
+        }
+        self.credentials.insert(spec.access_key.clone(), credential);
+    }
+
+    /// The credential as compiled last time, if neither it nor its system changed: opening a secret is the dearest step.
+    fn known_credential(&self, at: usize, system: &System) -> Option<Arc<Credential>> {
+        let known = self.previous?.understood.get(&at)?.credential.clone()?;
+        (*known.system == *system).then_some(known)
+    }
+
+    fn open(
+        &self,
+        id: &CredentialId,
+        spec: &CredentialSpec,
+        system: Arc<System>,
+    ) -> Result<Arc<Credential>, SealError> {
+        let identity = credential_identity(id.as_str(), spec.system.as_str(), spec.access_key.as_str());
+        let secret = self.key.open(&spec.secret, &identity)?;
+        Ok(Arc::new(Credential {
+            id: id.clone(),
+            access_key: spec.access_key.clone(),
+            system,
+            state: spec.state,
+            validity: spec.validity(),
+            key: KeyState::new(&secret),
+        }))
+    }
+
+    fn service(&mut self, at: usize, read: &Read) {
+        let Resource::Service(id, spec) = &read.resource else { return };
+        let Some(owner) = self.systems.get(&spec.system).cloned() else {
+            let message = format!("there is no system `{}`: the service is left out", spec.system);
+            return self.problem(at, "spec.system", message);
+        };
+        if spec.endpoints.is_empty() {
+            return self.problem(at, "spec.endpoints", "a service needs at least one endpoint: it is left out");
+        }
+        let before = self.previous.and_then(|snapshot| snapshot.services.get(id));
+        let service = Service {
+            id: id.clone(),
+            owner,
+            signers: self.signers_of(&spec.system),
+            host: spec.host.as_deref().map(Box::from),
+            upstream: Arc::new(Upstream::new(spec, before.map(|service| &*service.upstream))),
+        };
+        self.services.insert(id.clone(), Arc::new(service));
+    }
+
+    fn signers_of(&self, system: &SystemId) -> Box<[Arc<Credential>]> {
+        let mut signers = self.signers.get(system).cloned().unwrap_or_default();
+        signers.sort_by_key(|credential| {
+            let newest_first = credential.validity.not_before.map_or(0, |start| start.0.saturating_neg());
+            (credential.state != CredentialState::Active, newest_first)
+        });
+        signers.into()
+    }
+
+    fn route(&mut self, at: usize, read: &Read) {
+        let Resource::Route(id, spec) = &read.resource else { return };
+        let Some(service) = self.services.get(&spec.service).cloned() else {
+            let message = format!("there is no usable service `{}`: the route is left out", spec.service);
+            return self.problem(at, "spec.service", message);
+        };
+        let closed = read.unknown.iter().any(|path| path.starts_with("spec.require"));
+        let route = Arc::new(Route {
+            id: id.clone(),
+            service,
+            methods: boxed(&spec.methods),
+            rewrite: spec.rewrite.as_ref().map(|Rewrite::Prefix(prefix)| prefix.as_str().into()),
+            body_bytes_max: spec.body_bytes_max.unwrap_or(self.defaults.body_bytes_max),
+            unsigned_payload: spec.unsigned_payload,
+            require_nonce: spec.require.nonce,
+            closed,
+        });
+        self.router.add(&spec.hosts, &spec.path, &route);
+    }
+
+    fn permission(&mut self, at: usize, read: &Read) {
+        let Resource::Permission(id, spec) = &read.resource else { return };
+        if !read.unknown.is_empty() {
+            return; // It may be a restriction: nothing is granted. Reported by `note_unknown`.
+        }
+        if !self.systems.contains_key(&spec.source) {
+            return self.problem(
+                at,
+                "spec.source",
+                format!("there is no system `{}`: nothing is granted", spec.source),
+            );
+        }
+        if !self.services.contains_key(&spec.service) {
+            let message = format!("there is no usable service `{}`: nothing is granted", spec.service);
+            return self.problem(at, "spec.service", message);
+        }
+        let grant = Grant {
+            id: id.clone(),
+            methods: boxed(&spec.methods),
+            paths: spec.paths.iter().map(|path| path.trim_end_matches('/').into()).collect(),
+            validity: spec.validity(),
+            quota: self.quota(id, spec),
+        };
+        self.grants.add(spec.source.clone(), spec.service.clone(), Arc::new(grant));
+    }
+
+    /// The quota's bucket survives a revision unless its rate changed.
+    fn quota(&mut self, id: &PermissionId, spec: &PermissionSpec) -> Option<Arc<Quota>> {
+        let rate = spec.rate?;
+        let known = self.previous.and_then(|snapshot| snapshot.quotas.get(id)).filter(|quota| quota.rate() == rate);
+        let quota = known.cloned().unwrap_or_else(|| Arc::new(Quota::new(rate)));
+        self.quotas.insert(id.clone(), quota.clone());
+        Some(quota)
+    }
+
+    fn finish(self, source: &SnapshotSource) -> Compiled {
+        let snapshot = Snapshot {
+            revision: source.revision,
+            hash: source.hash.clone(),
+            defaults: self.defaults,
+            credentials: self.credentials,
+            services: self.services,
+            router: self.router,
+            grants: self.grants,
+            quotas: self.quotas,
+            understood: self.understood,
+            decoy: KeyState::decoy(),
+        };
+        Compiled { snapshot, problems: self.problems }
+    }
+}
+
+fn boxed(texts: &[String]) -> Box<[Box<str>]> {
+    texts.iter().map(|text| text.as_str().into()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::snapshot::NotFound;
+use crate::snapshot::fixture::{build, changed, document, documents};
+
+fn grants(snapshot: &Snapshot) -> usize {
+    snapshot.grants().of(&"source".parse().unwrap(), &"v".parse().unwrap()).len()
+}
+
+#[test]
+fn a_whole_configuration_compiles_without_a_problem() {
+    let compiled = build(&documents(), None);
+    assert_eq!(compiled.problems, []);
+    let snapshot = compiled.snapshot;
+    let route = snapshot.router().find("x", "/v/1", "GET").unwrap().route;
+    let signer = route.service.signer_at(lgsp_shared::timestamp::UnixSeconds(0)).unwrap();
+    assert_eq!((signer.access_key.as_str(), grants(&snapshot)), ("TARGETKEY1", 1));
+    assert_eq!(snapshot.credential("SOURCEKEY1").unwrap().system.id.as_str(), "source");
+    assert!(snapshot.credential("NOSUCHKEY").is_none());
+}
+
+#[test]
+fn a_permission_with_an_unknown_field_grants_nothing() {
+    let compiled = build(&changed("Permission", "p", |spec| spec["weekdays_only"] = json!(true)), None);
+    assert_eq!(compiled.problems[0].path, "spec.weekdays_only");
+    assert_eq!(grants(&compiled.snapshot), 0);
+}
+
+#[test]
+fn a_credential_with_an_unknown_field_is_unknown() {
+    let compiled =
+        build(&changed("Credential", "source-1", |spec| spec["source_addresses"] = json!(["10.0.0.1"])), None);
+    assert_eq!(compiled.problems[0].document, "Credential/source-1");
+    assert!(compiled.snapshot.credential("SOURCEKEY1").is_none());
+}
+
+#[test]
+fn a_route_with_an_unknown_requirement_is_closed_and_with_another_unknown_field_is_not() {
+    let closed = |spec: fn(&mut Value)| {
+        let compiled = build(&changed("Route", "r", spec), None);
+        assert_eq!(compiled.problems.len(), 1);
+        compiled.snapshot.router().find("x", "/v", "GET").unwrap().route.closed
+    };
+    assert!(closed(|spec| spec["require"] = json!({"session": true})));
+    assert!(!closed(|spec| spec["colour"] = json!("blue")));
+}
+
+#[test]
+fn one_bad_document_takes_only_what_refers_to_it_along() {
+    let compiled = build(&changed("Service", "v", |spec| spec["endpoints"] = json!([])), None);
+    let mut paths: Vec<&str> = compiled.problems.iter().map(|problem| problem.document.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["Permission/p", "Route/r", "Service/v"]);
+    assert!(matches!(compiled.snapshot.router().find("x", "/v", "GET"), Err(NotFound::Path)));
+    assert!(compiled.snapshot.credential("SOURCEKEY1").is_some());
+}
+
+#[test]
+fn a_secret_moved_from_another_credential_does_not_open() {
+    let stolen = documents()[4].spec["secret"].clone();
+    let compiled = build(&changed("Credential", "source-1", |spec| spec["secret"] = stolen.clone()), None);
+    assert_eq!(compiled.problems[0].path, "spec.secret");
+    assert!(compiled.snapshot.credential("SOURCEKEY1").is_none());
+}
+
+#[test]
+fn what_did_not_change_is_taken_over_and_quotas_are_not_refilled() {
+    let before = documents();
+    let first = build(&before, None).snapshot;
+    let take = |snapshot: &Snapshot| {
+        let grants = snapshot.grants().of(&"source".parse().unwrap(), &"v".parse().unwrap());
+        grants[0].quota.as_ref().unwrap().take(crate::clock::MonotonicMillis(1))
+    };
+    assert_eq!(take(&first), Ok(()));
+    let mut after = before.clone();
+    after[0] = document("Agency", "a", json!({"code": "H61", "title": "renamed"}));
+    let second = build(&after, Some(&first)).snapshot;
+    assert!(Arc::ptr_eq(first.credential("SOURCEKEY1").unwrap(), second.credential("SOURCEKEY1").unwrap()));
+    assert_eq!(take(&second), Err(1));
+    after[0] = document("Agency", "a", json!({"code": "H62", "title": "renamed"}));
+    let third = build(&after, Some(&second)).snapshot;
+    let system = &third.credential("SOURCEKEY1").unwrap().system;
+    assert_eq!(system.agency_code.as_str(), "H62", "a changed agency reaches its credentials");
+}

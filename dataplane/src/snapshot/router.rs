@@ -1,0 +1,130 @@
+//! The routing table: host, then exact path, then the longest prefix by whole segments.
+//!
+//! A look-up costs one hash per segment of the path whatever the number of routes, and allocates nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lgsp_shared::resource::PathMatch;
+
+use super::Route;
+
+/// Paths of one host.
+#[derive(Debug, Default)]
+struct Paths {
+    exact: HashMap<Box<str>, Vec<Arc<Route>>>,
+    prefix: HashMap<Box<str>, Vec<Arc<Route>>>,
+}
+
+/// The part of a request's path that a route matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched {
+    /// How many bytes of the path matched.
+    pub path_bytes: usize,
+}
+
+/// A route that takes the request.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The route.
+    pub route: Arc<Route>,
+    /// What of the path it matched.
+    pub matched: Matched,
+}
+
+/// Why there is no route.
+#[derive(Debug, Clone)]
+pub enum NotFound {
+    /// Nothing takes this host and path.
+    Path,
+    /// These routes take the path, with other methods.
+    Method(Vec<Arc<Route>>),
+}
+
+/// The routing table.
+#[derive(Debug, Default)]
+pub struct Router {
+    named: HashMap<Box<str>, Paths>,
+    any: Paths,
+}
+
+impl Router {
+    /// Adds a route while compiling.
+    pub(super) fn add(&mut self, hosts: &[String], path: &PathMatch, route: &Arc<Route>) {
+        if hosts.is_empty() {
+            self.any.add(path, route);
+        }
+        for host in hosts {
+            self.named.entry(host.to_ascii_lowercase().into()).or_default().add(path, route);
+        }
+    }
+
+    /// The route for a request. `authority` may carry a port and any case.
+    pub fn find(&self, authority: &str, path: &str, method: &str) -> Result<Found, NotFound> {
+        let mut others = None;
+        for paths in [self.host(host_of(authority)), Some(&self.any)].into_iter().flatten() {
+            match paths.find(path, method) {
+                Ok(found) => return Ok(found),
+                Err(NotFound::Path) => {}
+                Err(NotFound::Method(routes)) => others = others.or(Some(routes)),
+            }
+        }
+        Err(others.map_or(NotFound::Path, NotFound::Method))
+    }
+
+    fn host(&self, host: &str) -> Option<&Paths> {
+        if self.named.is_empty() {
+            return None;
+        }
+        // Hosts come in lower case nearly always; only another spelling costs a copy.
+        match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            false => self.named.get(host),
+            true => self.named.get(host.to_ascii_lowercase().as_str()),
+        }
+    }
+}
+
+impl Paths {
+    fn add(&mut self, path: &PathMatch, route: &Arc<Route>) {
+        let (table, path) = match path {
+            PathMatch::Exact(path) => (&mut self.exact, path.as_str()),
+            PathMatch::Prefix(path) => (&mut self.prefix, path.trim_end_matches('/')),
+        };
+        table.entry(path.into()).or_default().push(route.clone());
+    }
+
+    fn find(&self, path: &str, method: &str) -> Result<Found, NotFound> {
+        let mut others: Option<&Vec<Arc<Route>>> = None;
+        for (routes, path_bytes) in self.candidates(path) {
+            if let Some(route) = routes.iter().find(|route| route.takes(method)) {
+                return Ok(Found { route: route.clone(), matched: Matched { path_bytes } });
+            }
+            others = others.or(Some(routes));
+        }
+        Err(others.map_or(NotFound::Path, |routes| NotFound::Method(routes.clone())))
+    }
+
+    /// Every entry that matches `path`, the most specific first.
+    fn candidates<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a Vec<Arc<Route>>, usize)> {
+        let exact = self.exact.get(path).map(|routes| (routes, path.len()));
+        let prefixes = prefixes(path).filter_map(|prefix| Some((self.prefix.get(prefix)?, prefix.len())));
+        exact.into_iter().chain(prefixes)
+    }
+}
+
+/// `/a/b` → `/a/b`, `/a`, and the empty prefix.
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+    let whole = path.trim_end_matches('/');
+    std::iter::successors(Some(whole), |prefix| prefix.rfind('/').and_then(|at| prefix.get(..at)))
+}
+
+/// The host of an authority, without its port: `[::1]:80` → `[::1]`.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests;
