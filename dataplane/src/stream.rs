@@ -63,7 +63,7 @@ impl BodyGate {
             (BodyRule::Empty, _) => (Rule::Nothing, declared),
             (BodyRule::Unsigned, _) => (Rule::Open, declared),
             (BodyRule::Digest(expected), _) => {
-                (Rule::Digest { verifier: Box::new(DigestVerifier::new(expected)), held: Bytes::new() }, declared)
+                (Rule::Digest { verifier: Box::new(expected.verifier()), held: Bytes::new() }, declared)
             }
             (BodyRule::Chunked { decoded_bytes }, Some(verifier)) => {
                 let decoded = decoded_bytes.map_or(Declared::Unbounded, Declared::Bytes);

@@ -12,5 +12,6 @@ pub mod keyspace;
 pub mod refusal;
 pub mod resource;
 pub mod seal;
+pub mod signature;
 pub mod timestamp;
 pub mod validate;

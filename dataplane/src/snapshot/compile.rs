@@ -62,24 +62,24 @@ pub(super) struct Source {
 }
 
 /// Compiles a revision.
-pub fn compile(source: &SnapshotSource, key: &SealKey, previous: Option<&Snapshot>) -> Compiled {
+pub fn compile<'a>(source: &SnapshotSource, key: &'a SealKey, previous: Option<&'a Snapshot>) -> Compiled {
+    // Each pass may refer to what the ones before it made.
+    let passes: [fn(&mut Compiler<'a>, usize, &Read); 7] = [
+        Compiler::unknown_fields,
+        Compiler::defaults_and_agencies,
+        Compiler::system,
+        Compiler::credential,
+        Compiler::service,
+        Compiler::route,
+        Compiler::permission,
+    ];
     let mut compiler = Compiler::new(key, previous);
     let documents = compiler.read_all(&source.documents);
-    for (at, read) in &documents {
-        compiler.defaults_and_agencies(read);
-        compiler.note_unknown(*at, read);
-    }
-    let pass = |compiler: &mut Compiler<'_>, step: fn(&mut Compiler<'_>, usize, &Read)| {
+    for pass in passes {
         for (at, read) in &documents {
-            step(compiler, *at, read);
+            pass(&mut compiler, *at, read);
         }
-    };
-    // Each pass may refer to what the ones before it made.
-    pass(&mut compiler, Compiler::system);
-    pass(&mut compiler, Compiler::credential);
-    pass(&mut compiler, Compiler::service);
-    pass(&mut compiler, Compiler::route);
-    pass(&mut compiler, Compiler::permission);
+    }
     compiler.finish(source)
 }
 
@@ -142,13 +142,13 @@ impl<'a> Compiler<'a> {
         self.problems.push(DocumentProblem { document, path: path.to_owned(), message: message.into() });
     }
 
-    fn note_unknown(&mut self, at: usize, read: &Read) {
+    fn unknown_fields(&mut self, at: usize, read: &Read) {
         for path in &read.unknown {
             self.problem(at, path, "this version does not know the field; upgrade the node or remove the field");
         }
     }
 
-    fn defaults_and_agencies(&mut self, read: &Read) {
+    fn defaults_and_agencies(&mut self, _at: usize, read: &Read) {
         match &read.resource {
             Resource::Defaults(spec) => self.defaults = spec.clone(),
             Resource::Agency(id, spec) => {
@@ -176,7 +176,7 @@ impl<'a> Compiler<'a> {
     fn credential(&mut self, at: usize, read: &Read) {
         let Resource::Credential(id, spec) = &read.resource else { return };
         if !read.unknown.is_empty() {
-            return; // It may be a restriction: the key stays unknown. Reported by `note_unknown`.
+            return; // It may be a restriction: the key stays unknown. Reported by `unknown_fields`.
         }
         let Some(system) = self.systems.get(&spec.system).cloned() else {
             let message = format!("there is no system `{}`: the key is refused", spec.system);
@@ -274,7 +274,7 @@ impl<'a> Compiler<'a> {
     fn permission(&mut self, at: usize, read: &Read) {
         let Resource::Permission(id, spec) = &read.resource else { return };
         if !read.unknown.is_empty() {
-            return; // It may be a restriction: nothing is granted. Reported by `note_unknown`.
+            return; // It may be a restriction: nothing is granted. Reported by `unknown_fields`.
         }
         if !self.systems.contains_key(&spec.source) {
             return self.problem(

@@ -46,16 +46,21 @@ const BANNED: [&str; 3] = ["openssl-sys", "native-tls", "httpsig"];
 const GROUND: [&str; 1] = ["clock"];
 
 /// The rooms of the data plane and what each may import of the others.
-const ROOMS: [(&str, &[&str]); 9] = [
-    ("edge", &["admission", "snapshot", "stream", "session", "transfer", "record"]),
+const ROOMS: [(&str, &[&str]); 11] = [
+    ("edge", &["admission", "snapshot", "upstream", "stream", "forward", "session", "transfer", "record"]),
     ("admission", &["snapshot"]),
-    ("snapshot", &[]),
+    ("snapshot", &["upstream"]),
+    ("upstream", &[]),
     ("stream", &[]),
+    ("forward", &["admission", "record"]),
     ("session", &["admission", "snapshot"]),
     ("transfer", &["record"]),
-    ("record", &[]),
+    ("record", &["admission", "snapshot"]),
     ("sync", &["snapshot"]),
-    ("runtime", &["edge", "admission", "snapshot", "stream", "session", "transfer", "record", "sync"]),
+    (
+        "runtime",
+        &["edge", "admission", "snapshot", "upstream", "stream", "forward", "session", "transfer", "record", "sync"],
+    ),
 ];
 
 fn root() -> PathBuf {
