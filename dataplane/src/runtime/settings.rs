@@ -1,0 +1,195 @@
+//! A node's settings: one YAML file, then `LGSP_DATAPLANE_*` from the environment, checked whole before anything starts.
+//!
+//! What is written is [`raw`]; what the rest of the program sees is [`Settings`], where every value has been checked.
+//! A key that is not known is an error, because a misspelt limit is no limit. Environment names follow the keys, with
+//! `__` between levels: `LGSP_DATAPLANE_LIMITS__CONNECTIONS_MAX=500`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use lgsp_shared::id::NodeId;
+
+use crate::edge::{Faces, Limits};
+
+mod raw;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+/// The prefix of environment variables that override the file.
+pub const ENVIRONMENT_PREFIX: &str = "LGSP_DATAPLANE_";
+
+/// Everything a node is told from outside, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The node's name, in status, records and metrics.
+    pub node: NodeId,
+    /// Where requests arrive; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where `/livez`, `/readyz`, `/metrics` and `/v1/config` are served.
+    pub admin: SocketAddr,
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// The file with the key-encryption key.
+    pub key_file: PathBuf,
+    /// The node's own directory: last good snapshot, process id, upgrade socket.
+    pub state_dir: PathBuf,
+    /// Where records go.
+    pub records: Records,
+    /// Limits and deadlines towards sources.
+    pub limits: Limits,
+    /// Worker threads.
+    pub threads: Threads,
+    /// Which code carries HTTP/1.1.
+    pub faces: Faces,
+    /// A `tracing` filter such as `info` or `info,lgsp_dataplane::sync=debug`.
+    pub log_level: String,
+    /// Where the process id is written.
+    pub pid_file: PathBuf,
+    /// The socket over which listening sockets move to a successor.
+    pub upgrade_socket: PathBuf,
+}
+
+/// One address on which requests arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The certificate; plain HTTP when absent.
+    pub tls: Option<TlsFiles>,
+}
+
+/// A certificate chain and its key, as PEM files that are watched for change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// One file, replaced atomically by the control plane.
+    Bundle {
+        /// The file.
+        file: PathBuf,
+    },
+    /// An etcd cluster.
+    Etcd(Etcd),
+}
+
+/// How to reach etcd.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Etcd {
+    /// Its endpoints, such as `https://10.0.0.1:2379`.
+    pub endpoints: Vec<String>,
+    /// User and password file, when etcd asks for them.
+    pub login: Option<EtcdLogin>,
+    /// Certificate authorities to trust, as a PEM file.
+    pub ca_file: Option<PathBuf>,
+    /// The node's own certificate and key, when etcd asks for one.
+    pub client_tls: Option<TlsFiles>,
+}
+
+/// How to log in to etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdLogin {
+    /// The user.
+    pub user: String,
+    /// A file with the password.
+    pub password_file: PathBuf,
+}
+
+/// Where records go, and what happens when they cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Records {
+    /// Where they go.
+    pub to: RecordSink,
+    /// What happens to requests when records cannot be written.
+    pub on_full: OnFull,
+}
+
+/// Where records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordSink {
+    /// Appended to a file.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// What happens to requests when records cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// They are refused with `records-unavailable`.
+    Refuse,
+    /// They are served; the records lost are counted.
+    Serve,
+}
+
+/// Worker threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threads {
+    /// How many carry exchanges.
+    pub workers: usize,
+    /// Whether an idle worker takes tasks from a busy one.
+    pub work_stealing: bool,
+}
+
+/// Something wrong with the settings: which key, what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, such as `limits.connections_max`; empty for the whole.
+    pub key: String,
+    /// What is wrong and what to do next.
+    pub message: String,
+}
+
+/// Why the settings cannot be used; every problem at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.lines())]
+pub struct SettingsError {
+    /// Where the settings were read from.
+    pub origin: String,
+    /// What is wrong with them; at least one.
+    pub problems: Vec<Problem>,
+}
+
+impl SettingsError {
+    pub(super) fn one(origin: &str, key: &str, message: String) -> Self {
+        Self { origin: origin.to_owned(), problems: vec![Problem { key: key.to_owned(), message }] }
+    }
+
+    fn lines(&self) -> String {
+        let line = |problem: &Problem| match problem.key.as_str() {
+            "" => format!("{}: {}", self.origin, problem.message),
+            key => format!("{}: `{key}`: {}", self.origin, problem.message),
+        };
+        self.problems.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Settings {
+    /// Reads the file, then the process's environment.
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let origin = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot be read: {error}; give the settings file with `--config FILE`");
+            SettingsError::one(&origin, "", message)
+        })?;
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&origin, &text, environment)
+    }
+
+    /// Reads settings from text and from environment variables; others than `LGSP_DATAPLANE_*` are ignored.
+    pub fn parse(
+        origin: &str,
+        yaml: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        resolve::resolve(origin, raw::read(origin, yaml, environment)?)
+    }
+}

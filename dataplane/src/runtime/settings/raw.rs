@@ -1,0 +1,191 @@
+//! Settings as written: the shape of the file, its defaults, and the environment laid over it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{ENVIRONMENT_PREFIX, SettingsError};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub node: String,
+    pub listeners: Vec<RawListener>,
+    #[serde(default)]
+    pub admin: RawAdmin,
+    pub source: RawSource,
+    pub key_file: PathBuf,
+    pub state_dir: PathBuf,
+    pub records: RawRecords,
+    #[serde(default)]
+    pub limits: RawLimits,
+    #[serde(default)]
+    pub threads: RawThreads,
+    #[serde(default)]
+    pub faces: RawFaces,
+    #[serde(default = "log_level")]
+    pub log_level: String,
+    pub pid_file: Option<PathBuf>,
+    pub upgrade_socket: Option<PathBuf>,
+}
+
+fn log_level() -> String {
+    "info".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawListener {
+    pub address: String,
+    pub tls: Option<RawTlsFiles>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    pub address: String,
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { address: "127.0.0.1:9901".to_owned() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawSource {
+    Bundle(RawBundle),
+    Etcd(RawEtcd),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBundle {
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEtcd {
+    pub endpoints: Vec<String>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    pub client_tls: Option<RawTlsFiles>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRecords {
+    pub to: RawRecordSink,
+    #[serde(default)]
+    pub on_full: RawOnFull,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawRecordSink {
+    File(PathBuf),
+    Stdout,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawOnFull {
+    #[default]
+    Refuse,
+    Serve,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub header_deadline_ms: u64,
+    pub keep_alive_idle_ms: u64,
+    pub drain_grace_ms: u64,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            // 10 000 idle connections at 8 KiB are 80 MiB.
+            connections_max: 10_000,
+            connections_per_address_max: 1_000,
+            header_deadline_ms: 10_000,
+            keep_alive_idle_ms: 60_000,
+            drain_grace_ms: 30_000,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawThreads {
+    pub workers: Option<usize>,
+    pub work_stealing: bool,
+}
+
+impl Default for RawThreads {
+    fn default() -> Self {
+        Self { workers: None, work_stealing: true }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawFaces {
+    #[default]
+    Both,
+    Proxy,
+}
+
+/// Reads the file's text, lays the environment over it, and gives it its shape.
+pub(super) fn read(
+    origin: &str,
+    yaml: &str,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Raw, SettingsError> {
+    let mut whole: Value = serde_saphyr::from_str(yaml)
+        .map_err(|error| SettingsError::one(origin, "", format!("is not readable as YAML: {error}")))?;
+    for (name, value) in environment {
+        let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+        let path = path.to_ascii_lowercase();
+        let keys: Vec<&str> = path.split("__").collect();
+        // `true`, `8` and `[a, b]` mean in the environment what they mean in the file.
+        let value = serde_saphyr::from_str(&value).unwrap_or(Value::String(value));
+        set(&mut whole, &keys, value);
+    }
+    serde_path_to_error::deserialize(whole).map_err(|error| {
+        let key = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        let message = format!("{}; see `config/examples/dataplane.yaml` for every key", error.into_inner());
+        SettingsError::one(origin, &key, message)
+    })
+}
+
+/// Sets the value at a path of keys, making the maps on the way.
+fn set(at: &mut Value, keys: &[&str], value: Value) {
+    let Some((first, rest)) = keys.split_first() else {
+        *at = value;
+        return;
+    };
+    if !at.is_object() {
+        *at = Value::Object(Map::new());
+    }
+    if let Value::Object(fields) = at {
+        set(fields.entry((*first).to_owned()).or_insert(Value::Null), rest, value);
+    }
+}

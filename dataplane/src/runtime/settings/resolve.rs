@@ -1,0 +1,223 @@
+//! From settings as written to settings as used: every value checked, every problem named, nothing left out.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lgsp_shared::id::NodeId;
+
+use super::raw::{
+    Raw, RawAdmin, RawBundle, RawEtcd, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords,
+    RawSource, RawThreads, RawTlsFiles,
+};
+use super::{
+    Etcd, EtcdLogin, Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles,
+};
+use crate::edge::{Faces, Limits};
+
+/// Linux takes paths of Unix sockets up to this many bytes (`sun_path` without its final zero).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Listening sockets and their addresses must fit the hand-over message of an upgrade, the admin listener included.
+const LISTENERS_MAX: usize = 16;
+
+/// Problems found so far; a value that has one is replaced by something harmless so that the search goes on.
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { key: key.into(), message: message.into() });
+    }
+
+    fn address(&mut self, key: &str, text: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| {
+            self.add(key, format!("`{text}` is not an address: write `IP:port`, such as `0.0.0.0:8080`"));
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    fn milliseconds(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Duration {
+        if !range.contains(&value) {
+            let (least, most) = (range.start(), range.end());
+            self.add(key, format!("{value} is out of range: use {least} to {most} milliseconds"));
+        }
+        Duration::from_millis(value)
+    }
+
+    fn count(&mut self, key: &str, value: usize, range: RangeInclusive<usize>) -> usize {
+        if !range.contains(&value) {
+            self.add(key, format!("{value} is out of range: use {} to {}", range.start(), range.end()));
+        }
+        value
+    }
+
+    fn node(&mut self, text: &str) -> Option<NodeId> {
+        text.parse().map_err(|error: lgsp_shared::id::InvalidId| self.add("node", error.to_string())).ok()
+    }
+}
+
+pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError> {
+    let Raw {
+        node,
+        listeners,
+        admin: RawAdmin { address: admin },
+        source,
+        key_file,
+        state_dir,
+        records,
+        limits,
+        threads,
+        faces,
+        log_level,
+        pid_file,
+        upgrade_socket,
+    } = raw;
+    let mut problems = Problems(Vec::new());
+    let node = problems.node(&node);
+    let listeners = resolve_listeners(&mut problems, listeners);
+    let admin = problems.address("admin.address", &admin);
+    let source = resolve_source(&mut problems, source);
+    let limits = resolve_limits(&mut problems, limits);
+    let threads = resolve_threads(&mut problems, threads);
+    let log_level = resolve_log_level(&mut problems, log_level);
+    let upgrade_socket = resolve_socket(&mut problems, upgrade_socket, &state_dir);
+    let pid_file = pid_file.unwrap_or_else(|| state_dir.join("dataplane.pid"));
+    let (records, faces) = (resolve_records(records), resolve_faces(faces));
+    match node {
+        Some(node) if problems.0.is_empty() => Ok(Settings {
+            node,
+            listeners,
+            admin,
+            source,
+            key_file,
+            state_dir,
+            records,
+            limits,
+            threads,
+            faces,
+            log_level,
+            pid_file,
+            upgrade_socket,
+        }),
+        Some(_) | None => Err(SettingsError { origin: origin.to_owned(), problems: problems.0 }),
+    }
+}
+
+fn resolve_listeners(problems: &mut Problems, listeners: Vec<RawListener>) -> Vec<Listener> {
+    if listeners.is_empty() {
+        problems.add("listeners", "there is none: add one such as `- address: 0.0.0.0:8080`");
+    }
+    if listeners.len() > LISTENERS_MAX {
+        problems.add("listeners", format!("{} are too many: use {LISTENERS_MAX} at most", listeners.len()));
+    }
+    let mut resolved: Vec<Listener> = Vec::new();
+    for (index, RawListener { address, tls }) in listeners.into_iter().enumerate() {
+        let key = format!("listeners[{index}].address");
+        let address = problems.address(&key, &address);
+        if address.port() != 0 && resolved.iter().any(|other| other.address == address) {
+            problems.add(key, format!("`{address}` is taken by another listener: use another port"));
+        }
+        resolved.push(Listener { address, tls: tls.map(resolve_tls_files) });
+    }
+    resolved
+}
+
+fn resolve_tls_files(RawTlsFiles { certificate, key }: RawTlsFiles) -> TlsFiles {
+    TlsFiles { certificate, key }
+}
+
+fn resolve_source(problems: &mut Problems, source: RawSource) -> Source {
+    match source {
+        RawSource::Bundle(RawBundle { file }) => Source::Bundle { file },
+        RawSource::Etcd(etcd) => Source::Etcd(resolve_etcd(problems, etcd)),
+    }
+}
+
+fn resolve_etcd(problems: &mut Problems, etcd: RawEtcd) -> Etcd {
+    let RawEtcd { endpoints, user, password_file, ca_file, client_tls } = etcd;
+    if endpoints.is_empty() {
+        problems.add("source.etcd.endpoints", "there is none: add one such as `http://127.0.0.1:2379`");
+    }
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+            problems.add(
+                format!("source.etcd.endpoints[{index}]"),
+                format!("`{endpoint}` has no scheme: write `http://{endpoint}` or `https://{endpoint}`"),
+            );
+        }
+    }
+    let login = match (user, password_file) {
+        (Some(user), Some(password_file)) => Some(EtcdLogin { user, password_file }),
+        (None, None) => None,
+        (Some(_), None) => {
+            problems.add("source.etcd.password_file", "is missing: `user` needs it");
+            None
+        }
+        (None, Some(_)) => {
+            problems.add("source.etcd.user", "is missing: `password_file` needs it");
+            None
+        }
+    };
+    Etcd { endpoints, login, ca_file, client_tls: client_tls.map(resolve_tls_files) }
+}
+
+fn resolve_records(RawRecords { to, on_full }: RawRecords) -> Records {
+    let to = match to {
+        RawRecordSink::File(path) => RecordSink::File(path),
+        RawRecordSink::Stdout => RecordSink::Stdout,
+    };
+    let on_full = match on_full {
+        RawOnFull::Refuse => OnFull::Refuse,
+        RawOnFull::Serve => OnFull::Serve,
+    };
+    Records { to, on_full }
+}
+
+fn resolve_faces(faces: RawFaces) -> Faces {
+    match faces {
+        RawFaces::Both => Faces::Both,
+        RawFaces::Proxy => Faces::Proxy,
+    }
+}
+
+fn resolve_limits(problems: &mut Problems, limits: RawLimits) -> Limits {
+    let RawLimits {
+        connections_max,
+        connections_per_address_max,
+        header_deadline_ms,
+        keep_alive_idle_ms,
+        drain_grace_ms,
+    } = limits;
+    let per_address_key = "limits.connections_per_address_max";
+    Limits {
+        connections_max: problems.count("limits.connections_max", connections_max, 1..=1_000_000),
+        connections_per_address_max: problems.count(per_address_key, connections_per_address_max, 1..=1_000_000),
+        header_deadline: problems.milliseconds("limits.header_deadline_ms", header_deadline_ms, 100..=60_000),
+        keep_alive_idle: problems.milliseconds("limits.keep_alive_idle_ms", keep_alive_idle_ms, 100..=3_600_000),
+        drain_grace: problems.milliseconds("limits.drain_grace_ms", drain_grace_ms, 0..=3_600_000),
+    }
+}
+
+fn resolve_threads(problems: &mut Problems, RawThreads { workers, work_stealing }: RawThreads) -> Threads {
+    let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Threads { workers: problems.count("threads.workers", workers.unwrap_or(available), 1..=1_024), work_stealing }
+}
+
+fn resolve_log_level(problems: &mut Problems, level: String) -> String {
+    if let Err(error) = level.parse::<tracing_subscriber::filter::EnvFilter>() {
+        problems.add("log_level", format!("`{level}` is not a filter ({error}): use `info`, `debug` or `warn`"));
+    }
+    level
+}
+
+fn resolve_socket(problems: &mut Problems, socket: Option<PathBuf>, state_dir: &Path) -> PathBuf {
+    let socket = socket.unwrap_or_else(|| state_dir.join("upgrade.sock"));
+    let bytes = socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX {
+        let shown = socket.display();
+        let most = SOCKET_PATH_BYTES_MAX;
+        let message = format!("`{shown}` has {bytes} bytes: use {most} at most, such as `/run/lgsp/upgrade.sock`");
+        problems.add("upgrade_socket", message);
+    }
+    socket
+}

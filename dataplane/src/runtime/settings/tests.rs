@@ -1,0 +1,113 @@
+//! What settings accept, and what they say when they do not.
+
+use std::time::Duration;
+
+use super::*;
+use crate::edge::Faces;
+
+const MINIMAL: &str = "
+node: node-1
+listeners: [{address: '127.0.0.1:0'}]
+source: {bundle: {file: bundle.json}}
+key_file: kek
+state_dir: state
+records: {to: stdout}
+";
+
+fn parse(yaml: &str) -> Result<Settings, SettingsError> {
+    Settings::parse("dataplane.yaml", yaml, std::iter::empty())
+}
+
+fn parse_with(yaml: &str, name: &str, value: &str) -> Result<Settings, SettingsError> {
+    Settings::parse("dataplane.yaml", yaml, std::iter::once((name.to_owned(), value.to_owned())))
+}
+
+fn complaint(yaml: &str) -> String {
+    parse(yaml).unwrap_err().to_string()
+}
+
+#[test]
+fn the_shortest_file_has_the_documented_defaults() {
+    let settings = parse(MINIMAL).unwrap();
+    assert_eq!(settings.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(settings.limits.connections_max, 10_000);
+    assert_eq!(settings.limits.connections_per_address_max, 1_000);
+    assert_eq!(settings.limits.header_deadline, Duration::from_secs(10));
+    assert_eq!(settings.records, Records { to: RecordSink::Stdout, on_full: OnFull::Refuse });
+    assert_eq!(settings.upgrade_socket, Path::new("state/upgrade.sock"));
+    assert_eq!(settings.faces, Faces::Both);
+}
+
+#[test]
+fn the_example_file_is_valid() {
+    let text = include_str!("../../../../config/examples/dataplane.yaml");
+    let settings = parse(text).unwrap();
+    assert_eq!(settings.listeners.len(), 2);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_it() {
+    let error = complaint(&format!("{MINIMAL}limits: {{connection_max: 5}}\n"));
+    assert!(error.contains("connection_max") && error.contains("connections_max"), "{error}");
+    let error = complaint(&format!("{MINIMAL}colour: red\n"));
+    assert!(error.contains("colour") && error.contains("config/examples/dataplane.yaml"), "{error}");
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    let error = complaint(&MINIMAL.replace("key_file: kek", ""));
+    assert!(error.contains("key_file"), "{error}");
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_key_and_a_fix() {
+    let error = complaint(
+        "
+node: Node_1
+listeners: [{address: 'localhost:80'}, {address: '127.0.0.1:90'}, {address: '127.0.0.1:90'}]
+source: {etcd: {endpoints: ['10.0.0.1:2379'], user: root}}
+key_file: kek
+state_dir: state
+records: {to: {file: records.jsonl}, on_full: serve}
+limits: {header_deadline_ms: 0}
+threads: {workers: 0}
+log_level: '=='
+",
+    );
+    for expected in [
+        "`node`: `Node_1` is not a node name",
+        "`listeners[0].address`: `localhost:80` is not an address",
+        "`listeners[2].address`: `127.0.0.1:90` is taken",
+        "`source.etcd.endpoints[0]`: `10.0.0.1:2379` has no scheme",
+        "`source.etcd.password_file`: is missing",
+        "`limits.header_deadline_ms`: 0 is out of range: use 100 to 60000",
+        "`threads.workers`: 0 is out of range",
+        "`log_level`",
+    ] {
+        assert!(error.contains(expected), "no {expected} in\n{error}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_is_checked_like_it() {
+    let settings = parse_with(MINIMAL, "LGSP_DATAPLANE_LIMITS__CONNECTIONS_MAX", "7").unwrap();
+    assert_eq!(settings.limits.connections_max, 7);
+    let settings = parse_with(MINIMAL, "LGSP_DATAPLANE_NODE", "node-9").unwrap();
+    assert_eq!(settings.node.as_str(), "node-9");
+    let error = parse_with(MINIMAL, "LGSP_DATAPLANE_LIMITS__CONECTIONS", "7").unwrap_err().to_string();
+    assert!(error.contains("conections"), "{error}");
+    assert!(parse_with(MINIMAL, "HOME", "/root").is_ok());
+}
+
+#[test]
+fn a_socket_path_the_kernel_would_cut_is_refused() {
+    let error = complaint(&MINIMAL.replace("state_dir: state", &format!("state_dir: /{}", "d".repeat(120))));
+    assert!(error.contains("`upgrade_socket`") && error.contains("107 at most"), "{error}");
+}
+
+#[test]
+fn text_that_is_not_yaml_is_refused_without_a_panic() {
+    for text in ["", "[", "a: b: c", "- 1", "\u{0}"] {
+        assert!(parse(text).is_err(), "{text:?}");
+    }
+}
