@@ -1,4 +1,89 @@
-//! The sockets' side: two faces over the same rooms.
+//! The sockets' side: two faces over the same rooms, and the only room that names Pingora types.
+//!
+//! `http1` is our own exchange loop; `proxy` is pingora-proxy for HTTP/2, gRPC, WebSocket and everything unusual. A
+//! connection is given to one of them by [`Exchange`]; what the first hands over goes to the second with the bytes
+//! already read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+
+use self::connections::{Connections, Permit};
+use self::drain::Drain;
 
 pub mod answer;
+pub mod connections;
+pub mod drain;
 pub mod http1;
+pub mod listener;
+pub mod tls;
+
+/// Limits and deadlines towards sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time; an idle one costs about 8 KiB.
+    pub connections_max: usize,
+    /// Connections at a time from one address.
+    pub connections_per_address_max: usize,
+    /// For a whole request head to arrive.
+    pub header_deadline: Duration,
+    /// How long a connection may wait for its next request.
+    pub keep_alive_idle: Duration,
+    /// How long exchanges in flight may take to finish when the node stops.
+    pub drain_grace: Duration,
+}
+
+/// Which code carries HTTP/1.1; a setting for measurements and tests, not for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faces {
+    /// The exchange loop, and pingora-proxy for what it hands over.
+    Both,
+    /// pingora-proxy for everything.
+    Proxy,
+}
+
+/// What every exchange is carried out with.
+#[derive(Debug)]
+pub struct EdgeContext {
+    /// Limits and deadlines towards sources.
+    pub limits: Limits,
+    /// The connection guard.
+    pub connections: Arc<Connections>,
+    /// Whether the node is stopping.
+    pub drain: Drain,
+}
+
+/// The exchange service: takes each connection's permit and gives the connection to a face.
+#[derive(Debug)]
+pub struct Exchange {
+    context: Arc<EdgeContext>,
+}
+
+impl Exchange {
+    /// The service over `context`.
+    pub fn new(context: Arc<EdgeContext>) -> Self {
+        Self { context }
+    }
+
+    fn claim(&self, stream: &Stream) -> Option<Permit> {
+        self.context.connections.claim(&peer_address(stream)?)
+    }
+}
+
+#[async_trait]
+impl ServerApp for Exchange {
+    async fn process_new(self: &Arc<Self>, stream: Stream, _shutdown: &ShutdownWatch) -> Option<Stream> {
+        // Without a permit the peer was gone before it was counted. The permit is held as long as the connection.
+        let _permit = self.claim(&stream)?;
+        None
+    }
+}
+
+fn peer_address(stream: &Stream) -> Option<SocketAddr> {
+    stream.get_socket_digest()?.peer_addr()?.as_inet().copied()
+}

@@ -1,0 +1,203 @@
+//! The connection guard: how many connections may be open, in all and from one address.
+//!
+//! A connection takes its [`Permit`] when it is accepted, before any TLS, and gives it back when the permit is dropped,
+//! after its last exchange. Refusing costs one lookup and a `close`. Between acceptance and the exchange service lies
+//! Pingora's handshake, which hands nothing through; the permit waits meanwhile under the peer's address, and a
+//! handshake that never ends gives it back after [`HANDSHAKE_MAX`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use dashmap::{DashMap, Entry};
+use pingora_core::listeners::ConnectionFilter;
+
+/// Pingora ends a handshake after 60 s; a permit not claimed by then belongs to a connection that is gone.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(61);
+
+/// Counts open connections. About 64 bytes for each address that has one, and 96 for each handshake under way.
+#[derive(Debug)]
+pub struct Connections {
+    max: usize,
+    per_address_max: usize,
+    open: AtomicUsize,
+    by_address: DashMap<IpAddr, usize>,
+    handshakes: DashMap<SocketAddr, (Permit, Instant)>,
+    refused_total: AtomicU64,
+    refused_per_address: AtomicU64,
+}
+
+/// Connections refused since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Refused {
+    /// Because the node had its maximum.
+    pub total: u64,
+    /// Because the address had its maximum.
+    pub per_address: u64,
+}
+
+/// The right to one open connection; given back on drop.
+#[derive(Debug)]
+pub struct Permit {
+    connections: std::sync::Weak<Connections>,
+    address: IpAddr,
+}
+
+impl Connections {
+    /// A guard that allows `max` connections at a time and `per_address_max` from one address.
+    pub fn new(max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            per_address_max,
+            open: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+            handshakes: DashMap::new(),
+            refused_total: AtomicU64::new(0),
+            refused_per_address: AtomicU64::new(0),
+        })
+    }
+
+    /// How many connections are open, those in their handshake included.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// How many were refused.
+    pub fn refused(&self) -> Refused {
+        Refused {
+            total: self.refused_total.load(Ordering::Relaxed),
+            per_address: self.refused_per_address.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes a permit for a connection from `address`; `None`, and counted, when a limit is reached.
+    pub fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
+        let taken = |open: usize| (open < self.max).then_some(open + 1);
+        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_err() {
+            self.refused_total.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if !self.count_up(address) {
+            self.open.fetch_sub(1, Ordering::AcqRel);
+            self.refused_per_address.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Permit { connections: Arc::downgrade(self), address })
+    }
+
+    /// The permit taken when the connection from `peer` was accepted.
+    pub fn claim(&self, peer: &SocketAddr) -> Option<Permit> {
+        self.handshakes.remove(peer).map(|(_, (permit, _))| permit)
+    }
+
+    /// Gives back the permits of handshakes that ended without reaching the exchange service.
+    pub fn sweep(&self, now: Instant) {
+        self.handshakes.retain(|_, (_, since)| now.saturating_duration_since(*since) < HANDSHAKE_MAX);
+    }
+
+    fn count_up(&self, address: IpAddr) -> bool {
+        match self.by_address.entry(address) {
+            Entry::Occupied(count) if *count.get() >= self.per_address_max => false,
+            Entry::Occupied(mut count) => {
+                *count.get_mut() += 1;
+                true
+            }
+            Entry::Vacant(place) => {
+                place.insert(1);
+                true
+            }
+        }
+    }
+
+    fn release(&self, address: IpAddr) {
+        self.by_address.remove_if_mut(&address, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(connections) = self.connections.upgrade() {
+            connections.release(self.address);
+        }
+    }
+}
+
+/// The guard as Pingora asks it: once per accepted connection, before TLS.
+#[derive(Debug)]
+pub struct Gatekeeper(pub Arc<Connections>);
+
+#[async_trait]
+impl ConnectionFilter for Gatekeeper {
+    async fn should_accept(&self, peer: Option<&SocketAddr>) -> bool {
+        // Without a peer address the client is already gone.
+        let Some(peer) = peer else { return false };
+        let Some(permit) = self.0.acquire(peer.ip()) else { return false };
+        let replaced = self.0.handshakes.insert(*peer, (permit, Instant::now()));
+        // The old permit is given back here, outside the map's lock.
+        drop(replaced);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    #[test]
+    fn a_permit_counts_until_it_is_dropped_and_leaves_nothing_behind() {
+        let connections = Connections::new(10, 10);
+        let permits: Vec<_> = (0..4).map(|_| connections.acquire(address(1)).unwrap()).collect();
+        assert_eq!((connections.open(), connections.by_address.len()), (4, 1));
+        drop(permits);
+        assert_eq!((connections.open(), connections.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn one_address_cannot_take_the_places_of_the_others() {
+        let connections = Connections::new(3, 2);
+        let first = connections.acquire(address(1)).unwrap();
+        let _second = connections.acquire(address(1)).unwrap();
+        assert!(connections.acquire(address(1)).is_none());
+        let _other = connections.acquire(address(2)).unwrap();
+        assert!(connections.acquire(address(3)).is_none());
+        assert_eq!(connections.refused(), Refused { total: 1, per_address: 1 });
+        drop(first);
+        assert!(connections.acquire(address(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_never_ends_gives_its_place_back() {
+        let connections = Connections::new(1, 1);
+        let gatekeeper = Gatekeeper(connections.clone());
+        let peer = SocketAddr::new(address(1), 5000);
+        assert!(gatekeeper.should_accept(Some(&peer)).await);
+        assert!(!gatekeeper.should_accept(Some(&SocketAddr::new(address(1), 5001))).await);
+        connections.sweep(Instant::now());
+        assert_eq!(connections.open(), 1);
+        connections.sweep(Instant::now() + HANDSHAKE_MAX);
+        assert_eq!(connections.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_claimed_permit_is_not_swept() {
+        let connections = Connections::new(1, 1);
+        let peer = SocketAddr::new(address(1), 5000);
+        assert!(Gatekeeper(connections.clone()).should_accept(Some(&peer)).await);
+        let permit = connections.claim(&peer).unwrap();
+        connections.sweep(Instant::now() + HANDSHAKE_MAX);
+        assert_eq!(connections.open(), 1);
+        assert!(connections.claim(&peer).is_none());
+        drop(permit);
+        assert_eq!(connections.open(), 0);
+    }
+}
