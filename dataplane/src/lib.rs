@@ -12,6 +12,7 @@ pub mod clock;
 pub mod edge;
 pub mod forward;
 pub mod record;
+pub mod runtime;
 pub mod snapshot;
 pub mod stream;
 pub mod upstream;

@@ -1,0 +1,233 @@
+//! Builds the rooms, starts the services, and owns shutdown. Nobody imports it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use pingora_core::server::configuration::{Opt, ServerConf};
+use pingora_core::server::{RunArgs, Server};
+
+use crate::edge::connections::{Connections, Gatekeeper};
+use crate::edge::drain::Drain;
+use crate::edge::listener::{Bound, BoundService, StopsWith};
+use crate::edge::tls::{self, CertificateError, RotatingCertificate};
+use crate::edge::{EdgeContext, Exchange};
+
+pub mod admin;
+mod facts;
+mod key_file;
+mod logging;
+pub mod settings;
+mod signals;
+mod state;
+mod tasks;
+
+use self::admin::Admin;
+use self::facts::NodeFacts;
+use self::settings::{Settings, SettingsError};
+use self::signals::Signals;
+
+/// How a node is started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The settings file.
+    pub config: PathBuf,
+    /// Whether to take the listening sockets over from the running node.
+    pub upgrade: bool,
+    /// Where to write the addresses that were bound.
+    pub address_file: Option<PathBuf>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The key-encryption key cannot be used.
+    #[error(transparent)]
+    Key(#[from] key_file::KeyFileError),
+    /// A listener's certificate cannot be used.
+    #[error("`listeners[{index}].tls`: {source}")]
+    Certificate {
+        /// Which listener.
+        index: usize,
+        /// Why.
+        source: CertificateError,
+    },
+    /// An address cannot be bound.
+    #[error("`{key}`: cannot listen on {address}: {source}; is another program, or another node, using it?")]
+    Bind {
+        /// The settings key.
+        key: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A node with free ports has nothing a predecessor could hand over.
+    #[error("`{key}`: port 0 cannot be taken over with `--upgrade`: name the port the running node uses")]
+    FreePortInUpgrade {
+        /// The settings key.
+        key: String,
+    },
+    /// The node's own files.
+    #[error(transparent)]
+    State(#[from] state::StateError),
+    /// Pingora refuses a listener.
+    #[error("a listener cannot be set up: {0}")]
+    Listener(String),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}; raise the limits on processes and memory")]
+    Thread(std::io::Error),
+}
+
+/// Everything that was read and checked before any service starts.
+struct Prepared {
+    settings: Settings,
+    certificates: Vec<Option<Arc<RotatingCertificate>>>,
+}
+
+fn prepare(config: &Path) -> Result<Prepared, StartError> {
+    tls::install_crypto_provider();
+    let settings = Settings::load(config)?;
+    let _key = key_file::read(&settings.key_file)?;
+    state::prepare(&settings)?;
+    let certificates = settings
+        .listeners
+        .iter()
+        .enumerate()
+        .map(|(index, listener)| {
+            let load = |files: &settings::TlsFiles| RotatingCertificate::load(&files.certificate, &files.key);
+            let certificate = listener.tls.as_ref().map(load).transpose();
+            certificate.map_err(|source| StartError::Certificate { index, source })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Prepared { settings, certificates })
+}
+
+/// Validates settings, key, certificates and directories without starting anything; tells what would start.
+pub fn check(config: &Path) -> Result<String, StartError> {
+    let Prepared { settings, certificates } = prepare(config)?;
+    let tls = certificates.iter().flatten().count();
+    Ok(format!(
+        "{}: node `{}` can start: {} listeners ({tls} with TLS), admin on {}",
+        config.display(),
+        settings.node,
+        certificates.len(),
+        settings.admin
+    ))
+}
+
+/// Runs a node until it is told to end and has drained.
+pub fn run(start: Start) -> Result<(), StartError> {
+    let Prepared { settings, certificates } = prepare(&start.config)?;
+    logging::start(&settings.log_level);
+    let sockets = bind_all(&settings, start.upgrade)?;
+    if let Some(file) = &start.address_file {
+        let exchange: Vec<SocketAddr> = sockets.exchange.iter().map(Bound::address).collect();
+        state::write_addresses(file, &exchange, sockets.admin.address())?;
+    }
+    let drain = Drain::default();
+    let limits = settings.limits.clone();
+    let connections = Connections::new(limits.connections_max, limits.connections_per_address_max);
+    let context = Arc::new(EdgeContext { limits, connections: connections.clone(), drain: drain.clone() });
+
+    let (ended, end) = mpsc::channel();
+    let mut server = Server::new_with_opt_and_conf(
+        Some(Opt { upgrade: start.upgrade, ..Opt::default() }),
+        server_configuration(&settings),
+    );
+    let handover = start.upgrade.then(|| {
+        let ready = server.add_service(tasks::ask_predecessor(&settings));
+        let bootstrap = server.bootstrap_as_a_service();
+        bootstrap.add_dependency(&ready);
+        bootstrap
+    });
+    let watched: Vec<_> = certificates.iter().flatten().cloned().collect();
+    let pid_file = state::PidFile::new(&settings.pid_file);
+    let housekeeping =
+        tasks::housekeeping(connections.clone(), watched, drain.clone(), ended.clone(), pid_file.clone());
+
+    let mut exchange =
+        BoundService::new("exchange", Exchange::new(context), settings.threads.workers, StopsWith::Server)
+            .with_filter(Arc::new(Gatekeeper(connections.clone())));
+    for (socket, certificate) in sockets.exchange.into_iter().zip(certificates) {
+        exchange.add(socket, certificate).map_err(|error| StartError::Listener(error.to_string()))?;
+    }
+    let facts = NodeFacts { drain: drain.clone(), connections };
+    let mut admin = BoundService::new("admin", Admin(facts), 1, StopsWith::Server);
+    admin.add(sockets.admin, None).map_err(|error| StartError::Listener(error.to_string()))?;
+    for service in [server.add_service(exchange), server.add_service(admin), server.add_service(housekeeping)] {
+        if let Some(handover) = &handover {
+            service.add_dependency(handover);
+        }
+    }
+
+    let signals = Signals { drain, upgrade_socket: settings.upgrade_socket.clone() };
+    tracing::info!(node = %settings.node, "started");
+    serve_until_drained(server, signals, ended, &end)?;
+    pid_file.remove();
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Pingora sleeps its whole grace period even when nothing is left to wait for; whoever is first ends the wait here.
+fn serve_until_drained(
+    server: Server,
+    signals: Signals,
+    ended: mpsc::Sender<tasks::Ended>,
+    end: &mpsc::Receiver<tasks::Ended>,
+) -> Result<(), StartError> {
+    let serve = move || {
+        server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        // The receiver is gone only when the process is ending anyway.
+        let _ = ended.send(tasks::Ended::GraceOver);
+    };
+    std::thread::Builder::new().name("server".into()).spawn(serve).map_err(StartError::Thread)?;
+    match end.recv() {
+        Ok(tasks::Ended::Drained) => tracing::info!("drained"),
+        Ok(tasks::Ended::GraceOver) => tracing::warn!("the grace period is over, exchanges in flight are cut"),
+        Err(mpsc::RecvError) => tracing::error!("the server ended without saying why"),
+    }
+    Ok(())
+}
+
+struct Sockets {
+    exchange: Vec<Bound>,
+    admin: Bound,
+}
+
+fn bind_all(settings: &Settings, upgrade: bool) -> Result<Sockets, StartError> {
+    let bind = |key: String, address: SocketAddr| match (upgrade, address.port()) {
+        (true, 0) => Err(StartError::FreePortInUpgrade { key }),
+        (true, _) => Ok(Bound::inherited(address)),
+        (false, _) => Bound::bind(address).map_err(|source| StartError::Bind { key, address, source }),
+    };
+    let exchange = settings.listeners.iter().enumerate();
+    let exchange = exchange.map(|(index, listener)| bind(format!("listeners[{index}].address"), listener.address));
+    Ok(Sockets { exchange: exchange.collect::<Result<_, _>>()?, admin: bind("admin.address".into(), settings.admin)? })
+}
+
+fn server_configuration(settings: &Settings) -> ServerConf {
+    /// What Pingora gives its runtimes to end once the grace period is over.
+    const RUNTIMES_END_SECS: u64 = 1;
+    /// Attempts per exchange: the first and the most retries a service may ask for. The budget of the service decides.
+    const ATTEMPTS_MAX: usize = 6;
+    /// Idle connections kept to targets, over all services; about 10 KiB each.
+    const UPSTREAM_IDLE_MAX: usize = 1024;
+    let grace = settings.limits.drain_grace + Duration::from_millis(999);
+    ServerConf {
+        threads: settings.threads.workers,
+        work_stealing: settings.threads.work_stealing,
+        listener_tasks_per_fd: settings.threads.workers,
+        grace_period_seconds: Some(grace.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(RUNTIMES_END_SECS),
+        upgrade_sock: settings.upgrade_socket.to_string_lossy().into_owned(),
+        pid_file: settings.pid_file.to_string_lossy().into_owned(),
+        max_retries: ATTEMPTS_MAX,
+        upstream_keepalive_pool_size: UPSTREAM_IDLE_MAX,
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! The node's own files: its state directory, its process id, and the addresses it bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::settings::{RecordSink, Settings};
+
+/// Only the node's own user may look into its state directory.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Why one of the node's own files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The state directory cannot be made or written.
+    #[error("`state_dir`: cannot write in `{}`: {source}; make it and give it to the node's user", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory of the record file is missing.
+    #[error("`records.to.file`: `{}` is not a directory: make it, or write the records elsewhere", path.display())]
+    RecordDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file cannot be written.
+    #[error("`{key}`: cannot write `{}`: {source}", path.display())]
+    Unwritable {
+        /// The settings key or option.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Makes the state directory when it is missing, and checks that it and the record file's directory can be used.
+pub(super) fn prepare(settings: &Settings) -> Result<(), StateError> {
+    let unusable = |source| StateError::Directory { path: settings.state_dir.clone(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&settings.state_dir).map_err(unusable)?;
+    let probe = settings.state_dir.join(format!(".writable.{}", std::process::id()));
+    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(unusable)?;
+    match &settings.records.to {
+        RecordSink::File(file) => match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+                Err(StateError::RecordDirectory { path: parent.to_owned() })
+            }
+            Some(_) | None => Ok(()),
+        },
+        RecordSink::Stdout => Ok(()),
+    }
+}
+
+/// Writes the bound addresses as `{"listeners": [...], "admin": "..."}`; a reader never sees half of it.
+pub(super) fn write_addresses(file: &Path, exchange: &[SocketAddr], admin: SocketAddr) -> Result<(), StateError> {
+    let text = json!({ "listeners": exchange, "admin": admin }).to_string();
+    replace("--address-file", file, &text)
+}
+
+/// The file with the process id, by which an upgrade finds its predecessor.
+#[derive(Debug, Clone)]
+pub struct PidFile(PathBuf);
+
+impl PidFile {
+    pub(super) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    pub fn write(&self) -> Result<(), StateError> {
+        replace("pid_file", &self.0, &format!("{}\n", std::process::id()))
+    }
+
+    /// The process id in the file, if there is one.
+    pub(super) fn read(&self) -> Option<u32> {
+        std::fs::read_to_string(&self.0).ok()?.trim().parse().ok()
+    }
+
+    /// Removes the file unless a successor has written its own id into it.
+    pub(super) fn remove(&self) {
+        if self.read() == Some(std::process::id()) {
+            // What cannot be removed names a process that is gone, which an upgrade notices.
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+fn replace(key: &'static str, path: &Path, text: &str) -> Result<(), StateError> {
+    let next = path.with_extension(format!("next.{}", std::process::id()));
+    std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, path)).map_err(|source| StateError::Unwritable {
+        key,
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,129 @@
+//! Background services: housekeeping while the node runs, waiting while it drains, and asking a predecessor to hand over.
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::ServiceReadyNotifier;
+use pingora_core::services::background::{BackgroundService, GenBackgroundService, background_service};
+
+use super::settings::Settings;
+use super::state::PidFile;
+use crate::edge::connections::Connections;
+use crate::edge::drain::Drain;
+use crate::edge::tls::{RotatingCertificate, Rotation};
+
+/// How often certificates are looked at and lost handshakes are swept.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a draining node looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// How a node came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// No connection is left.
+    Drained,
+    /// The grace period is over.
+    GraceOver,
+}
+
+/// Watches certificates, sweeps handshakes, and reports when the node has drained.
+#[derive(Debug)]
+pub struct Housekeeping {
+    connections: Arc<Connections>,
+    certificates: Vec<Arc<RotatingCertificate>>,
+    drain: Drain,
+    ended: mpsc::Sender<Ended>,
+    pid_file: PidFile,
+}
+
+/// The housekeeping service. It writes the process id when it starts: after a hand-over, not before it.
+pub fn housekeeping(
+    connections: Arc<Connections>,
+    certificates: Vec<Arc<RotatingCertificate>>,
+    drain: Drain,
+    ended: mpsc::Sender<Ended>,
+    pid_file: PidFile,
+) -> GenBackgroundService<Housekeeping> {
+    background_service("housekeeping", Housekeeping { connections, certificates, drain, ended, pid_file })
+}
+
+#[async_trait]
+impl BackgroundService for Housekeeping {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        if let Err(error) = self.pid_file.write() {
+            tracing::error!(%error, "an upgrade will not find this node by itself");
+        }
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                _ = look.tick() => self.look(),
+                _ = shutdown.wait_for(|stopping| *stopping) => break,
+            }
+        }
+        self.drain.begin();
+        while self.connections.open() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+            self.connections.sweep(Instant::now());
+        }
+        // The receiver is gone only when the process is ending anyway.
+        let _ = self.ended.send(Ended::Drained);
+    }
+}
+
+impl Housekeeping {
+    fn look(&self) {
+        self.connections.sweep(Instant::now());
+        for certificate in &self.certificates {
+            let path = certificate.path().display();
+            match certificate.refresh() {
+                Rotation::Unchanged => {}
+                Rotation::Replaced => tracing::info!(certificate = %path, "new certificate in use"),
+                Rotation::Kept(error) => {
+                    tracing::error!(certificate = %path, %error, "the new certificate is unusable, the old one stays");
+                }
+            }
+        }
+    }
+}
+
+/// Tells the running node to hand its sockets over, as soon as this one could serve.
+#[derive(Debug)]
+pub struct AskPredecessor {
+    pid_file: PathBuf,
+}
+
+/// The service that asks; the socket hand-over depends on it.
+pub fn ask_predecessor(settings: &Settings) -> GenBackgroundService<AskPredecessor> {
+    background_service("ask predecessor", AskPredecessor { pid_file: settings.pid_file.clone() })
+}
+
+#[async_trait]
+impl BackgroundService for AskPredecessor {
+    async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        match PidFile::new(&self.pid_file).read().and_then(running_node) {
+            Some(predecessor) => match kill(predecessor, Signal::SIGQUIT) {
+                Ok(()) => tracing::info!(pid = predecessor.as_raw(), "asked the running node for its sockets"),
+                Err(error) => tracing::error!(pid = predecessor.as_raw(), %error, "cannot signal the running node"),
+            },
+            None => tracing::warn!(
+                pid_file = %self.pid_file.display(),
+                "no running node found; send SIGQUIT to it within seconds"
+            ),
+        }
+        ready.notify_ready();
+    }
+}
+
+/// The process, if it is another node: an old file may name a process id that now belongs to someone else.
+fn running_node(pid: u32) -> Option<Pid> {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // A program that was replaced on disk reads `... (deleted)`.
+    let name = program.file_name()?.to_string_lossy();
+    let is_node = name.starts_with("lgsp-dataplane") && pid != std::process::id();
+    is_node.then(|| i32::try_from(pid).ok().map(Pid::from_raw)).flatten()
+}
