@@ -1,0 +1,118 @@
+//! Signing with RFC 9421, into buffers the caller reuses.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::super::byte_sequence::is_key;
+use super::super::component::Component;
+use super::super::error::SignError;
+use super::super::key::{self, KeyState};
+use super::super::{COMPONENTS_MAX, KEY_ID_BYTES_MAX, NONCE_BYTES_MAX};
+use super::{Components, push_base};
+use crate::head::RequestHead;
+use crate::timestamp::UnixSeconds;
+
+/// What a signature says about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Rfc9421Params<'a> {
+    /// When it is made.
+    pub created: UnixSeconds,
+    /// When it ends, if it ends before the verifier's clock window does.
+    pub expires: Option<UnixSeconds>,
+    /// A value never used before with this key.
+    pub nonce: &'a str,
+    /// The access key.
+    pub key_id: &'a str,
+    /// The label that joins `Signature-Input` and `Signature`, such as `sig1`.
+    pub label: &'a str,
+}
+
+/// Signs `components` of `head`; replaces the buffers' content with the values of `Signature-Input` and `Signature`.
+///
+/// Components are named as in `Signature-Input`, such as `@method` or `content-digest`. Nothing is added to them: a
+/// caller that leaves out what [`super::super::Claim::read`] requires makes a signature that will be refused.
+pub fn sign_rfc9421(
+    head: &RequestHead<'_>,
+    components: &[&str],
+    params: &Rfc9421Params<'_>,
+    key: &KeyState,
+    out_input: &mut Vec<u8>,
+    out_signature: &mut Vec<u8>,
+) -> Result<(), SignError> {
+    let components = resolve(head, components)?;
+    check(params)?;
+    out_input.clear();
+    out_input.extend_from_slice(params.label.as_bytes());
+    out_input.push(b'=');
+    write_member(&components, params, out_input)?;
+
+    let member = out_input.get(params.label.len() + 1..).unwrap_or_default();
+    let member = std::str::from_utf8(member).map_err(|_| SignError::Parameter("keyid"))?;
+    let mut mac = key.rfc9421();
+    push_base(head, components.as_slice(), member, &mut mac).map_err(|_| SignError::Absent("a header".into()))?;
+
+    let mut encoded = [0; 44];
+    let length = BASE64.encode_slice(key::finish(mac), &mut encoded).unwrap_or_default();
+    out_signature.clear();
+    for part in [params.label.as_bytes(), b"=:", encoded.get(..length).unwrap_or_default(), b":"] {
+        out_signature.extend_from_slice(part);
+    }
+    Ok(())
+}
+
+fn resolve<'a>(head: &RequestHead<'_>, names: &[&'a str]) -> Result<Components<'a>, SignError> {
+    let mut components = Components::none();
+    for name in names {
+        let component = Component::named(name).filter(|component| !components.contains(component));
+        let component = component.ok_or_else(|| SignError::Component((*name).into()))?;
+        if !component.occurs_in(head) {
+            return Err(SignError::Absent((*name).into()));
+        }
+        if !components.add(component) {
+            return Err(SignError::TooMany(COMPONENTS_MAX));
+        }
+    }
+    Ok(components)
+}
+
+fn check(params: &Rfc9421Params<'_>) -> Result<(), SignError> {
+    let quotable = |text: &str, bytes_max: usize| {
+        (1..=bytes_max).contains(&text.len())
+            && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+    };
+    // Integers of structured fields have at most 15 digits (RFC 9651 section 3.3.1).
+    let writable = |at: UnixSeconds| (0..=999_999_999_999_999).contains(&at.0);
+    if !quotable(params.nonce, NONCE_BYTES_MAX) {
+        Err(SignError::Parameter("nonce"))
+    } else if !quotable(params.key_id, KEY_ID_BYTES_MAX) {
+        Err(SignError::Parameter("keyid"))
+    } else if !is_key(params.label) {
+        Err(SignError::Parameter("label"))
+    } else if !writable(params.created) || !params.expires.is_none_or(writable) {
+        Err(SignError::Time)
+    } else {
+        Ok(())
+    }
+}
+
+fn write_member(components: &Components<'_>, params: &Rfc9421Params<'_>, out: &mut Vec<u8>) -> Result<(), SignError> {
+    let mut separator: &[u8] = b"(";
+    for component in components.as_slice() {
+        out.extend_from_slice(separator);
+        component.push_identifier(out);
+        separator = b" ";
+    }
+    out.extend_from_slice(if components.as_slice().is_empty() { b"()" } else { b")" });
+    write!(out, ";created={}", params.created.0).map_err(|_| SignError::Time)?;
+    if let Some(expires) = params.expires {
+        write!(out, ";expires={}", expires.0).map_err(|_| SignError::Time)?;
+    }
+    for (name, value) in [("keyid", params.key_id), ("alg", "hmac-sha256"), ("nonce", params.nonce)] {
+        for part in [";", name, "=\"", value, "\""] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+    Ok(())
+}

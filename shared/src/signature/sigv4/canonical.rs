@@ -1,0 +1,177 @@
+//! The canonical request, the string to sign, and which canonical forms the verifier accepts.
+
+use hmac::Hmac;
+use sha2::{Digest, Sha256};
+
+use super::super::key::{self, KeyState};
+use super::super::sink::Sink;
+use super::query::{self, Encoding, SIGNATURE_PARAMETER};
+use super::scope::Scope;
+use super::signed_headers::SignedHeaders;
+use super::timestamp::AmzDate;
+use crate::head::RequestHead;
+
+/// How the path appears in the canonical request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathForm {
+    /// As sent.
+    Raw,
+    /// Decoded and encoded again: S3.
+    Once,
+    /// As sent, then encoded: every other service.
+    Twice,
+}
+
+/// How the query appears in the canonical request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryForm {
+    /// As sent.
+    Raw,
+    /// Encoded and sorted.
+    Sorted,
+}
+
+/// One canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// The path's.
+    pub path: PathForm,
+    /// The query's.
+    pub query: QueryForm,
+}
+
+const fn form(path: PathForm, query: QueryForm) -> Form {
+    Form { path, query }
+}
+
+impl Form {
+    /// The documented form for `service`.
+    pub fn documented(service: &str) -> Form {
+        form(if service == "s3" { PathForm::Once } else { PathForm::Twice }, QueryForm::Sorted)
+    }
+
+    /// The forms to try for `head`, documented one first, without those that would give the same bytes again.
+    ///
+    /// For `s3`: S3's own; the raw path with a sorted query (botocore, newer curl); both raw (curl 7.88). For other
+    /// services: the path encoded twice (botocore, newer curl); both raw (curl 7.88); encoded once.
+    ///
+    /// Two requests that mean different things must never share a form's bytes. Raw and once-encoded agree on what
+    /// they mean; a twice-encoded `/a%20b`, though, is the raw `/a%2520b`. So outside `s3` a path that holds `%25` is
+    /// accepted in its documented form only.
+    pub(super) fn accepted(head: &RequestHead<'_>, service: &str) -> [Option<Form>; 3] {
+        let query = head.query.unwrap_or_default();
+        let path_is_plain = head.path.bytes().all(|byte| query::is_unreserved(byte) || byte == b'/');
+        let query_is_plain = query::is_canonical(query);
+        let wanted = if service == "s3" {
+            [Some(PathForm::Once), Some(PathForm::Raw), Some(PathForm::Raw)]
+        } else if head.path.contains("%25") {
+            [Some(PathForm::Twice), None, None]
+        } else {
+            [Some(PathForm::Twice), Some(PathForm::Raw), Some(PathForm::Once)]
+        };
+        let queries = if service == "s3" {
+            [QueryForm::Sorted, QueryForm::Sorted, QueryForm::Raw]
+        } else {
+            [QueryForm::Sorted, QueryForm::Raw, QueryForm::Sorted]
+        };
+        let mut forms = [None; 3];
+        for (at, (path, query)) in wanted.into_iter().zip(queries).enumerate() {
+            let reduced = path.map(|path| Form {
+                path: if path_is_plain { PathForm::Raw } else { path },
+                query: if query_is_plain { QueryForm::Raw } else { query },
+            });
+            let known = reduced.is_some() && forms.contains(&reduced);
+            if let Some(place) = forms.get_mut(at).filter(|_| !known) {
+                *place = reduced;
+            }
+        }
+        forms
+    }
+}
+
+/// Everything that goes into one canonical request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Canonical<'r, 'a> {
+    pub(super) head: &'r RequestHead<'a>,
+    pub(super) signed_headers: SignedHeaders<'a>,
+    /// The last line: a hash in hexadecimal, or one of AWS's markers.
+    pub(super) payload: &'r str,
+    pub(super) form: Form,
+    /// Whether the query holds the signature, which is then left out.
+    pub(super) presigned: bool,
+}
+
+impl Canonical<'_, '_> {
+    pub(super) fn push(&self, sink: &mut impl Sink) {
+        sink.push(self.head.method.as_bytes());
+        sink.push(b"\n");
+        let path = self.head.path.as_bytes();
+        match self.form.path {
+            PathForm::Raw => sink.push(path),
+            PathForm::Once => query::push_encoded(path, Encoding::Once, b"/", sink),
+            PathForm::Twice => query::push_encoded(path, Encoding::Again, b"/", sink),
+        }
+        sink.push(b"\n");
+        let skipped = self.presigned.then_some(SIGNATURE_PARAMETER);
+        let text = self.head.query.unwrap_or_default();
+        match self.form.query {
+            QueryForm::Raw => query::push_raw(text, skipped, sink),
+            QueryForm::Sorted => query::push_sorted(text, skipped, sink),
+        }
+        sink.push(b"\n");
+        self.signed_headers.push(self.head, sink);
+        sink.push(self.payload.as_bytes());
+    }
+
+    /// The signature under an already derived signing key.
+    pub(super) fn signature(&self, scope: &Scope<'_>, date: &AmzDate, mut signing_key: Hmac<Sha256>) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        self.push(&mut hash);
+        push_string_to_sign(scope, date, &hash.finalize().into(), &mut signing_key);
+        key::finish(signing_key)
+    }
+}
+
+fn push_string_to_sign(scope: &Scope<'_>, date: &AmzDate, request_hash: &[u8; 32], sink: &mut impl Sink) {
+    sink.push(b"AWS4-HMAC-SHA256\n");
+    sink.push(date.as_str().as_bytes());
+    sink.push(b"\n");
+    scope.push(sink);
+    sink.push(b"\n");
+    sink.push(&super::super::hex::encode(request_hash));
+}
+
+/// One signature's three stages, as text, for a person (or a vector) to compare with their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The canonical request.
+    pub canonical_request: Vec<u8>,
+    /// The string to sign.
+    pub string_to_sign: Vec<u8>,
+    /// The signature in hexadecimal.
+    pub signature: String,
+}
+
+/// Writes down what [`super::super::Claim::verify`] hashes in one form, for a request signed as `credential` says
+/// (`<access key>/<day>/<region>/<service>/aws4_request`); `None` when that is malformed. Neither the target nor the
+/// completeness of the signature is checked.
+pub fn explain(
+    head: &RequestHead<'_>,
+    credential: &str,
+    date: &AmzDate,
+    signed_headers: &str,
+    payload: &str,
+    form: Form,
+    key: &KeyState,
+) -> Option<Explanation> {
+    let scope = Scope::parse(credential).ok()?;
+    let presigned = head.query.is_some_and(super::presigned::is_presigned);
+    let canonical = Canonical { head, signed_headers: SignedHeaders::new(signed_headers), payload, form, presigned };
+    let mut canonical_request = Vec::new();
+    canonical.push(&mut canonical_request);
+    let mut string_to_sign = Vec::new();
+    push_string_to_sign(&scope, date, &Sha256::digest(&canonical_request).into(), &mut string_to_sign);
+    let signature = canonical.signature(&scope, date, key.signing_key(&scope));
+    let signature = super::super::hex::encode(&signature).iter().map(|digit| char::from(*digit)).collect();
+    Some(Explanation { canonical_request, string_to_sign, signature })
+}

@@ -1,0 +1,112 @@
+//! One pass over a request's fields: those that decide about trust, each at most once.
+
+use super::OWN_HEADERS_MAX;
+use super::error::ClaimError;
+use crate::head::{Field, RequestHead};
+
+/// The fields that decide about trust, as text, and whether the head announces a body.
+#[derive(Debug, Default)]
+pub(super) struct Survey<'a> {
+    pub(super) authorization: Option<&'a str>,
+    pub(super) signature: Option<&'a str>,
+    pub(super) signature_input: Option<&'a str>,
+    pub(super) content_digest: Option<&'a str>,
+    pub(super) date: Option<&'a str>,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) amz_date: Option<&'a str>,
+    pub(super) amz_content_sha256: Option<&'a str>,
+    pub(super) amz_decoded_length: Option<&'a str>,
+    pub(super) amz_trailer: Option<&'a str>,
+    host: Option<&'a str>,
+    content_length: Option<&'a str>,
+    transfer_encoding: bool,
+    own_headers: usize,
+}
+
+impl<'a> Survey<'a> {
+    /// Reads the head once. Refused: repeated security headers, a method or authority no HTTP request can have, a
+    /// `Host` that is not the authority.
+    pub(super) fn of(head: &RequestHead<'a>) -> Result<Self, ClaimError> {
+        check_head(head)?;
+        let mut survey = Survey::default();
+        let mut rest = head.fields;
+        while let Some((field, later)) = rest.split_first() {
+            survey.take(field, later)?;
+            rest = later;
+        }
+        match survey.host {
+            Some(host) if host != head.authority => Err(ClaimError::HostConflict),
+            _ => Ok(survey),
+        }
+    }
+
+    /// Whether the head announces a body. Over HTTP/2 a body can come unannounced; then [`super::BodyRule`] decides.
+    pub(super) fn body_declared(&self) -> bool {
+        self.transfer_encoding || self.content_length.is_some_and(|length| length.bytes().any(|digit| digit != b'0'))
+    }
+
+    fn take(&mut self, field: &'a Field<'a>, later: &[Field<'a>]) -> Result<(), ClaimError> {
+        if is_own(field.name) {
+            self.count_own(field, later)?;
+        }
+        let Some(place) = self.place(field) else { return Ok(()) };
+        let value = field.text().ok_or_else(|| ClaimError::malformed(field.name, "use visible ASCII only"))?;
+        if place.replace(value).is_some() { Err(ClaimError::repeated(field.name)) } else { Ok(()) }
+    }
+
+    /// Where a field that decides about trust is kept; the length is looked at first because it rules out nearly all.
+    fn place(&mut self, field: &Field<'a>) -> Option<&mut Option<&'a str>> {
+        let (name, place) = match field.name.len() {
+            4 if field.is("host") => return Some(&mut self.host),
+            4 => ("date", &mut self.date),
+            9 => ("signature", &mut self.signature),
+            10 if field.is("x-amz-date") => return Some(&mut self.amz_date),
+            10 => ("lgsp-nonce", &mut self.nonce),
+            13 if field.is("authorization") => return Some(&mut self.authorization),
+            13 => ("x-amz-trailer", &mut self.amz_trailer),
+            14 if field.is("content-length") => return Some(&mut self.content_length),
+            14 => ("content-digest", &mut self.content_digest),
+            15 => ("signature-input", &mut self.signature_input),
+            17 => {
+                self.transfer_encoding |= field.is("transfer-encoding");
+                return None;
+            }
+            20 => ("x-amz-content-sha256", &mut self.amz_content_sha256),
+            28 => ("x-amz-decoded-content-length", &mut self.amz_decoded_length),
+            _ => return None,
+        };
+        field.is(name).then_some(place)
+    }
+
+    fn count_own(&mut self, field: &Field<'_>, later: &[Field<'_>]) -> Result<(), ClaimError> {
+        self.own_headers += 1;
+        if self.own_headers > OWN_HEADERS_MAX {
+            return Err(ClaimError::TooManyOwnHeaders { limit: OWN_HEADERS_MAX });
+        }
+        let again = later.iter().any(|other| other.name.eq_ignore_ascii_case(field.name));
+        if again { Err(ClaimError::repeated(field.name)) } else { Ok(()) }
+    }
+}
+
+/// Whether the platform gives meaning to a header of this name: it must then be signed wherever it appears.
+pub(super) fn is_own(name: &str) -> bool {
+    let prefixed = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    prefixed("x-amz-") || prefixed("lgsp-")
+}
+
+/// Faces guarantee this already; a signature base must not depend on every face remembering to.
+fn check_head(head: &RequestHead<'_>) -> Result<(), ClaimError> {
+    if head.method.is_empty() || !head.method.bytes().all(is_token_byte) {
+        return Err(ClaimError::Head("method"));
+    }
+    let host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&byte);
+    if head.authority.is_empty() || !head.authority.bytes().all(host_byte) {
+        return Err(ClaimError::Head("host"));
+    }
+    Ok(())
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
