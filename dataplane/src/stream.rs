@@ -129,7 +129,7 @@ impl BodyGate {
                 verifier.finish().map_err(|_| Code::DigestMismatch)?;
                 held
             }
-            Rule::Chunks { mut verifier, held } => {
+            Rule::Chunks { verifier, held } => {
                 verifier.finish().map_err(chunk_code)?;
                 held
             }
