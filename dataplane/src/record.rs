@@ -135,6 +135,7 @@ pub struct OpenRecord {
     started: Instant,
     sink: RecordSink,
     outcome: Outcome,
+    elsewhere: bool,
 }
 
 impl OpenRecord {
@@ -148,7 +149,7 @@ impl OpenRecord {
     ) -> Self {
         sink.metrics().exchanges_in_flight.inc();
         let exchange = Exchange { request_id, face, client, arrived, ..Exchange::default() };
-        Self { exchange, started: Instant::now(), sink: sink.clone(), outcome: Outcome::ClientGone }
+        Self { exchange, started: Instant::now(), sink: sink.clone(), outcome: Outcome::ClientGone, elsewhere: false }
     }
 
     /// Notes what was asked for.
@@ -183,6 +184,11 @@ impl OpenRecord {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// Leaves the exchange to the other face, which opens its own record for it.
+    pub fn hand_over(mut self) {
+        self.elsewhere = true;
+    }
+
     /// Closes the record; dropping it does the same.
     pub fn close(self) {}
 }
@@ -191,6 +197,9 @@ impl Drop for OpenRecord {
     fn drop(&mut self) {
         self.exchange.total_micros = self.elapsed_micros();
         self.sink.metrics().exchanges_in_flight.dec();
+        if self.elsewhere {
+            return;
+        }
         self.sink.send(Closed { exchange: std::mem::take(&mut self.exchange), outcome: self.outcome });
     }
 }
