@@ -21,7 +21,11 @@ pub mod connections;
 pub mod drain;
 pub mod http1;
 pub mod listener;
+pub mod peer;
+pub mod rooms;
 pub mod tls;
+
+pub use rooms::Rooms;
 
 /// Limits and deadlines towards sources.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -125,18 +125,18 @@ pub fn write_size(out: &mut Vec<u8>, length: usize) {
     let _ = write!(out, "{length:x}\r\n");
 }
 
-/// Appends the trailer fields that may travel on, each as a line; `section` is what [`Step::End`] measured.
+/// Appends the trailer fields that `passes` lets through and that may trail at all, each as a line; `section` is what [`Step::End`] measured.
 ///
 /// Trailers are outside every signature, so those that could change what the head said (RFC 9110 section 6.5.1) or that
 /// speak with the platform's voice end here.
-pub fn copy_trailers(section: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+pub fn copy_trailers(section: &[u8], passes: impl Fn(&str) -> bool, out: &mut Vec<u8>) -> Result<(), Fault> {
     const TRAILERS_MAX: usize = 32;
     let mut headers = [httparse::EMPTY_HEADER; TRAILERS_MAX];
     let parsed = httparse::parse_headers(section, &mut headers).map_err(|_| Fault::body("a trailer is malformed"))?;
     let httparse::Status::Complete((_, trailers)) = parsed else {
         return Err(Fault::body("a trailer is malformed"));
     };
-    for trailer in trailers.iter().filter(|trailer| may_trail(trailer.name)) {
+    for trailer in trailers.iter().filter(|trailer| may_trail(trailer.name) && passes(trailer.name)) {
         out.extend_from_slice(trailer.name.as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(trailer.value);

@@ -1,0 +1,57 @@
+//! Connections to endpoints: an idle one of the pool, or a new one.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use lgsp_shared::refusal::Code;
+use lgsp_shared::resource::UpstreamTls;
+use pingora_core::protocols::Stream;
+
+use super::pool::PoolKey;
+use crate::edge::Rooms;
+use crate::edge::peer;
+use crate::upstream::{Failure, Lease};
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoConnection {
+    /// What the endpoint is blamed for.
+    pub failure: Failure,
+    /// What the caller is told.
+    pub code: Code,
+}
+
+/// What makes connections to this endpoint interchangeable.
+pub fn key(lease: &Lease) -> PoolKey {
+    PoolKey { address: lease.address(), tls: lease.upstream().tls.as_ref().map_or(0, fingerprint) }
+}
+
+fn fingerprint(tls: &UpstreamTls) -> u64 {
+    let UpstreamTls { server_name, ca_pem } = tls;
+    let mut hasher = DefaultHasher::new();
+    (server_name, ca_pem).hash(&mut hasher);
+    // 0 is plain.
+    hasher.finish().max(1)
+}
+
+/// Opens a new connection, within the service's connect deadline.
+pub async fn open(context: &Rooms, lease: &Lease) -> Result<Stream, NoConnection> {
+    let upstream = lease.upstream();
+    let unreachable = NoConnection { failure: Failure::Connect, code: Code::TargetUnreachable };
+    let peer = peer::http1(upstream, lease.address())
+        .map_err(|_| NoConnection { failure: Failure::Tls, code: Code::TargetTls })?;
+    let deadline = Duration::from_millis(upstream.deadlines.connect_ms);
+    let connected = tokio::time::timeout(deadline, context.connector.new_stream(&peer)).await;
+    match connected {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(address = %lease.address(), %error, "no connection to the target");
+            Err(if peer::is_tls_failure(&error) {
+                NoConnection { failure: Failure::Tls, code: Code::TargetTls }
+            } else {
+                unreachable
+            })
+        }
+        Err(_) => Err(unreachable),
+    }
+}

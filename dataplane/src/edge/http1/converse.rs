@@ -1,0 +1,234 @@
+//! One attempt at a target: the request goes out while the answer is awaited, until the answer's head is there.
+//!
+//! One task polls both sides, so a target may answer early, and a source that goes away ends the attempt. What has not
+//! been verified never completes a body at the target: the last piece stays in the gate, and an attempt that ends
+//! before it is simply dropped with its connection.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use lgsp_shared::refusal::Code;
+use lgsp_shared::resource::Deadlines;
+use tokio::time::Instant;
+
+use super::head::{Extent, Fields};
+use super::outgoing::Outgoing;
+use super::response;
+use super::source::Source;
+use super::stock::{HEAD_BYTES, Use};
+use super::upload::{Progress, Upload};
+use super::wire::Wire;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// The head of the final answer is at the front of the target's input, this many bytes long.
+    Head(usize),
+    /// The connection broke, or was closed, before the first byte of an answer.
+    Silent,
+    /// The target failed otherwise.
+    Failed(Code),
+    /// The request itself turned out wrong.
+    Refused(Code),
+    /// The source went away.
+    SourceGone,
+}
+
+/// An attempt.
+#[derive(Debug)]
+pub struct Conversation<'a> {
+    /// Who asks.
+    pub source: &'a mut Source,
+    /// Who is asked.
+    pub target: &'a mut Wire,
+    /// What is still to be written.
+    pub out: &'a mut Outgoing,
+    /// The body behind it.
+    pub upload: &'a mut Upload,
+    /// The service's deadlines.
+    pub deadlines: &'a Deadlines,
+    /// How long the source may pause.
+    pub source_idle: Duration,
+    /// When the whole exchange must be over, if ever.
+    pub total: Option<Instant>,
+    /// When the first byte of the answer must be there; set once the request is complete.
+    pub answer_by: Option<Instant>,
+    /// When the request was written completely.
+    pub sent_at: Option<Instant>,
+    /// Interim answers dropped so far.
+    pub interim: usize,
+    /// How far the answer's head was searched.
+    pub scanned: usize,
+}
+
+/// What one round did.
+enum Round {
+    Moved,
+    Waiting,
+    Over(Reply),
+}
+
+impl Conversation<'_> {
+    /// Runs the attempt to its end.
+    pub async fn run(mut self) -> (Reply, Option<Instant>) {
+        self.renew();
+        let reply = std::future::poll_fn(|cx| self.poll(cx)).await;
+        (reply, self.sent_at)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        loop {
+            let rounds = [self.send(cx), self.refill(cx), self.listen(cx)];
+            let mut moved = false;
+            for round in rounds {
+                match round {
+                    Round::Over(reply) => return Poll::Ready(reply),
+                    Round::Moved => moved = true,
+                    Round::Waiting => {}
+                }
+            }
+            if !moved {
+                break;
+            }
+            self.renew();
+        }
+        if self.watch_source(cx).is_ready() {
+            return Poll::Ready(Reply::SourceGone);
+        }
+        self.source.deadline.poll_expired(cx).map(|()| self.expired())
+    }
+
+    /// Whom the deadline is about: the source while its body is awaited, the target otherwise.
+    fn expired(&self) -> Reply {
+        let over = self.total.is_some_and(|total| total <= Instant::now());
+        if self.upload.is_done() || !self.out.is_empty() || over {
+            Reply::Failed(Code::TargetTimeout)
+        } else {
+            Reply::Refused(Code::BodyTimeout)
+        }
+    }
+
+    fn renew(&mut self) {
+        let now = Instant::now();
+        let complete = self.upload.is_done() && self.out.is_empty();
+        if complete {
+            self.sent_at.get_or_insert(now);
+        }
+        let at = match (self.upload.is_done(), self.out.is_empty()) {
+            (true, true) => *self.answer_by.get_or_insert(now + Duration::from_millis(self.deadlines.first_byte_ms)),
+            (false, true) => now + self.source_idle,
+            (_, false) => {
+                let idle = now + Duration::from_millis(self.deadlines.idle_ms);
+                self.answer_by.map_or(idle, |by| by.min(idle))
+            }
+        };
+        self.source.deadline.set(self.total.map_or(at, |total| total.min(at)));
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> Round {
+        if self.out.is_empty() {
+            return Round::Waiting;
+        }
+        let target = &mut *self.target;
+        match self.out.with_slices(|slices| target.poll_write(cx, slices)) {
+            Poll::Ready(Ok(length)) => {
+                self.out.advance(length);
+                self.flush(cx)
+            }
+            Poll::Ready(Err(_)) if self.out.is_begun() => {
+                // It may have answered before it closed (RFC 9112 section 9.5): what it said decides.
+                self.out.abandon();
+                Round::Waiting
+            }
+            Poll::Ready(Err(_)) => Round::Over(Reply::Silent),
+            Poll::Pending => Round::Waiting,
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Round {
+        match self.out.is_empty().then(|| self.target.poll_flush(cx)) {
+            Some(Poll::Ready(Err(_))) => Round::Over(Reply::Silent),
+            Some(Poll::Ready(Ok(())) | Poll::Pending) | None => Round::Moved,
+        }
+    }
+
+    fn refill(&mut self, cx: &mut Context<'_>) -> Round {
+        if self.upload.is_done() || !self.out.is_empty() {
+            return Round::Waiting;
+        }
+        match self.upload.advance(&mut self.source.wire, self.out) {
+            Ok(Progress::Moved | Progress::Done) => Round::Moved,
+            Err(code) => Round::Over(Reply::Refused(code)),
+            Ok(Progress::More) => match self.source.wire.poll_fill(cx, Use::Body) {
+                Poll::Ready(Ok(0) | Err(_)) => Round::Over(Reply::SourceGone),
+                Poll::Ready(Ok(_)) => Round::Moved,
+                Poll::Pending => Round::Waiting,
+            },
+        }
+    }
+
+    fn listen(&mut self, cx: &mut Context<'_>) -> Round {
+        match self.target.poll_fill(cx, Use::Head) {
+            Poll::Pending => Round::Waiting,
+            Poll::Ready(Ok(0) | Err(_)) if self.target.input().is_empty() && self.interim == 0 => {
+                Round::Over(Reply::Silent)
+            }
+            Poll::Ready(Ok(0) | Err(_)) => Round::Over(Reply::Failed(Code::TargetClosed)),
+            Poll::Ready(Ok(_)) => self.heard(),
+        }
+    }
+
+    /// Looks for the final answer's head in what the target said so far.
+    fn heard(&mut self) -> Round {
+        loop {
+            match response::extent(self.target.input(), &mut self.scanned) {
+                Err(fault) => return Round::Over(Reply::Failed(fault.code)),
+                Ok(Extent::Partial) => return Round::Moved,
+                Ok(Extent::Complete(length)) if !self.is_interim(length) => return Round::Over(Reply::Head(length)),
+                Ok(Extent::Complete(length)) => {
+                    // `100 Continue` was answered here already, and no other interim answer says anything to a source.
+                    self.interim += 1;
+                    self.scanned = 0;
+                    let odd = self.interim > response::INTERIM_MAX || !self.is_well_formed(length);
+                    if odd {
+                        return Round::Over(Reply::Failed(Code::TargetProtocol));
+                    }
+                    self.target.consume(length);
+                }
+            }
+        }
+    }
+
+    fn is_interim(&self, length: usize) -> bool {
+        let head = self.target.input().get(..length).unwrap_or_default();
+        head.get(9).is_some_and(|first| *first == b'1')
+    }
+
+    /// An interim answer that is one; `101 Switching Protocols` was never asked for.
+    fn is_well_formed(&self, length: usize) -> bool {
+        let head = self.target.input().get(..length).unwrap_or_default();
+        let mut fields = Fields::new();
+        response::parse(head, false, &mut fields).is_ok_and(|interim| interim.status != 101)
+    }
+
+    /// Ready when the source closed while the target is awaited. A source that half-closes after its request is taken
+    /// to be gone, as other proxies do: the two cannot be told apart, and work for nobody is worse.
+    fn watch_source(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.upload.is_done() {
+            return Poll::Pending;
+        }
+        poll_gone(&mut self.source.wire, cx)
+    }
+}
+
+/// Ready when this side closed. What it sends meanwhile (the next request, pipelined) is kept, up to one buffer.
+pub fn poll_gone(wire: &mut Wire, cx: &mut Context<'_>) -> Poll<()> {
+    while wire.input().len() < HEAD_BYTES / 2 {
+        match wire.poll_fill(cx, Use::Head) {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Pending
+}

@@ -1,0 +1,230 @@
+//! From a head to a decision, without waiting: parse, look at the route, admit, and write the head for the target.
+//!
+//! Everything borrowed from the read buffer is used up here, so that nothing of it is held while anyone is waited for.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use lgsp_shared::head::{RequestHead, Scheme};
+use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::resource::Protocol;
+
+use super::body::BodyDecoder;
+use super::connection::{Connection, Version};
+use super::fault::Fault;
+use super::framing::Framing;
+use super::head::{self, Fields, Request};
+use super::outgoing::Outgoing;
+use super::upload::Upload;
+use crate::admission::{Admission, Refusal, admit};
+use crate::clock::Now;
+use crate::edge::Rooms;
+use crate::forward::{self, IdentityBuffers};
+use crate::record::OpenRecord;
+use crate::snapshot::{Route, Snapshot};
+use crate::stream::{BodyGate, Declared};
+
+/// What of a request matters after its head was used.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// Whether the source wants to keep the connection.
+    pub persistent: bool,
+    /// Whether it was HEAD: the answer has no body.
+    pub to_head: bool,
+    /// Whether sending it twice does what sending it once does (RFC 9110 section 9.2.2).
+    pub idempotent: bool,
+    /// How long its body is.
+    pub framing: Framing,
+    /// Whether the source waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// For problem documents.
+    pub language: Language,
+    /// How long the source may pause, in milliseconds.
+    pub source_idle_ms: u64,
+}
+
+impl Default for Asked {
+    /// What is known of a request whose head could not be read: its end is unknown, so the connection cannot be kept.
+    fn default() -> Self {
+        Self {
+            version: Version::Http11,
+            persistent: false,
+            to_head: false,
+            idempotent: false,
+            framing: Framing::UntilClose,
+            expects_continue: false,
+            language: Language::Vietnamese,
+            source_idle_ms: 10_000,
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It goes to its target.
+    Forward(Forward),
+    /// It is refused.
+    Refuse(Asked, Refusal),
+    /// pingora-proxy serves it.
+    HandOver,
+}
+
+/// An admitted request with its head written for the target.
+#[derive(Debug)]
+pub struct Forward {
+    /// What of it matters from here on.
+    pub asked: Asked,
+    /// Where it goes.
+    pub route: Arc<Route>,
+    /// Its body.
+    pub upload: Upload,
+    /// What the target gets.
+    pub out: Outgoing,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Plain or TLS.
+    pub scheme: Scheme,
+    /// When its head was complete.
+    pub now: Now,
+}
+
+thread_local! {
+    static IDENTITY: RefCell<IdentityBuffers> = RefCell::default();
+}
+
+/// Decides on the request whose complete head is `bytes`, and notes in `record` what it finds out.
+pub fn decide(bytes: &[u8], arrival: Arrival, context: &Rooms, record: &mut OpenRecord) -> Decision {
+    let mut fields = Fields::new();
+    let request = match head::parse(bytes, arrival.scheme, &mut fields) {
+        Ok(request) => request,
+        Err(fault) => return Decision::Refuse(Asked::default(), fault.into()),
+    };
+    record.asked(request.head.method, request.head.path);
+    let Some(snapshot) = context.snapshots.load() else {
+        return Decision::Refuse(asked(&request, None), Code::Overloaded.into());
+    };
+    record.exchange.revision = Some(snapshot.revision);
+    if request.upgrade || speaks_http2(&request.head, &snapshot) {
+        return Decision::HandOver;
+    }
+    let asked = asked(&request, Some(&snapshot));
+    if !context.records.admits() {
+        return Decision::Refuse(asked, Code::RecordsUnavailable.into());
+    }
+    match admit(&request.head, &snapshot, &context.replay, arrival.now) {
+        Ok(admission) => {
+            record.admitted(&admission);
+            forward(&request, asked, admission, record, arrival.now)
+        }
+        Err(refusal) => Decision::Refuse(asked, refusal),
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Refusal::new(fault.code).with_detail(fault.detail)
+    }
+}
+
+/// Whether the route leads to a target that this face does not speak to. Asked before the decision, because a request
+/// may be decided on only once: its nonce is used up by it.
+fn speaks_http2(head: &RequestHead<'_>, snapshot: &Snapshot) -> bool {
+    let found = snapshot.router().find(head.authority, head.path, head.method);
+    found.is_ok_and(|found| found.route.service.upstream.protocol == Protocol::Http2)
+}
+
+fn asked(request: &Request<'_>, snapshot: Option<&Snapshot>) -> Asked {
+    let method = request.head.method;
+    let accepted = request.head.all("accept-language").next().and_then(|field| field.text());
+    Asked {
+        version: request.version,
+        persistent: match request.version {
+            Version::Http11 => !request.connection.close,
+            Version::Http10 => request.connection.keep_alive && !request.connection.close,
+        },
+        to_head: method == "HEAD",
+        idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
+        framing: request.framing,
+        expects_continue: request.expects_continue,
+        language: accepted.map_or(Language::Vietnamese, |value| Language::negotiate(Some(value))),
+        source_idle_ms: snapshot.map_or(10_000, |snapshot| snapshot.defaults.body_idle_ms),
+    }
+}
+
+fn forward(request: &Request<'_>, asked: Asked, mut admission: Admission, record: &OpenRecord, now: Now) -> Decision {
+    let declared = match request.framing {
+        Framing::Empty => Declared::Nothing,
+        Framing::Length(length) => Declared::Bytes(length),
+        Framing::Chunked | Framing::UntilClose => Declared::Unbounded,
+    };
+    let mut out = Outgoing::default();
+    write_head(request, &admission, record, now, &mut out.head);
+    let chunks = admission.chunks.take();
+    let gate = match BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max) {
+        Ok(gate) => gate,
+        Err(code) => {
+            let refusal = Refusal::new(code).from(&admission.credential).towards(&admission.route);
+            return Decision::Refuse(asked, refusal);
+        }
+    };
+    write_framing(&gate, request.framing, &mut out.head);
+    out.head.extend_from_slice(b"\r\n");
+    let upload = Upload::new(BodyDecoder::new(request.framing), gate, admission.scheme);
+    Decision::Forward(Forward { asked, route: admission.route, upload, out })
+}
+
+fn write_head(request: &Request<'_>, admission: &Admission, record: &OpenRecord, now: Now, out: &mut Vec<u8>) {
+    let Request { head, connection, .. } = request;
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    let target_start = out.len();
+    forward::append_target(head, admission, out);
+    let target_end = out.len();
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(forward::authority(head, admission).as_bytes());
+    out.extend_from_slice(b"\r\nvia: 1.1 lgsp\r\n");
+    copy_fields(head, connection, admission, out);
+    // The identity headers are signed over the target just written, which lies in the buffer they are appended to.
+    IDENTITY.with_borrow_mut(|buffers| {
+        let target = out.get(target_start..target_end).and_then(|target| std::str::from_utf8(target).ok());
+        let target = target.unwrap_or("/").to_owned();
+        forward::append_identity(head, admission, &target, record.exchange.request_id, now, buffers, out);
+    });
+}
+
+fn copy_fields(head: &RequestHead<'_>, connection: &Connection<'_>, admission: &Admission, out: &mut Vec<u8>) {
+    for field in head.fields {
+        if !forward::passes_to_target(field.name, admission.scheme) || connection.nominates(field.name) {
+            continue;
+        }
+        let unframed = (field.is("content-encoding") && admission.chunks.is_some())
+            .then(|| field.text().and_then(forward::without_aws_chunked));
+        let value = match &unframed {
+            None => field.value,
+            Some(Some(rest)) => rest.as_bytes(),
+            Some(None) => continue,
+        };
+        for part in [field.name.as_bytes(), b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+fn write_framing(gate: &BodyGate, received: Framing, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    let written = match gate.released_length() {
+        // `Content-Length: 0` is passed on: some methods are expected to say so (RFC 9110 section 8.6).
+        Declared::Nothing if received == Framing::Length(0) => write!(out, "content-length: 0\r\n"),
+        Declared::Nothing => Ok(()),
+        Declared::Bytes(length) => write!(out, "content-length: {length}\r\n"),
+        Declared::Unbounded => write!(out, "transfer-encoding: chunked\r\n"),
+    };
+    // Writing to a vector cannot fail.
+    written.unwrap_or_default();
+}

@@ -1,0 +1,145 @@
+//! RFC 9112 section 9: one connection of a source, request after request, in order.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+
+use super::body::BodyDecoder;
+use super::deadline::Deadline;
+use super::decide::Asked;
+use super::exchange::{self, Next};
+use super::fault::Fault;
+use super::framing::Framing;
+use super::head::{self, Extent};
+use super::refuse::{self, refuse};
+use super::rewound::Rewound;
+use super::source::Source;
+use super::stock::Use;
+use crate::admission::Refusal;
+use crate::clock::Now;
+use crate::edge::Rooms;
+use crate::record::{Face, OpenRecord, RequestId};
+use lgsp_shared::refusal::Code;
+
+/// What an HTTP/2 connection starts with (RFC 9113 section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum Handover {
+    /// It is closed.
+    Closed,
+    /// pingora-proxy serves it from here on; the bytes already read come again.
+    HandOver(Stream),
+}
+
+/// What waiting for a request came to.
+enum Awaited {
+    /// A head of this many bytes is at the front of the input.
+    Head(usize),
+    /// HTTP/2.
+    Http2,
+    /// The source has nothing more to ask, or took too long without having begun.
+    Quiet,
+    /// It began, and it is wrong or took too long.
+    Wrong(Fault),
+}
+
+/// Serves a connection until it closes or something else has to serve it.
+pub async fn serve(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) -> Handover {
+    let deadline = Deadline::new(context.limits.header_deadline);
+    let mut source = Source::new(stream, deadline, shutdown.clone());
+    let mut first = true;
+    loop {
+        match next_request(&mut source, context, first).await {
+            Awaited::Head(length) => match exchange::serve(&mut source, context, length).await {
+                Next::Request => {}
+                Next::Close => return Handover::Closed,
+                Next::HandOver => return hand_over(source),
+            },
+            Awaited::Http2 => return hand_over(source),
+            Awaited::Quiet => return Handover::Closed,
+            Awaited::Wrong(fault) => {
+                refuse_unread(&mut source, context, fault).await;
+                return Handover::Closed;
+            }
+        }
+        first = false;
+    }
+}
+
+fn hand_over(source: Source) -> Handover {
+    let (stream, already_read) = source.wire.into_parts();
+    Handover::HandOver(Box::new(Rewound::new(stream, &already_read)))
+}
+
+async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awaited {
+    // A connection that has not asked anything yet gets the time of one head; one that has may rest.
+    let limits = &context.limits;
+    source.deadline.set_after(if first { limits.header_deadline } else { limits.keep_alive_idle });
+    let mut shutdown = source.shutdown();
+    let mut stopping = pin!(shutdown.changed());
+    let mut scanned = 0;
+    let mut begun = false;
+    poll_fn(|cx| {
+        loop {
+            if let Some(awaited) = look(source, &mut scanned, first) {
+                return Poll::Ready(awaited);
+            }
+            if !source.wire.input().is_empty() && !std::mem::replace(&mut begun, true) {
+                source.deadline.set_after(limits.header_deadline);
+            }
+            match source.wire.poll_fill(cx, Use::Head) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Awaited::Quiet),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending if !begun && (source.is_closing() || stopping.as_mut().poll(cx).is_ready()) => {
+                    return Poll::Ready(Awaited::Quiet);
+                }
+                Poll::Pending => {
+                    return source.deadline.poll_expired(cx).map(|()| if begun { TOO_SLOW } else { Awaited::Quiet });
+                }
+            }
+        }
+    })
+    .await
+}
+
+const TOO_SLOW: Awaited =
+    Awaited::Wrong(Fault { code: Code::HeaderTimeout, detail: "the head did not arrive within the header deadline" });
+
+/// What the input is so far; `None` while that cannot be said.
+fn look(source: &mut Source, scanned: &mut usize, first: bool) -> Option<Awaited> {
+    skip_empty_line(source, *scanned, first);
+    let input = source.wire.input();
+    if first && !input.is_empty() && HTTP2_PREFACE.starts_with(input.get(..HTTP2_PREFACE.len()).unwrap_or(input)) {
+        return (input.len() >= HTTP2_PREFACE.len()).then_some(Awaited::Http2);
+    }
+    match head::extent(input, scanned) {
+        Ok(Extent::Complete(length)) => Some(Awaited::Head(length)),
+        Ok(Extent::Partial) => None,
+        Err(fault) => Some(Awaited::Wrong(fault)),
+    }
+}
+
+/// RFC 9112 section 2.2: one empty line before a request is a leftover of an old client's body, and skipped.
+fn skip_empty_line(source: &mut Source, scanned: usize, first: bool) {
+    if !first
+        && scanned == 0
+        && source.wire.input().starts_with(b"\r\n")
+        && !source.wire.input().starts_with(b"\r\n\r\n")
+    {
+        source.wire.consume(2);
+    }
+}
+
+/// Answers what never became a request: its end is unknown, so the connection cannot go on.
+async fn refuse_unread(source: &mut Source, context: &Rooms, fault: Fault) {
+    let mut record = OpenRecord::open(&context.records, RequestId::new(), Face::Http1, source.peer, Now::read());
+    let refusal: Refusal = fault.into();
+    let rest = BodyDecoder::new(Framing::UntilClose);
+    let _ = refuse(source, &Asked::default(), rest, &refusal, &mut record).await;
+    let _ = refuse::After::Close;
+}

@@ -1,0 +1,130 @@
+//! The request body on its way: decoded from the source's framing, through the gate, into the target's framing.
+
+use bytes::Bytes;
+use lgsp_shared::refusal::Code;
+use lgsp_shared::signature::SignatureScheme;
+
+use super::body::BodyDecoder;
+use super::chunked::{self, Step};
+use super::outgoing::Outgoing;
+use super::wire::Wire;
+use crate::forward;
+use crate::stream::{BodyGate, Declared};
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Something was taken from the input; what may go on is in the outgoing queue.
+    Moved,
+    /// The source has to send more.
+    More,
+    /// The body is complete and verified.
+    Done,
+}
+
+/// A request body.
+#[derive(Debug)]
+pub struct Upload {
+    decoder: BodyDecoder,
+    gate: BodyGate,
+    scheme: SignatureScheme,
+    staged: Vec<Bytes>,
+    done: bool,
+}
+
+impl Upload {
+    /// At the start of a body.
+    pub fn new(decoder: BodyDecoder, gate: BodyGate, scheme: SignatureScheme) -> Self {
+        Self { decoder, gate, scheme, staged: Vec::new(), done: false }
+    }
+
+    /// Whether the body is complete and verified; until then the target has not seen the end of it.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Where the body was read up to.
+    pub fn rest(&self) -> BodyDecoder {
+        self.decoder
+    }
+
+    /// Body bytes taken in.
+    pub fn received_bytes(&self) -> u64 {
+        self.gate.received_bytes()
+    }
+
+    /// Moves what `source` has read through the gate into `out`.
+    ///
+    /// # Errors
+    /// The code to refuse with: ill-framed, too large, or not what was signed. The target must then not get the rest.
+    pub fn advance(&mut self, source: &mut Wire, out: &mut Outgoing) -> Result<Progress, Code> {
+        if self.done {
+            return Ok(Progress::Done);
+        }
+        let step = match self.decoder.step(source.input()) {
+            Ok(step) => step,
+            Err(fault) => {
+                // Where the body ends can no longer be known.
+                self.decoder = BodyDecoder::UntilClose;
+                return Err(fault.code);
+            }
+        };
+        match step {
+            Step::More => Ok(Progress::More),
+            Step::Framing(length) => {
+                source.consume(length);
+                Ok(Progress::Moved)
+            }
+            Step::Content(length) => {
+                let piece = source.take(length);
+                self.gate.push(piece, &mut self.staged)?;
+                self.release(out);
+                Ok(Progress::Moved)
+            }
+            Step::End(length) => {
+                // Taken before the verdict, so that the next request is found behind it whatever the verdict is.
+                let trailers = source.take(length);
+                self.gate.finish(&mut self.staged)?;
+                self.release(out);
+                self.end(&trailers, out)?;
+                self.done = true;
+                Ok(Progress::Done)
+            }
+        }
+    }
+
+    fn release(&mut self, out: &mut Outgoing) {
+        let chunked = self.is_chunked_to_target();
+        let length: usize = self.staged.iter().map(Bytes::len).sum();
+        if length == 0 {
+            return;
+        }
+        if chunked {
+            let mut size = Vec::with_capacity(20);
+            chunked::write_size(&mut size, length);
+            out.push(size.into());
+        }
+        self.staged.drain(..).for_each(|piece| out.push(piece));
+        if chunked {
+            out.push(Bytes::from_static(b"\r\n"));
+        }
+    }
+
+    fn end(&self, trailers: &[u8], out: &mut Outgoing) -> Result<(), Code> {
+        if !self.is_chunked_to_target() {
+            return Ok(());
+        }
+        let mut last = b"0\r\n".to_vec();
+        if !trailers.is_empty() {
+            let passes = |name: &str| forward::trailer_passes(name, self.scheme);
+            chunked::copy_trailers(trailers, passes, &mut last).map_err(|fault| fault.code)?;
+        }
+        last.extend_from_slice(b"\r\n");
+        out.push(last.into());
+        Ok(())
+    }
+
+    fn is_chunked_to_target(&self) -> bool {
+        self.gate.released_length() == Declared::Unbounded
+    }
+}

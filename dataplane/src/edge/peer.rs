@@ -1,0 +1,70 @@
+//! A service's endpoint as Pingora's connectors want it: resolved, with deadlines, certificates always verified.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::ErrorType;
+use pingora_core::protocols::ALPN;
+use pingora_core::protocols::tls::CaType;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::WrappedX509;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::upstream::Upstream;
+
+/// The TLS settings of a service cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the service's `tls` has no server name, or its `ca_pem` holds no readable certificate")]
+pub struct UnusableTls;
+
+/// A peer that speaks HTTP/1.1.
+pub fn http1(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, UnusableTls> {
+    peer(upstream, address, ALPN::H1)
+}
+
+fn peer(upstream: &Upstream, address: SocketAddr, alpn: ALPN) -> Result<HttpPeer, UnusableTls> {
+    let server_name = upstream.tls.as_ref().map(|tls| tls.server_name.clone());
+    if server_name.as_ref().is_some_and(String::is_empty) {
+        // Pingora takes an empty name for "do not verify".
+        return Err(UnusableTls);
+    }
+    let mut peer = HttpPeer::new(address, server_name.is_some(), server_name.unwrap_or_default());
+    let connect = Duration::from_millis(upstream.deadlines.connect_ms);
+    let idle = Duration::from_millis(upstream.deadlines.idle_ms);
+    peer.options.connection_timeout = Some(connect);
+    peer.options.total_connection_timeout = Some(connect);
+    peer.options.read_timeout = Some(Duration::from_millis(upstream.deadlines.first_byte_ms));
+    peer.options.write_timeout = Some(idle);
+    peer.options.idle_timeout = Some(idle);
+    peer.options.alpn = alpn;
+    if let Some(pem) = upstream.tls.as_ref().and_then(|tls| tls.ca_pem.as_deref()) {
+        peer.options.ca = Some(authorities(pem)?);
+    }
+    Ok(peer)
+}
+
+fn authorities(pem: &str) -> Result<Arc<CaType>, UnusableTls> {
+    let mut authorities = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let der = certificate.map_err(|_| UnusableTls)?.to_vec();
+        // Pingora's own way to make one panics on bad bytes.
+        let parsed =
+            WrappedX509::try_new(der, |der| X509Certificate::from_der(der).map(|(_, certificate)| certificate));
+        authorities.push(parsed.map_err(|_| UnusableTls)?);
+    }
+    if authorities.is_empty() { Err(UnusableTls) } else { Ok(authorities.into()) }
+}
+
+/// Whether a connection failed in its TLS handshake rather than below it.
+pub fn is_tls_failure(error: &pingora_core::Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::TLSHandshakeFailure
+            | ErrorType::InvalidCert
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::HandshakeError
+    )
+}

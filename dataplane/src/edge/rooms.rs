@@ -1,0 +1,33 @@
+//! The rooms both faces work with: made once by `runtime`, shared by every connection.
+
+use std::sync::Arc;
+
+use pingora_core::connectors::TransportConnector;
+
+use super::Limits;
+use super::http1::pool::Pool;
+use crate::admission::ReplayWindow;
+use crate::record::RecordSink;
+use crate::snapshot::SnapshotStore;
+
+/// What an exchange needs besides its connection.
+pub struct Rooms {
+    /// Where the current snapshot is; loaded once per request.
+    pub snapshots: Arc<SnapshotStore>,
+    /// Signatures and nonces seen lately.
+    pub replay: Arc<ReplayWindow>,
+    /// Where records go.
+    pub records: RecordSink,
+    /// Opens connections to targets for the HTTP/1.1 loop.
+    pub connector: TransportConnector,
+    /// The HTTP/1.1 loop's idle connections to targets; to be swept every few seconds.
+    pub pool: Pool,
+    /// Limits and deadlines towards sources.
+    pub limits: Limits,
+}
+
+impl std::fmt::Debug for Rooms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rooms").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
