@@ -47,19 +47,19 @@ const GROUND: [&str; 1] = ["clock"];
 
 /// The rooms of the data plane and what each may import of the others.
 const ROOMS: [(&str, &[&str]); 11] = [
-    ("edge", &["admission", "snapshot", "upstream", "stream", "forward", "session", "transfer", "record"]),
+    ("edge", &["admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record"]),
     ("admission", &["snapshot"]),
     ("snapshot", &["upstream"]),
     ("upstream", &[]),
     ("stream", &[]),
-    ("forward", &["admission", "record"]),
     ("session", &["admission", "snapshot"]),
     ("transfer", &["record"]),
+    ("forward", &["admission", "snapshot", "record"]),
     ("record", &["admission", "snapshot"]),
-    ("sync", &["snapshot"]),
+    ("sync", &["snapshot", "upstream"]),
     (
         "runtime",
-        &["edge", "admission", "snapshot", "upstream", "stream", "forward", "session", "transfer", "record", "sync"],
+        &["edge", "admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record", "sync"],
     ),
 ];
 
