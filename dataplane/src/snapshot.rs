@@ -25,7 +25,7 @@ mod grant;
 mod quota;
 mod router;
 
-pub use compile::{Compiled, DocumentProblem, SnapshotSource, compile};
+pub use compile::{Compiled, DocumentProblem, Effect, SnapshotSource, compile};
 pub use grant::{Grant, Grants};
 pub use quota::Quota;
 pub use router::{Found, Matched, NotFound, Router};

@@ -30,6 +30,18 @@ pub struct SnapshotSource {
     pub documents: Vec<Arc<Document>>,
 }
 
+/// What a problem did to its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The document took effect; something in it was ignored.
+    Noted,
+    /// The document was understood well enough to know that it must not grant anything. A former value must not come
+    /// back in its place: it may be the very thing the document takes away.
+    Closed,
+    /// The document could not be used; a former value may take its place.
+    LeftOut,
+}
+
 /// A document that did not take effect, or not entirely.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentProblem {
@@ -39,6 +51,8 @@ pub struct DocumentProblem {
     pub path: String,
     /// What is wrong and what it leads to.
     pub message: String,
+    /// What became of the document.
+    pub effect: Effect,
 }
 
 /// A snapshot and what was left out of it.
@@ -127,7 +141,8 @@ impl<'a> Compiler<'a> {
                 Ok(read) => read,
                 Err(error) => {
                     let (path, message) = (error.path, error.message);
-                    self.problems.push(DocumentProblem { document: error.document, path, message });
+                    let effect = Effect::LeftOut;
+                    self.problems.push(DocumentProblem { document: error.document, path, message, effect });
                     continue;
                 }
             };
@@ -137,14 +152,29 @@ impl<'a> Compiler<'a> {
         readable
     }
 
+    /// Reports a document that is left out.
     fn problem(&mut self, at: usize, path: &str, message: impl Into<String>) {
+        self.report(at, path, message.into(), Effect::LeftOut);
+    }
+
+    fn report(&mut self, at: usize, path: &str, message: String, effect: Effect) {
         let document = self.understood.get(&at).map(|source| source.document.label()).unwrap_or_default();
-        self.problems.push(DocumentProblem { document, path: path.to_owned(), message: message.into() });
+        self.problems.push(DocumentProblem { document, path: path.to_owned(), message, effect });
     }
 
     fn unknown_fields(&mut self, at: usize, read: &Read) {
         for path in &read.unknown {
-            self.problem(at, path, "this version does not know the field; upgrade the node or remove the field");
+            let effect = match &read.resource {
+                Resource::Credential(..) | Resource::Permission(..) => Effect::Closed,
+                Resource::Route(..) if path.starts_with("spec.require") => Effect::Closed,
+                Resource::Defaults(_)
+                | Resource::Agency(..)
+                | Resource::System(..)
+                | Resource::Service(..)
+                | Resource::Route(..) => Effect::Noted,
+            };
+            let message = "this version does not know the field; upgrade the node or remove the field";
+            self.report(at, path, message.to_owned(), effect);
         }
     }
 

@@ -24,6 +24,7 @@ fn a_whole_configuration_compiles_without_a_problem() {
 fn a_permission_with_an_unknown_field_grants_nothing() {
     let compiled = build(&changed("Permission", "p", |spec| spec["weekdays_only"] = json!(true)), None);
     assert_eq!(compiled.problems[0].path, "spec.weekdays_only");
+    assert_eq!(compiled.problems[0].effect, Effect::Closed, "no former value may come back in its place");
     assert_eq!(grants(&compiled.snapshot), 0);
 }
 
