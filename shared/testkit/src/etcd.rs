@@ -22,6 +22,7 @@ pub struct Etcd {
     dir: TempDir,
     data: PathBuf,
     client_port: u16,
+    known_port: u16,
     peer_port: u16,
     cluster_token: String,
     child: Option<Child>,
@@ -47,7 +48,16 @@ impl Etcd {
         let [client_port, peer_port] = free_ports()?;
         let data = dir.path().join("data");
         let cluster_token = "lgsp-test".to_owned();
-        let mut etcd = Self { dir, data, client_port, peer_port, cluster_token, child: None, restores: 0 };
+        let mut etcd = Self {
+            dir,
+            data,
+            client_port,
+            known_port: client_port,
+            peer_port,
+            cluster_token,
+            child: None,
+            restores: 0,
+        };
         etcd.restart().await?;
         Ok(etcd)
     }
@@ -132,6 +142,21 @@ impl Etcd {
     pub async fn restore_as_another_cluster(&mut self, snapshot: &Path) -> anyhow::Result<()> {
         self.cluster_token = format!("lgsp-test-{}", self.restores + 1);
         self.restore(snapshot).await
+    }
+
+    /// Starts etcd again where only [`Self::client`] and [`Self::endpoint`] find it: whoever knew its port is cut off.
+    pub async fn hide(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        let [port] = free_ports()?;
+        self.client_port = port;
+        self.restart().await
+    }
+
+    /// Starts etcd again on the port it had before [`Self::hide`].
+    pub async fn show(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        self.client_port = self.known_port;
+        self.restart().await
     }
 
     fn peer_url(&self) -> String {
