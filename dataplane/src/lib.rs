@@ -15,4 +15,5 @@ pub mod record;
 pub mod runtime;
 pub mod snapshot;
 pub mod stream;
+pub mod sync;
 pub mod upstream;

@@ -159,7 +159,7 @@ const STATUS_LABEL_CHARS_MAX: usize = 160;
 const STATUS_MESSAGE_CHARS_MAX: usize = 500;
 
 /// One thing a node could not use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatusError {
     /// `Kind/name`, or `head` or `bundle` when the whole is meant.
     pub document: String,

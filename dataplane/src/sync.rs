@@ -1,0 +1,209 @@
+//! Configuration arrives: etcd watch or bundle file → documents → compile → publish → status.
+//!
+//! Guarantees: no half of a revision ever serves; whatever happens to the source, the last good snapshot serves on; a
+//! node restarts from its sealed copy while the source is away. Nothing here is on the path of a request.
+//!
+//! [`start`] it with [`ApplyToSnapshot`]; the [`SyncHandle`] owns its tasks and shows its [`SyncHealth`].
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lgsp_shared::id::Revision;
+use lgsp_shared::keyspace::Head;
+use lgsp_shared::seal::SealKey;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+mod apply;
+mod assembly;
+mod backoff;
+mod bundle;
+mod etcd;
+mod health;
+mod keeper;
+mod last_good;
+mod rejection;
+
+pub use apply::{Apply, ApplyToSnapshot, Prepared};
+pub use backoff::BackoffBounds;
+pub use etcd::{EtcdSettings, EtcdTiming};
+pub use health::{Clock, Identity, Report, SyncCounters, SyncHealth};
+pub use last_good::{FILE_NAME as LAST_GOOD_FILE_NAME, LastGoodError};
+pub use rejection::{CONFIGURATION_BYTES_MAX, REMOVAL_ALWAYS_ALLOWED, Rejection};
+
+use health::{Reporter, count};
+use keeper::{Keeper, Taken};
+use last_good::{LastGoodFile, write_copies};
+use rejection::Offer;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// An etcd cluster.
+    Etcd(EtcdSettings),
+    /// A bundle file, replaced atomically.
+    Bundle(PathBuf),
+}
+
+/// What the room needs to know.
+#[derive(Debug, Clone)]
+pub struct SyncSettings {
+    /// Who reports.
+    pub identity: Identity,
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// Where the last good copy is kept; must exist and be private to this node.
+    pub state_dir: PathBuf,
+}
+
+/// The room at work. Dropping it ends its tasks; [`SyncHandle::stop`] ends them in order.
+#[derive(Debug)]
+pub struct SyncHandle {
+    health: Arc<SyncHealth>,
+    shutdown: watch::Sender<bool>,
+    source: JoinSet<()>,
+    copies: JoinSet<()>,
+    last_good: watch::Sender<Option<Arc<last_good::LastGood>>>,
+}
+
+/// Starts the room. When this returns, the last good copy, if there is a usable one, serves already.
+pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, clock: Clock) -> SyncHandle {
+    let SyncSettings { identity, source, state_dir } = settings;
+    let (reporter, report) = Reporter::new(clock.clone());
+    let label = match source {
+        Source::Etcd(_) => "etcd",
+        Source::Bundle(_) => "bundle",
+    };
+    let health = Arc::new(SyncHealth::new(label, report));
+    let (last_good, copies) = watch::channel(None);
+    let keeper = SharedKeeper::new(Keeper::new(apply, reporter, health.clone(), last_good.clone()));
+    let file = LastGoodFile::new(&state_dir, &identity.node, key);
+    restore(&keeper, &file, &health).await;
+
+    let (shutdown, requested) = watch::channel(false);
+    let shutdown_of = || Shutdown(requested.clone());
+    let mut copying = JoinSet::new();
+    copying.spawn(write_copies(file, copies, health.clone(), shutdown_of()));
+    let context = Context { identity, keeper, health: health.clone(), clock };
+    let mut following = JoinSet::new();
+    match source {
+        Source::Etcd(settings) => {
+            following.spawn(etcd::report(settings.clone(), context.clone(), shutdown_of()));
+            following.spawn(etcd::follow(settings, context, shutdown_of()));
+        }
+        Source::Bundle(path) => {
+            following.spawn(bundle::report(path.clone(), context.clone(), shutdown_of()));
+            following.spawn(bundle::follow(path, context, shutdown_of()));
+        }
+    }
+    SyncHandle { health, shutdown, source: following, copies: copying, last_good }
+}
+
+impl SyncHandle {
+    /// What others may know.
+    pub fn health(&self) -> Arc<SyncHealth> {
+        self.health.clone()
+    }
+
+    /// Ends all tasks in order: the source first, then the last copy is written.
+    pub async fn stop(mut self) {
+        self.shutdown.send_replace(true);
+        while self.source.join_next().await.is_some() {}
+        while self.copies.join_next().await.is_some() {}
+        drop(self.last_good);
+    }
+}
+
+/// What the tasks of a source share.
+#[derive(Clone)]
+struct Context {
+    identity: Identity,
+    keeper: SharedKeeper,
+    health: Arc<SyncHealth>,
+    clock: Clock,
+}
+
+async fn restore(keeper: &SharedKeeper, file: &LastGoodFile, health: &SyncHealth) {
+    let (reader, path) = (file.clone(), file.path().display().to_string());
+    match tokio::task::spawn_blocking(move || reader.load()).await {
+        Ok(Ok(Some(copy))) => {
+            let revision = copy.revision.0;
+            keeper.with(move |keeper| keeper.restore(copy)).await;
+            tracing::info!(revision, path, "the last good configuration serves until the source answers");
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => {
+            count(&health.counters().last_good_discarded);
+            tracing::warn!(path, %error, "the last good copy is unusable and ignored; the source will replace it");
+        }
+        Err(error) => tracing::error!(path, %error, "reading the last good copy ended unexpectedly"),
+    }
+}
+
+/// The keeper, called where blocking is allowed.
+#[derive(Clone)]
+struct SharedKeeper(Arc<Mutex<Keeper>>);
+
+impl SharedKeeper {
+    fn new(keeper: Keeper) -> Self {
+        Self(Arc::new(Mutex::new(keeper)))
+    }
+
+    /// Calls the keeper on a blocking thread; `None` when that thread was lost at shutdown.
+    async fn with<T: Send + 'static>(&self, call: impl FnOnce(&mut Keeper) -> T + Send + 'static) -> Option<T> {
+        let keeper = self.0.clone();
+        let called = tokio::task::spawn_blocking(move || {
+            // A poisoned keeper is as good as before: what serves is replaced in one step, at the end.
+            call(&mut keeper.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        match called.await {
+            Ok(outcome) => Some(outcome),
+            Err(error) => {
+                tracing::error!(%error, "taking a configuration ended unexpectedly; the former one serves on");
+                None
+            }
+        }
+    }
+
+    /// Takes an offer and says so in the log.
+    async fn take(&self, offer: Offer) {
+        let (revision, documents) = (offer.revision.0, offer.documents.len());
+        match self.with(move |keeper| keeper.take(offer)).await {
+            Some(Taken::Serves) => tracing::info!(revision, documents, "configuration serves"),
+            Some(Taken::Unchanged) => tracing::debug!(revision, "configuration offered again, nothing new"),
+            Some(Taken::Rejected { rejection, news: true }) => {
+                tracing::error!(revision, reason = %rejection, "configuration rejected; what served before serves on");
+            }
+            Some(Taken::Rejected { news: false, .. }) | None => {}
+        }
+    }
+
+    /// Reports that what is desired was refused, and says so in the log.
+    async fn reject(&self, desired: Option<Revision>, rejection: Rejection) {
+        let told = rejection.clone();
+        if self.with(move |keeper| keeper.reject(desired, &told)).await == Some(true) {
+            tracing::error!(reason = %rejection, "configuration rejected; what served before serves on");
+        }
+    }
+}
+
+impl SharedKeeper {
+    /// Reports a head whose documents are not to be had, unless the revision it names serves already.
+    async fn reject_unless_it_serves(&self, head: &Head, rejection: Rejection) {
+        let (revision, hash) = (head.revision, head.hash.clone());
+        if self.with(move |keeper| keeper.serves(revision, &hash)).await != Some(true) {
+            self.reject(Some(revision), rejection).await;
+        }
+    }
+}
+
+/// A request to end, seen by every loop of the room.
+#[derive(Clone)]
+struct Shutdown(watch::Receiver<bool>);
+
+impl Shutdown {
+    /// Returns when the room shall end: asked to, or its owner is gone.
+    async fn requested(&mut self) {
+        let _ = self.0.wait_for(|requested| *requested).await;
+    }
+}

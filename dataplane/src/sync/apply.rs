@@ -1,0 +1,55 @@
+//! What the room does with a complete revision: turn it into something that serves.
+//!
+//! A trait, so that the rules of this room can be tried without compiling anything.
+
+use std::sync::Arc;
+
+use lgsp_shared::bundle::ContentHash;
+use lgsp_shared::id::Revision;
+use lgsp_shared::resource::Document;
+use lgsp_shared::seal::SealKey;
+
+use crate::snapshot::{Compiled, DocumentProblem, SnapshotSource, SnapshotStore, compile};
+
+/// A revision that is ready to serve.
+pub struct Prepared {
+    /// Documents that did not take effect, or not entirely.
+    pub problems: Vec<DocumentProblem>,
+    /// Makes it serve.
+    pub publish: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+/// Compiles documents and publishes the outcome. May block for as long as compiling takes.
+pub trait Apply: Send + Sync + 'static {
+    /// Makes a revision ready. Never fails as a whole. A document that is the same allocation as last time did not change.
+    fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &[Arc<Document>]) -> Prepared;
+}
+
+/// The real one: compiles a snapshot and publishes it whole.
+#[derive(Debug)]
+pub struct ApplyToSnapshot {
+    store: Arc<SnapshotStore>,
+    key: SealKey,
+}
+
+impl ApplyToSnapshot {
+    /// Publishes to `store`; secrets open under `key`.
+    pub fn new(store: Arc<SnapshotStore>, key: SealKey) -> Self {
+        Self { store, key }
+    }
+}
+
+impl Apply for ApplyToSnapshot {
+    fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &[Arc<Document>]) -> Prepared {
+        let source = SnapshotSource { revision, hash: hash.clone(), documents: documents.to_vec() };
+        let Compiled { snapshot, problems } = compile(&source, &self.key, self.store.load().as_deref());
+        let (store, snapshot) = (self.store.clone(), Arc::new(snapshot));
+        Prepared { problems, publish: Box::new(move || store.publish(snapshot)) }
+    }
+}
