@@ -1,0 +1,27 @@
+//! Where retrying cannot help, a node waits the longest pause.
+
+use lgsp_testkit::etcd::Etcd;
+use lgsp_testkit::eventually::eventually;
+
+use super::*;
+
+#[tokio::test]
+async fn a_node_without_a_login_tries_once_and_waits() {
+    let (etcd, dir) = (Etcd::start().await.unwrap(), tempfile::tempdir().unwrap());
+    let mut client = etcd.client().await.unwrap();
+    client.user_add("root", "a password", None).await.unwrap();
+    client.user_grant_role("root", "root").await.unwrap();
+    client.auth_enable().await.unwrap();
+    let mut settings = settings(&etcd);
+    settings.timing.backoff = BackoffBounds { min: Duration::from_millis(1), max: Duration::from_secs(3_600) };
+    let node = Node::start(Source::Etcd(settings), dir.path()).await;
+    let failures = || node.health.counters().source_failures.load(Ordering::Relaxed);
+    eventually(DEADLINE, "the refusal", async || failures() > 0).await;
+    // As long as it takes to start a second node, a hot loop would have tried many times.
+    let other_dir = tempfile::tempdir().unwrap();
+    let mut settings = super::settings(&etcd);
+    settings.user = Some(("root".into(), lgsp_shared::seal::Secret::new(b"a password".to_vec())));
+    let other = Node::start(Source::Etcd(settings), other_dir.path()).await;
+    eventually(DEADLINE, "a node with a login", async || other.health.last_progress().is_some()).await;
+    assert_eq!(failures(), 1);
+}

@@ -1,0 +1,4 @@
+//! The data plane as a whole: every module is a guarantee.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod configuration;
