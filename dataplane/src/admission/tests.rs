@@ -70,8 +70,10 @@ fn code(asked: &Asked, snapshot: &Snapshot) -> Code {
     decide(asked, snapshot, &ReplayWindow::new(1)).unwrap_err().code
 }
 
+/// Without the permission's quota, which has a test of its own.
 fn snapshot() -> Snapshot {
-    build(&documents(), None).snapshot
+    let unlimited = |spec: &mut serde_json::Value| spec["rate"] = serde_json::Value::Null;
+    build(&changed("Permission", "p", unlimited), None).snapshot
 }
 
 #[test]
@@ -161,7 +163,7 @@ fn only_what_a_grant_names_is_permitted() {
 
 #[test]
 fn a_quota_is_refused_with_the_time_to_wait() {
-    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    let (snapshot, replay) = (build(&documents(), None).snapshot, ReplayWindow::new(1));
     assert!(decide(&GOOD, &snapshot, &replay).is_ok());
     let refusal = decide(&Asked { nonce: "nonce-2", ..GOOD }, &snapshot, &replay).unwrap_err();
     assert_eq!((refusal.code, refusal.retry_after_secs), (Code::QuotaExceeded, Some(1)));
