@@ -147,3 +147,56 @@ async fn http2_echoes_bodies_and_trailers_and_counts_what_was_reset() {
     assert_eq!((settings.ledger.complete(), settings.ledger.incomplete()), (2, 1));
     assert_eq!(settings.ledger.seen()[0].protocol, "HTTP/2");
 }
+
+#[tokio::test]
+async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
+    use lgsp_shared::head::{Field, RequestHead, Scheme};
+    use lgsp_shared::seal::Secret;
+    use lgsp_shared::signature::{KeyState, Rfc9421Params, sign_rfc9421};
+    use lgsp_shared::timestamp::UnixSeconds;
+
+    let secret = Secret::new(b"the secret of this target".to_vec());
+    let verifier = PlatformVerifier::new("TARGETKEY1".parse().unwrap(), &secret);
+    let settings = Settings { ledger: Ledger::default().keeping(8), verifier: Some(verifier) };
+    let echo = Echo::bind((Ipv4Addr::LOCALHOST, 0).into(), settings).await.unwrap();
+    let (address, settings) = (echo.address().unwrap(), echo.settings());
+    tokio::spawn(echo.serve());
+
+    let request = |key_id: &str, secret: &Secret, covered: &[&str]| {
+        let own = [("host", "a"), ("lgsp-source", "mot-cua"), ("lgsp-agency", "H61"), ("lgsp-request-id", "1")];
+        let fields = own.map(|(name, value)| Field { name, value: value.as_bytes() });
+        let head = RequestHead {
+            method: "GET",
+            scheme: Scheme::Http,
+            authority: "a",
+            path: "/bytes/1",
+            query: None,
+            fields: &fields,
+        };
+        let params = Rfc9421Params { created: UnixSeconds(1), expires: None, nonce: "1", key_id, label: "lgsp" };
+        let (mut input, mut signature) = (Vec::new(), Vec::new());
+        sign_rfc9421(&head, covered, &params, &KeyState::new(secret), &mut input, &mut signature).unwrap();
+        let lines: String = own.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let (input, signature) = (String::from_utf8(input).unwrap(), String::from_utf8(signature).unwrap());
+        format!(
+            "GET /bytes/1 HTTP/1.1\r\n{lines}signature-input: {input}\r\nsignature: {signature}\r\nconnection: close\r\n\r\n"
+        )
+    };
+    let whole = ["@method", "@authority", "@path", "@query", "lgsp-source", "lgsp-agency", "lgsp-request-id"];
+    let good = request("TARGETKEY1", &secret, &whole);
+    let refused = [
+        request("OTHERKEY11", &secret, &whole),
+        request("TARGETKEY1", &Secret::new(b"another secret".to_vec()), &whole),
+        request("TARGETKEY1", &secret, &whole[..5]),
+        good.replace("lgsp-source: mot-cua", "lgsp-source: ho-tich"),
+        good.replace("/bytes/1 ", "/bytes/2 "),
+        "GET /bytes/1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_owned(),
+    ];
+    assert!(say(address, good.as_bytes()).await.starts_with("HTTP/1.1 200"));
+    for request in &refused {
+        let answer = say(address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("not signed by the platform"), "{answer}");
+    }
+    assert_eq!(settings.ledger.unverified(), refused.len() as u64);
+    assert_eq!(settings.ledger.seen()[0].verified, Some(true));
+}
