@@ -1,0 +1,171 @@
+# The requests of the demo, what became of them, and what is verified. Sourced by run.sh.
+# shellcheck shell=bash
+
+declare -a outcomes=()
+differences=0
+readonly canary="canh-bao-$RANDOM-$RANDOM"
+
+# ask WHAT STATUS CODE COMMAND…: shows a curl command, runs it, and enters what became of it.
+ask() {
+    local what=$1 wanted_status=$2 wanted_code=$3
+    shift 3
+    typed_curl "$@"
+    local status code id
+    rm -f "$home/answers/head" "$home/answers/body"
+    "$@" -sS -D "$home/answers/head" -o "$home/answers/body" 2> "$home/answers/error" || :
+    enter "$what" "$wanted_status" "$wanted_code"
+}
+
+# The keys are in variables when a person types this.
+typed_curl() {
+    typed "$@" | sed -e "s|$LGSP_ACCESS_KEY:$LGSP_SECRET_KEY|\$LGSP_ACCESS_KEY:\$LGSP_SECRET_KEY|" -e "s|$lgsp|\$lgsp|"
+}
+
+# Reads the answer that was kept, shows it, and compares it with what was wanted.
+enter() {
+    local what=$1 wanted_status=$2 wanted_code=$3 status code id verdict=$green
+    status=$(sed -nE 's|^HTTP/[0-9.]+ ([0-9]+).*|\1|p' "$home/answers/head" 2>/dev/null | tail -n 1)
+    id=$(sed -nE 's|^lgsp-request-id: *([^[:space:]]+).*|\1|Ip' "$home/answers/head" 2>/dev/null | tail -n 1)
+    code=-
+    if grep -qi '^content-type: application/problem+json' "$home/answers/head" 2>/dev/null; then
+        code=$(jq -r .code "$home/answers/body")
+        jq -r '"\(.title)", "→ \(.next // .detail // "")"' "$home/answers/body" | indent
+    elif [ -s "$home/answers/body" ]; then
+        head -c 300 "$home/answers/body" | indent
+        printf '\n'
+    fi
+    if [ "${status:-none}" != "$wanted_status" ] || [ "$code" != "$wanted_code" ]; then
+        verdict=$red
+        differences=$((differences + 1))
+        cat "$home/answers/error" >&2 2>/dev/null || :
+        printf '   %sexpected %s %s%s\n' "$red" "$wanted_status" "$wanted_code" "$plain"
+    fi
+    printf '   %s→ %s %s%s  %s\n' "$verdict" "${status:-no answer}" "$code" "$plain" "${id:--}"
+    outcomes+=("$what|${status:-none}|$code|${id:--}")
+}
+
+# use_key FILE: the credential in the file, as a person would load it.
+use_key() {
+    printf '   %s$ . %s%s\n' "$dim" "$1" "$plain"
+    . "$1"
+    export LGSP_ACCESS_KEY LGSP_SECRET_KEY
+}
+
+send_everything() {
+    title "Allowed: the one-stop shop looks a birth up, with plain curl"
+    use_key "$home/keys/mot-cua"
+    local sigv4=(curl --aws-sigv4 aws:amz:vn:s3 --user "$LGSP_ACCESS_KEY:$LGSP_SECRET_KEY")
+    ask "birth looked up, curl SigV4" 200 - "${sigv4[@]}" "$lgsp/ho-tich/khai-sinh/2026-00123?headers=1"
+
+    title "Allowed: the same with an HTTP message signature (RFC 9421)"
+    sign "$home/answers/once.sh" GET "$lgsp/ho-tich/khai-sinh/2026-00124?headers=1"
+    replay "birth looked up, RFC 9421" 200 -
+
+    title "Refused: exactly that request a second time"
+    replay "the same request again" 401 replayed
+
+    title "Refused: nobody permitted the one-stop shop to look marriages up"
+    ask "marriage looked up, no permission" 403 permission-missing "${sigv4[@]}" "$lgsp/ho-tich/ket-hon/2026-00077"
+
+    title "Allowed: the justice department hands a 64 MiB scan over, with its digest"
+    use_key "$home/keys/ho-tich"
+    typed sh -c "head -c 64M /dev/urandom > $home/scan.bin" | sed 's/sh -c "\(.*\)"/\1/'
+    { printf '%s' "$canary"; head -c $((64 * 1024 * 1024 - ${#canary})) /dev/urandom; } > "$home/scan.bin"
+    sign "$home/answers/once.sh" PUT "$lgsp/mot-cua/ho-so/2026-00123/quet.bin" --body-file "$home/scan.bin"
+    replay "64 MiB handed over, digest verified" 200 -
+
+    title "Refused: a key that was disabled a moment ago"
+    use_key "$home/keys/mot-cua-2"
+    sigv4=(curl --aws-sigv4 aws:amz:vn:s3 --user "$LGSP_ACCESS_KEY:$LGSP_SECRET_KEY")
+    ask "second key of mot-cua, active" 200 - "${sigv4[@]}" "$lgsp/ho-tich/khai-sinh/2026-00125?headers=1"
+    run lgspctl credential disable mot-cua-2
+    local wanted
+    wanted=$(lgspctl history -o json | jq '[.. | .revision? // empty] | max')
+    wait_until "the node serves revision $wanted" 30 node_serves "$wanted"
+    say "the node serves revision $wanted"
+    ask "second key of mot-cua, disabled" 403 key-disabled "${sigv4[@]}" "$lgsp/ho-tich/khai-sinh/2026-00125?headers=1"
+}
+
+# Whether the node decides by this revision or a later one. With etcd the control plane knows; with a bundle the node says.
+node_serves() {
+    [ "$(curl -sf "$admin/v1/config" | jq '.revision')" -ge "$1" ]
+}
+
+# sign FILE METHOD URL …: writes a signed curl command to a file.
+sign() {
+    local file=$1
+    shift
+    typed lgspctl sign "$@" | sed -e "s|$lgsp|\$lgsp|" -e "s|\$ *lgspctl|\$ lgspctl|" -e "s|$plain\$| > ${file//|/}$plain|"
+    lgspctl sign "$@" > "$file" || fail "the request could not be signed"
+}
+
+# Runs the signed command that `sign` wrote.
+replay() {
+    typed sh "$home/answers/once.sh"
+    rm -f "$home/answers/head" "$home/answers/body"
+    { cat "$home/answers/once.sh" | tr -d '\n' | sed 's/\\ */ /g'; printf ' -sS -D %q -o %q\n' "$home/answers/head" "$home/answers/body"; } > "$home/answers/kept.sh"
+    sh "$home/answers/kept.sh" 2> "$home/answers/error" || :
+    enter "$@"
+}
+
+summary() {
+    title "What happened"
+    {
+        echo "REQUEST|STATUS|CODE|REQUEST ID"
+        printf '%s\n' "${outcomes[@]}"
+    } | column -t -s '|' 2>/dev/null | indent || printf '   %s\n' "${outcomes[@]}"
+    printf '\n   Where to look next\n'
+    say "records        tail -f $home/node/records.jsonl | jq ."
+    say "the node       curl '$admin/readyz?verbose'; curl $admin/metrics; curl $admin/v1/config"
+    say "configuration  export LGSPCTL_SERVER=$LGSPCTL_SERVER LGSPCTL_TOKEN_FILE=$LGSPCTL_TOKEN_FILE"
+    say "               lgspctl history; lgspctl get; lgspctl nodes      (in ${PATH%%:*})"
+    say "API            $LGSPCTL_SERVER/openapi.json"
+    say "targets        $home/log/seen-by-*.jsonl"
+    say "logs           $home/log"
+}
+
+# Beyond the answers: what the targets and the node kept.
+verify_traces() {
+    title "Verified"
+    local records="$home/node/records.jsonl" seen="$home/log" wanted got
+    wait_until "${#outcomes[@]} records are written" 10 test_lines "$records" ${#outcomes[@]}
+    expect "one record per exchange" "${#outcomes[@]}" "$(wc -l < "$records")"
+    for outcome in "${outcomes[@]}"; do
+        got=$(jq -r --arg id "${outcome##*|}" 'select(.request_id == $id) | .status' "$records")
+        wanted=$(cut -d'|' -f2 <<< "$outcome")
+        expect "the record of ${outcome##*|}" "$wanted" "$got"
+    done
+    expect "the target received the scan whole" "$(sha256sum < "$home/scan.bin" | cut -d' ' -f1)" \
+        "$(jq -r 'select(.method == "PUT" and .complete and .verified) | .sha256' "$seen/seen-by-mot-cua.jsonl")"
+    expect "the targets saw only what was allowed, signed by the platform" "3 1" \
+        "$(jq -r 'select(.complete and .verified) | .path' "$seen/seen-by-ho-tich.jsonl" | wc -l) $(jq -r .path "$seen/seen-by-mot-cua.jsonl" | wc -l)"
+    expect "nothing of the payload was kept" "" "$(grep -rlF "$canary" "$home" --exclude=scan.bin || :)"
+    expect "no secret is in a log, a record or the configuration" "" "$(secrets_found)"
+    expect "metrics are served" 0 "$(curl -sf "$admin/metrics" | grep -q '^lgsp_'; echo $?)"
+}
+
+test_lines() {
+    [ "$(wc -l < "$1")" -ge "$2" ]
+}
+
+secrets_found() {
+    local file
+    for file in "$home"/keys/*; do
+        grep -rlF "$(sed -n 's/^LGSP_SECRET_KEY=//p' "$file")" "$home" --exclude-dir=keys --exclude-dir=answers || :
+    done
+}
+
+expect() {
+    if [ "$2" = "$3" ]; then
+        printf '   %s✓%s %s\n' "$green" "$plain" "$1"
+    else
+        differences=$((differences + 1))
+        printf '   %s✗ %s: expected `%s`, found `%s`%s\n' "$red" "$1" "$2" "$3" "$plain"
+    fi
+}
+
+finish_check() {
+    if [ "$differences" -gt 0 ]; then fail "$differences outcomes differ from what was expected"; fi
+    printf '\n   %sEverything is as expected.%s\n' "$green" "$plain"
+    exit 0
+}
