@@ -1,1 +1,23 @@
-//! (to come)
+//! The control plane: who exists, who may do what, which revision is current, and whether nodes have it.
+//!
+//! ```text
+//! api      HTTP under /v1: thin handlers, OpenAPI, problem documents
+//! desired  change → the whole → validated → revision N+1; knows neither HTTP nor etcd
+//! store    revisions in SQLite
+//! publish  the current revision to etcd or to a bundle file, at least once
+//! rollout  what nodes report, folded into where the revision has arrived
+//! runtime  builds the rooms and owns shutdown
+//! ctl      `lgspctl`, the operator's command line: speaks HTTP to the server, nothing else
+//! ```
+//!
+//! What is absent, and why: no payload and no record of one passes here; no secret is kept or published in the clear;
+//! nothing on a request's path asks this program, so it may be down without one exchange failing.
+
+pub mod api;
+pub mod desired;
+pub mod operator;
+pub mod publish;
+pub mod rollout;
+pub mod runtime;
+pub mod settings;
+pub mod store;

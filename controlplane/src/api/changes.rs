@@ -1,0 +1,129 @@
+//! Changes: puts and deletes against a base.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use lgsp_shared::id::Revision;
+use lgsp_shared::resource::{Document, ResourceKey};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::App;
+use super::body::{Body, DocumentBody};
+use super::problem::{Finding, Problem, ProblemBody};
+use crate::desired::{Audit, Change, Edit, Mode, Outcome};
+use crate::operator::Operator;
+use crate::runtime::now;
+
+/// The longest message of a change, in characters.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// A set of puts and deletes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBody {
+    /// The revision the change was made against; a conflict when it is no longer current. Without it the change is made
+    /// to whatever is current.
+    #[serde(default)]
+    base: Option<u64>,
+    /// Documents to add or replace.
+    #[serde(default)]
+    puts: Vec<DocumentBody>,
+    /// `Kind/name` of documents to remove; nothing is removed that is not named.
+    #[serde(default)]
+    deletes: Vec<String>,
+    /// Why, for the history.
+    #[serde(default)]
+    message: String,
+    /// Only tell what would happen.
+    #[serde(default)]
+    dry_run: bool,
+    /// Removing more than half of all documents is meant.
+    #[serde(default)]
+    allow_large_removal: bool,
+}
+
+/// What a change did, or would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChangeResult {
+    /// The revision after it; the current one when nothing changed.
+    pub revision: u64,
+    /// The hash of all documents.
+    pub hash: String,
+    /// Whether a new revision was made.
+    pub created: bool,
+    /// What changed, or would.
+    pub edits: Vec<EditBody>,
+    /// What is probably not meant.
+    pub warnings: Vec<Finding>,
+}
+
+/// One document before and after.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EditBody {
+    /// `Kind/name`.
+    document: String,
+    /// Absent when it is added.
+    #[schema(value_type = Option<Object>)]
+    before: Option<serde_json::Value>,
+    /// Absent when it is removed.
+    #[schema(value_type = Option<Object>)]
+    after: Option<serde_json::Value>,
+}
+
+impl ChangeResult {
+    /// Tells an outcome.
+    pub fn new(Outcome { whole, edits, warnings }: Outcome, mode: Mode) -> Self {
+        Self {
+            revision: whole.revision().0,
+            hash: whole.hash().to_string(),
+            created: mode == Mode::Commit && !edits.is_empty(),
+            edits: edits.iter().map(EditBody::new).collect(),
+            warnings: warnings.into_iter().map(Finding::from).collect(),
+        }
+    }
+}
+
+impl EditBody {
+    fn new(Edit { key, before, after }: &Edit) -> Self {
+        let spec = |entry: &std::sync::Arc<crate::desired::Entry>| entry.document().spec.clone();
+        Self { document: key.to_string(), before: before.as_ref().map(spec), after: after.as_ref().map(spec) }
+    }
+}
+
+/// The audit columns of what `operator` does now.
+pub fn audit(operator: &Operator, message: &str) -> Result<Audit, Problem> {
+    if message.chars().count() > MESSAGE_CHARS_MAX {
+        return Err(Problem::malformed(format!("`message` is longer than {MESSAGE_CHARS_MAX} characters")));
+    }
+    Ok(Audit { author: operator.name().to_owned(), message: message.to_owned(), at: now() })
+}
+
+/// Applies a change to the whole, validates the whole, and makes a revision or refuses with every error.
+#[utoipa::path(
+    post, path = "/v1/changes", request_body = ChangeBody,
+    responses(
+        (status = 200, description = "Done, or what would be done", body = ChangeResult),
+        (status = 409, description = "The base is stale", body = ProblemBody),
+        (status = 422, description = "Refused, with every error", body = ProblemBody),
+    )
+)]
+pub async fn apply(
+    State(app): State<App>,
+    Extension(operator): Extension<Operator>,
+    Body(body): Body<ChangeBody>,
+) -> Result<Json<ChangeResult>, Problem> {
+    let ChangeBody { base, puts, deletes, message, dry_run, allow_large_removal } = body;
+    let deletes = deletes.iter().map(|key| {
+        let malformed = || Problem::malformed(format!("`{key}` in `deletes` is not `Kind/name`"));
+        ResourceKey::parse(key).ok_or_else(malformed)
+    });
+    let change = Change {
+        base: base.map(Revision),
+        deletes: deletes.collect::<Result<_, _>>()?,
+        puts: puts.into_iter().map(Document::from).collect(),
+        allow_large_removal,
+    };
+    let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
+    let outcome = app.desired.apply(change, mode, audit(&operator, &message)?).await?;
+    Ok(Json(ChangeResult::new(outcome, mode)))
+}

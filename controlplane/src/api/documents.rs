@@ -1,0 +1,100 @@
+//! The documents of the current revision, by page: nothing loads everything at once.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use lgsp_shared::resource::{Kind, ResourceKey};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::App;
+use super::body::{DocumentBody, Query};
+use super::problem::{Problem, ProblemBody};
+use crate::desired::Whole;
+
+/// The most documents on one page; about 1 KiB each.
+const PAGE_MAX: usize = 1_000;
+
+/// Which documents.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Only of this kind.
+    kind: Option<String>,
+    /// Only after this `Kind/name`: `next` of the page before.
+    after: Option<String>,
+    /// At most so many; 1000 at most.
+    limit: Option<usize>,
+}
+
+/// One page of documents.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DocumentPage {
+    /// The revision they are of.
+    revision: u64,
+    /// The hash of all documents of the revision.
+    hash: String,
+    /// How many documents the revision has.
+    total: usize,
+    /// This page, in the order of kind and name.
+    documents: Vec<DocumentBody>,
+    /// Give it as `after` for the next page; absent on the last.
+    next: Option<String>,
+}
+
+/// Cuts one page out of a revision.
+pub fn page(whole: &Whole, PageQuery { kind, after, limit }: PageQuery) -> Result<DocumentPage, Problem> {
+    let kind = kind.map(|kind| parse_kind(&kind)).transpose()?;
+    let malformed = |after: &String| Problem::malformed(format!("`after={after}` is not `Kind/name`"));
+    let after = after.as_ref().map(|after| ResourceKey::parse(after).ok_or_else(|| malformed(after))).transpose()?;
+    let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+    let mut rest = whole
+        .entries()
+        .range((start, std::ops::Bound::Unbounded))
+        .filter(|(key, _)| kind.is_none_or(|kind| key.kind == kind));
+    let found: Vec<_> = rest.by_ref().take(limit).collect();
+    let next = if rest.next().is_some() { found.last().map(|(key, _)| key.to_string()) } else { None };
+    Ok(DocumentPage {
+        revision: whole.revision().0,
+        hash: whole.hash().to_string(),
+        total: whole.len(),
+        documents: found.into_iter().map(|(_, entry)| entry.document().into()).collect(),
+        next,
+    })
+}
+
+fn parse_kind(kind: &str) -> Result<Kind, Problem> {
+    Kind::parse(kind).ok_or_else(|| {
+        let known = Kind::ALL.map(Kind::as_str).join("`, `");
+        Problem::malformed(format!("`{kind}` is not a kind; use one of `{known}`"))
+    })
+}
+
+/// The documents of the current revision.
+#[utoipa::path(
+    get, path = "/v1/documents", params(PageQuery),
+    responses((status = 200, description = "One page", body = DocumentPage))
+)]
+pub async fn list(State(app): State<App>, Query(query): Query<PageQuery>) -> Result<Json<DocumentPage>, Problem> {
+    page(&app.desired.current(), query).map(Json)
+}
+
+/// One document of the current revision.
+#[utoipa::path(
+    get, path = "/v1/documents/{kind}/{name}",
+    params(("kind" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, description = "The document", body = DocumentBody),
+        (status = 404, description = "There is none", body = ProblemBody),
+    )
+)]
+pub async fn one(
+    State(app): State<App>,
+    Path((kind, name)): Path<(String, String)>,
+) -> Result<Json<DocumentBody>, Problem> {
+    let written = format!("{kind}/{name}");
+    let whole = app.desired.current();
+    let found = ResourceKey::parse(&written).and_then(|key| whole.get(&key).map(DocumentBody::from));
+    found.map(Json).ok_or_else(|| Problem::not_found(&format!("`{written}` in revision {}", whole.revision())))
+}

@@ -1,0 +1,25 @@
+//! Whether this process runs, and whether it can do its work.
+
+use axum::extract::State;
+
+use super::App;
+use super::problem::{Problem, ProblemBody};
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/livez", security(()), responses((status = 200, description = "It runs", body = String)))]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the database answers: the real path of every change.
+#[utoipa::path(
+    get, path = "/readyz", security(()),
+    responses(
+        (status = 200, description = "It can take changes", body = String),
+        (status = 503, description = "It cannot", body = ProblemBody),
+    )
+)]
+pub async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+    app.desired.store().ping().await?;
+    Ok("ok\n")
+}

@@ -1,0 +1,138 @@
+//! Where the current revision is: publishing, and the nodes.
+
+use axum::Json;
+use axum::extract::State;
+use lgsp_shared::keyspace::{NodeStatus, StatusError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::App;
+use super::body::Body;
+use super::problem::{Finding, Problem, ProblemBody};
+use crate::publish::{Demand, Permits, Status};
+use crate::rollout::Standing;
+use crate::runtime::now;
+
+/// The nodes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeList {
+    /// The current revision.
+    revision: u64,
+    /// Its hash.
+    hash: String,
+    /// By name.
+    nodes: Vec<NodeBody>,
+}
+
+/// One node.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeBody {
+    /// Its name.
+    node: String,
+    /// `synced`, `degraded`, `pending`, `rejected` or `stale`, against the current revision.
+    state: &'static str,
+    /// The revision it serves.
+    active: Option<u64>,
+    /// The revision it was told to serve.
+    desired: Option<u64>,
+    /// The hash of the revision it serves.
+    hash: Option<String>,
+    /// What it could not use; the first of them.
+    errors: Vec<Finding>,
+    /// How many there are in all.
+    errors_total: u64,
+    /// When its state last changed.
+    since: String,
+    /// When it last reported.
+    reported_at: String,
+    /// Its software version.
+    version: String,
+}
+
+impl NodeBody {
+    fn new((status, standing): (NodeStatus, Standing)) -> Self {
+        let NodeStatus { node, state: _, desired, active, hash, errors, errors_total, since, reported_at, version } =
+            status;
+        let finding = |StatusError { document, path, message }| Finding { document, path, message };
+        Self {
+            node: node.to_string(),
+            state: standing.label(),
+            active: active.map(|revision| revision.0),
+            desired: desired.map(|revision| revision.0),
+            hash: hash.map(|hash| hash.to_string()),
+            errors: errors.into_iter().map(finding).collect(),
+            errors_total,
+            since: since.to_string(),
+            reported_at: reported_at.to_string(),
+            version,
+        }
+    }
+}
+
+/// What every node serves, against what it should.
+#[utoipa::path(
+    get, path = "/v1/nodes",
+    responses(
+        (status = 200, description = "All nodes that report", body = NodeList),
+        (status = 503, description = "The reports cannot be read", body = ProblemBody),
+    )
+)]
+pub async fn nodes(State(app): State<App>) -> Result<Json<NodeList>, Problem> {
+    let whole = app.desired.current();
+    let nodes = app.rollout.nodes(&whole, now()).await?;
+    let nodes = nodes.into_iter().map(NodeBody::new).collect();
+    Ok(Json(NodeList { revision: whole.revision().0, hash: whole.hash().to_string(), nodes }))
+}
+
+/// How publishing stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublishBody {
+    /// The current revision.
+    current: u64,
+    /// The revision that is published, as far as this process knows.
+    published: Option<u64>,
+    /// Its hash.
+    hash: Option<String>,
+    /// Attempts that failed since the last success.
+    failures: u64,
+    /// Why the last one failed.
+    error: Option<String>,
+}
+
+/// Whether the current revision is published.
+#[utoipa::path(
+    get, path = "/v1/publish",
+    responses((status = 200, description = "How publishing stands", body = PublishBody))
+)]
+pub async fn publish_status(State(app): State<App>) -> Json<PublishBody> {
+    let Status { published, failures, error } = app.published.borrow().clone();
+    let (published, hash) = published.map(|(revision, hash)| (revision.0, hash.to_string())).unzip();
+    Json(PublishBody { current: app.desired.current().revision().0, published, hash, failures, error })
+}
+
+/// What is permitted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishDemand {
+    /// Replace a later revision by this database's lower one: after a restore from a backup.
+    #[serde(default)]
+    allow_older: bool,
+    /// Tell nodes that removing a large part is meant: for nodes that missed the revision which did it.
+    #[serde(default)]
+    allow_large_removal: bool,
+}
+
+/// Publishes the current revision now, with what is permitted; look at `GET /v1/publish` for the outcome.
+#[utoipa::path(
+    post, path = "/v1/publish", request_body = PublishDemand,
+    responses((status = 202, description = "Asked for", body = PublishBody))
+)]
+pub async fn publish_again(
+    State(app): State<App>,
+    Body(body): Body<PublishDemand>,
+) -> (axum::http::StatusCode, Json<PublishBody>) {
+    let PublishDemand { allow_older, allow_large_removal } = body;
+    let permits = Permits { older: allow_older, large_removal: allow_large_removal };
+    app.demands.send_replace(Demand { revision: app.desired.current().revision(), permits });
+    (axum::http::StatusCode::ACCEPTED, publish_status(State(app)).await)
+}

@@ -1,0 +1,222 @@
+//! Errors become responses here and nowhere else: problem documents (RFC 9457) with a closed set of codes.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lgsp_shared::validate;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::desired::ChangeError;
+use crate::publish::PublishError;
+use crate::rollout::RolloutError;
+use crate::store::StoreError;
+
+/// Why a request was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// No operator token, or a wrong one.
+    Unauthorized,
+    /// The request itself is not understood.
+    Malformed,
+    /// The configuration would not be valid; `errors` lists everything.
+    Refused,
+    /// The base is not the current revision.
+    StaleBase,
+    /// Removing a large part was not asked for.
+    LargeRemoval,
+    /// What it is about is in a state that does not allow it.
+    NotNow,
+    /// There is no such thing.
+    NotFound,
+    /// Not with this method.
+    MethodNotAllowed,
+    /// The body is too long.
+    TooLarge,
+    /// The database or etcd does not answer.
+    Unavailable,
+    /// A fault of this program.
+    Internal,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Code::Unauthorized => StatusCode::UNAUTHORIZED,
+            Code::Malformed => StatusCode::BAD_REQUEST,
+            Code::Refused | Code::LargeRemoval => StatusCode::UNPROCESSABLE_ENTITY,
+            Code::StaleBase | Code::NotNow => StatusCode::CONFLICT,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Code::Unauthorized => "An operator token is needed",
+            Code::Malformed => "The request is not understood",
+            Code::Refused => "The configuration is refused",
+            Code::StaleBase => "The configuration has moved on",
+            Code::LargeRemoval => "The change removes a large part",
+            Code::NotNow => "This is not possible now",
+            Code::NotFound => "There is no such thing",
+            Code::MethodNotAllowed => "The method is not supported here",
+            Code::TooLarge => "The body is too long",
+            Code::Unavailable => "Something this needs does not answer",
+            Code::Internal => "A fault inside the control plane",
+        }
+    }
+}
+
+/// One entry of `errors`, `warnings` and the like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Finding {
+    /// `Kind/name`.
+    pub document: String,
+    /// The path of the field.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl From<validate::Problem> for Finding {
+    fn from(validate::Problem { document, path, message }: validate::Problem) -> Self {
+        Self { document, path, message }
+    }
+}
+
+/// A problem document as it is written.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Names the code as a URI.
+    #[serde(rename = "type")]
+    uri: String,
+    /// What kind of problem it is.
+    title: &'static str,
+    /// The status of the response.
+    status: u16,
+    /// The closed code.
+    code: Code,
+    /// What happened, with which value.
+    detail: String,
+    /// What to do next.
+    next: String,
+    /// Everything that is wrong, for `refused`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Finding>,
+    /// The current revision, for `stale-base`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<u64>,
+}
+
+/// A problem: what a handler returns in place of its answer.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    next: String,
+    errors: Vec<Finding>,
+    current: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of this code.
+    pub fn new(code: Code, detail: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), next: next.into(), errors: Vec::new(), current: None }
+    }
+
+    /// Something that does not exist.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no {what}"), "Check the name, or list what there is.")
+    }
+
+    /// A request that is not understood.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(Code::Malformed, detail, "Correct the request; `/openapi.json` describes it.")
+    }
+
+    fn unavailable(detail: String) -> Self {
+        Self::new(Code::Unavailable, detail, "Try again; if it stays so, look at the control plane's log.")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { code, detail, next, errors, current } = self;
+        let status = code.status();
+        let uri = format!("urn:lgsp:problem:{}", serde_json::json!(code).as_str().unwrap_or_default());
+        let (title, number) = (code.title(), status.as_u16());
+        let body = ProblemBody { uri, title, status: number, code, detail, next, errors, current };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"lgsp\""));
+        }
+        response
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChangeError::Refused(problems) => {
+                let next = "Correct what `errors` lists; nothing was changed.";
+                let errors = problems.into_iter().map(Finding::from).collect();
+                Self { errors, ..Self::new(Code::Refused, detail, next) }
+            }
+            ChangeError::Stale { base: _, current } => {
+                let next = format!("Look at `lgspctl diff`, then apply against revision {current}.");
+                Self { current: Some(current.0), ..Self::new(Code::StaleBase, detail, next) }
+            }
+            ChangeError::LargeRemoval { .. } => {
+                let next = "If that is meant, say so: `allow_large_removal: true`, or `--allow-large-removal`.";
+                Self::new(Code::LargeRemoval, detail, next)
+            }
+            ChangeError::NotFound { what } => Self::not_found(&what),
+            ChangeError::NotNow(detail) => Self::new(Code::NotNow, detail, "Nothing was changed."),
+            ChangeError::Store(source) => source.into(),
+            ChangeError::Seal(source) => {
+                tracing::error!(%source, "a secret cannot be sealed");
+                Self::new(Code::Internal, detail, "Look at the control plane's log.")
+            }
+            ChangeError::Interrupted => Self::unavailable(detail),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, cause, "the database failed");
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl From<RolloutError> for Problem {
+    fn from(error: RolloutError) -> Self {
+        let cause = match &error {
+            RolloutError::Directory { source, .. } => source.to_string(),
+            RolloutError::Etcd(PublishError::Etcd(source)) => source.to_string(),
+            RolloutError::Etcd(other) => other.to_string(),
+        };
+        tracing::warn!(%error, cause, "nodes' reports cannot be read");
+        Self::unavailable(format!("{error}: {cause}"))
+    }
+}
+
+/// The answer to a path that means nothing.
+pub async fn no_such_route(uri: axum::http::Uri) -> Problem {
+    Problem::new(Code::NotFound, format!("there is nothing at `{}`", uri.path()), "`/openapi.json` lists all paths.")
+}
+
+/// The answer to a path that means something, with another method.
+pub async fn no_such_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+    let detail = format!("`{}` does not take {method}", uri.path());
+    Problem::new(Code::MethodNotAllowed, detail, "`/openapi.json` lists all paths and their methods.")
+}

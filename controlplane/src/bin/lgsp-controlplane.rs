@@ -1,0 +1,111 @@
+//! `lgsp-controlplane`: the server. Arguments in, exit code out; everything else is in the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use lgsp_controlplane::runtime::{self, Announce};
+use lgsp_controlplane::settings::{Settings, key_file};
+use tracing_subscriber::EnvFilter;
+
+/// The LGSP control plane: keeps the configuration, validates it whole, and publishes it to data planes.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The settings file (YAML); `LGSP_CONTROLPLANE_*` variables come over it.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Write the address that was bound to this file.
+    #[arg(long)]
+    address_file: Option<PathBuf>,
+    /// Write the operator token to this file (mode 0600) when it is made, in place of printing it.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the settings and the key file, and end.
+    Check {
+        /// The settings file (YAML).
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Make a file with a new random key-encryption key, mode 0600. An existing file is never replaced.
+    InitKey {
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Make a new operator token in place of a lost one; stop the server first.
+    NewToken {
+        /// The settings file (YAML).
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Write it to this file (mode 0600) in place of printing it.
+        #[arg(long)]
+        token_file: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lgsp-controlplane: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "what these commands are asked for")]
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        None => {
+            let Serve { config, address_file, token_file } = arguments.serve;
+            let settings = load(config)?;
+            log(&settings)?;
+            block_on(runtime::serve(settings, Announce { address_file, token_file }))
+        }
+        Some(Command::Check { config }) => {
+            let settings = load(config)?;
+            EnvFilter::try_new(&settings.log).context("setting `log`")?;
+            let key = key_file::read(&settings.key_file)?;
+            println!("the settings are good; the key is {}", key.id());
+            Ok(())
+        }
+        Some(Command::InitKey { file }) => {
+            let key = key_file::make(&file)?;
+            println!("key {} is in `{}`; data planes need the same file, and a backup", key.id(), file.display());
+            Ok(())
+        }
+        Some(Command::NewToken { config, token_file }) => {
+            let settings = load(config)?;
+            block_on(async move { runtime::new_token(&settings, token_file.as_deref()).await })
+        }
+    }
+}
+
+fn load(config: Option<PathBuf>) -> anyhow::Result<Settings> {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Settings::load(config.as_deref(), environment)?)
+}
+
+fn log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).context("setting `log`")?;
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+}

@@ -1,0 +1,202 @@
+//! The desired state: a change is applied to the whole, the whole is validated, and revision N+1 is made or refused
+//! with every problem. Knows neither HTTP nor etcd.
+//!
+//! One change is made at a time; the database refuses a revision whose base is no longer current, so nothing is lost
+//! even when another process writes too. Whoever publishes follows [`Desired::follow`].
+
+use std::sync::Arc;
+
+use lgsp_shared::id::Revision;
+use lgsp_shared::seal::SealKey;
+use lgsp_shared::timestamp::UnixSeconds;
+use lgsp_shared::validate::Problem;
+use tokio::sync::{Semaphore, watch};
+
+use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
+
+pub mod change;
+pub mod credential;
+pub mod rollback;
+pub mod whole;
+
+pub use change::{Change, Edit, Proposal};
+pub use whole::{Entry, Whole};
+
+/// How often a change is tried anew because another process made a revision in between.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Who makes a change, when, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The operator's name.
+    pub author: String,
+    /// In the operator's words; may be empty.
+    pub message: String,
+    /// Now.
+    pub at: UnixSeconds,
+}
+
+/// Whether a change takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A new revision is made.
+    Commit,
+    /// Only what would happen is told.
+    DryRun,
+}
+
+/// What a change did, or would do.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The whole after it.
+    pub whole: Arc<Whole>,
+    /// What it changed; empty when everything was so already, and then there is no new revision.
+    pub edits: Vec<Edit>,
+    /// What is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The whole would not be valid.
+    #[error("the configuration is refused: {} problems", .0.len())]
+    Refused(Vec<Problem>),
+    /// The base is no longer current.
+    #[error("the change was made against revision {base}, but {current} is current")]
+    Stale {
+        /// The base given.
+        base: Revision,
+        /// The current revision.
+        current: Revision,
+    },
+    /// It removes a large part without saying so.
+    #[error("the change removes {removed} of {of} documents")]
+    LargeRemoval {
+        /// How many documents it removes.
+        removed: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// What it is about does not exist.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What is missing, in backticks.
+        what: String,
+    },
+    /// What it is about does not allow it now.
+    #[error("{0}")]
+    NotNow(String),
+    /// A secret could not be sealed.
+    #[error("the secret cannot be sealed")]
+    Seal(#[from] lgsp_shared::seal::SealError),
+    /// The database failed.
+    #[error("the revision cannot be stored")]
+    Store(#[source] StoreError),
+    /// This process is stopping, or a computation was lost.
+    #[error("the change was interrupted")]
+    Interrupted,
+}
+
+/// Keeps the desired state.
+#[derive(Debug)]
+pub struct Desired {
+    store: Store,
+    key: SealKey,
+    current: watch::Sender<Arc<Whole>>,
+    /// One writer at a time: later changes are computed on what earlier ones made, instead of being tried again.
+    writer: Semaphore,
+}
+
+impl Desired {
+    /// Loads the current revision.
+    pub async fn load(store: Store, key: SealKey) -> Result<Self, StoreError> {
+        let whole = load_current(&store).await?;
+        Ok(Self { store, key, current: watch::Sender::new(Arc::new(whole)), writer: Semaphore::new(1) })
+    }
+
+    /// The current revision.
+    pub fn current(&self) -> Arc<Whole> {
+        self.current.borrow().clone()
+    }
+
+    /// The current revision and every later one; slow followers see only the latest.
+    pub fn follow(&self) -> watch::Receiver<Arc<Whole>> {
+        self.current.subscribe()
+    }
+
+    /// The database, for reading history.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Makes the change, or tells what it would do.
+    pub async fn apply(&self, change: Change, mode: Mode, audit: Audit) -> Result<Outcome, ChangeError> {
+        self.edit(mode, audit, move |_, _| Ok(change.clone())).await
+    }
+
+    /// Makes the change that `make` derives from the current whole; `make` runs again when another process was faster.
+    pub async fn edit(
+        &self,
+        mode: Mode,
+        audit: Audit,
+        make: impl Fn(&Whole, &SealKey) -> Result<Change, ChangeError> + Send + Sync + 'static,
+    ) -> Result<Outcome, ChangeError> {
+        let make = Arc::new(make);
+        let _turn = self.writer.acquire().await.map_err(|_| ChangeError::Interrupted)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let (whole, key, make) = (self.current(), self.key.clone(), make.clone());
+            // Validating tens of thousands of documents takes a while: not on the threads that answer others.
+            let proposal = tokio::task::spawn_blocking(move || {
+                let change = make(&whole, &key)?;
+                change::propose(&whole, &change, &key)
+            });
+            let Proposal { whole, edits, warnings } = proposal.await.map_err(|_| ChangeError::Interrupted)??;
+            let outcome = Outcome { whole: Arc::new(whole), edits, warnings };
+            if mode == Mode::DryRun || outcome.edits.is_empty() {
+                return Ok(outcome);
+            }
+            match self.commit(&outcome, &audit).await {
+                Ok(()) => return Ok(outcome),
+                Err(StoreError::Stale { .. }) => {
+                    let whole = load_current(&self.store).await.map_err(ChangeError::Store)?;
+                    self.current.send_replace(Arc::new(whole));
+                }
+                Err(error) => return Err(ChangeError::Store(error)),
+            }
+        }
+        Err(ChangeError::Interrupted)
+    }
+
+    async fn commit(&self, outcome: &Outcome, audit: &Audit) -> Result<(), StoreError> {
+        let Audit { author, message, at } = audit.clone();
+        let whole = &outcome.whole;
+        let base = self.current.borrow().revision();
+        let documents = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        let (number, hash) = (whole.revision(), whole.hash().clone());
+        let row = RevisionRow { number, base, hash, documents, author, message, created_at: at };
+        let changes: Vec<ChangeRow> = outcome.edits.iter().map(change_row).collect();
+        self.store.commit(&row, &changes).await?;
+        tracing::info!(revision = number.0, author = row.author, changes = changes.len(), "revision made");
+        self.current.send_replace(whole.clone());
+        Ok(())
+    }
+}
+
+async fn load_current(store: &Store) -> Result<Whole, StoreError> {
+    let Some(row) = store.head().await? else { return Ok(Whole::empty()) };
+    let whole = Whole::new(row.number, store.documents(row.number).await?)
+        .ok_or(StoreError::Damaged { what: "document name" })?;
+    if *whole.hash() != row.hash {
+        return Err(StoreError::Damaged { what: "revision: its content does not match its hash" });
+    }
+    Ok(whole)
+}
+
+fn change_row(edit: &Edit) -> ChangeRow {
+    let content = edit.after.as_ref().map(|entry| Content { hash: entry.hash_text(), spec: entry.spec_text() });
+    ChangeRow { kind: edit.key.kind.to_string(), name: edit.key.name.to_string(), content }
+}
+
+#[cfg(test)]
+mod tests;

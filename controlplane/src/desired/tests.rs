@@ -1,0 +1,196 @@
+use lgsp_shared::resource::{CredentialState, Document, ResourceKey};
+use lgsp_shared::seal::credential_identity;
+use serde_json::json;
+
+use super::credential::{Draw, Overlap, disable, issue, list, rotate};
+use super::*;
+
+fn key() -> SealKey {
+    SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap()
+}
+
+fn agency(name: &str, title: &str) -> Document {
+    Document { kind: "Agency".into(), name: name.into(), spec: json!({"code": "H61", "title": title}) }
+}
+
+fn system(name: &str, agency: &str) -> Document {
+    Document { kind: "System".into(), name: name.into(), spec: json!({"agency": agency, "title": name}) }
+}
+
+fn puts(puts: Vec<Document>) -> Change {
+    Change { puts, ..Change::default() }
+}
+
+fn deletes(keys: &[&str]) -> Change {
+    Change { deletes: keys.iter().map(|key| ResourceKey::parse(key).unwrap()).collect(), ..Change::default() }
+}
+
+fn audit() -> Audit {
+    Audit { author: "operator".into(), message: "test".into(), at: UnixSeconds(1) }
+}
+
+async fn desired(directory: &tempfile::TempDir) -> Desired {
+    let store = Store::open(&directory.path().join("test.db")).await.unwrap();
+    Desired::load(store, key()).await.unwrap()
+}
+
+async fn commit(desired: &Desired, change: Change) -> Result<Outcome, ChangeError> {
+    desired.apply(change, Mode::Commit, audit()).await
+}
+
+#[tokio::test]
+async fn a_change_makes_the_next_revision_and_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = desired(&directory).await;
+    let outcome = commit(&first, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    assert_eq!((outcome.whole.revision(), outcome.edits.len()), (Revision(1), 2));
+    assert_eq!(desired(&directory).await.current(), outcome.whole);
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_makes_no_revision() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A")])).await.unwrap();
+    let again = commit(&desired, puts(vec![agency("a", "A")])).await.unwrap();
+    assert_eq!((again.whole.revision(), again.edits.len()), (Revision(1), 0));
+}
+
+#[tokio::test]
+async fn a_refused_change_names_every_problem_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    let mut change = puts(vec![system("s", "nowhere"), agency("b", "B"), agency("B", "B")]);
+    change.deletes = deletes(&["Agency/gone", "Agency/b"]).deletes;
+    let Err(ChangeError::Refused(problems)) = commit(&desired, change).await else { panic!("accepted") };
+    let found: Vec<(&str, &str)> = problems.iter().map(|p| (p.document.as_str(), p.path.as_str())).collect();
+    let expected =
+        [("Agency/gone", "deletes[0]"), ("Agency/b", "deletes[1]"), ("Agency/B", "name"), ("System/s", "spec.agency")];
+    assert_eq!(found, expected);
+    assert_eq!(desired.current().revision(), Revision(0));
+}
+
+#[tokio::test]
+async fn what_others_refer_to_cannot_be_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    assert!(matches!(commit(&desired, deletes(&["Agency/a"])).await, Err(ChangeError::Refused(_))));
+    commit(&desired, deletes(&["Agency/a", "System/s"])).await.unwrap();
+    assert!(desired.current().is_empty());
+}
+
+#[tokio::test]
+async fn a_stale_base_is_a_conflict() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A")])).await.unwrap();
+    let change = Change { base: Some(Revision(0)), ..puts(vec![agency("b", "B")]) };
+    let error = commit(&desired, change).await.unwrap_err();
+    assert!(matches!(error, ChangeError::Stale { base: Revision(0), current: Revision(1) }), "{error}");
+}
+
+#[tokio::test]
+async fn another_process_that_was_faster_costs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (desired(&directory).await, desired(&directory).await);
+    commit(&one, puts(vec![agency("a", "A")])).await.unwrap();
+    let outcome = commit(&other, puts(vec![agency("b", "B")])).await.unwrap();
+    assert_eq!((outcome.whole.revision(), outcome.whole.len()), (Revision(2), 2));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_and_does_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    let outcome = desired.apply(puts(vec![agency("a", "A")]), Mode::DryRun, audit()).await.unwrap();
+    assert_eq!((outcome.whole.revision(), outcome.edits.len()), (Revision(1), 1));
+    assert_eq!(desired.current().revision(), Revision(0));
+}
+
+#[tokio::test]
+async fn removing_most_of_a_configuration_has_to_be_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
+    commit(&desired, puts(names.iter().map(|name| agency(name, "A")).collect())).await.unwrap();
+    let keys: Vec<String> = names.iter().take(11).map(|name| format!("Agency/{name}")).collect();
+    let mut change = deletes(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+    let error = commit(&desired, change.clone()).await.unwrap_err();
+    assert!(matches!(error, ChangeError::LargeRemoval { removed: 11, of: 20 }), "{error}");
+    change.allow_large_removal = true;
+    assert_eq!(commit(&desired, change).await.unwrap().whole.len(), 9);
+}
+
+#[tokio::test]
+async fn a_rollback_brings_old_content_back_but_never_a_disabled_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    let draw = Draw::random().unwrap();
+    let (name, change) = issue(&desired.current(), &key(), &draw, &"s".parse().unwrap(), None).unwrap();
+    let old = commit(&desired, change).await.unwrap().whole;
+    commit(&desired, disable(&desired.current(), &name).unwrap()).await.unwrap();
+    commit(&desired, puts(vec![agency("a", "renamed"), agency("b", "B")])).await.unwrap();
+
+    let documents: Vec<Document> = old.documents().cloned().collect();
+    let kept = rollback::to(&desired.current(), &documents, rollback::Credentials::Keep);
+    let outcome = commit(&desired, kept).await.unwrap();
+    assert_eq!(outcome.whole.get(&ResourceKey::parse("Agency/a").unwrap()).unwrap().spec["title"], "A");
+    assert!(outcome.whole.get(&ResourceKey::parse("Agency/b").unwrap()).is_none());
+    assert_eq!(list(&outcome.whole).next().unwrap().1.state, CredentialState::Disabled);
+    let restored = rollback::to(&desired.current(), &documents, rollback::Credentials::Restore);
+    assert_eq!(commit(&desired, restored).await.unwrap().whole.hash(), old.hash());
+}
+
+#[tokio::test]
+async fn a_credential_is_issued_rotated_and_disabled() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    let draw = Draw::random().unwrap();
+    let (first, change) = issue(&desired.current(), &key(), &draw, &"s".parse().unwrap(), None).unwrap();
+    assert_eq!(first.as_str(), "s-1");
+    commit(&desired, change).await.unwrap();
+    let (_, spec) = list(&desired.current()).next().unwrap();
+    let identity = credential_identity("s-1", "s", spec.access_key.as_str());
+    assert_eq!(key().open(&spec.secret, &identity).unwrap(), draw.secret());
+    assert!(spec.access_key.as_str().starts_with("LGSP") && spec.access_key.as_str().len() == 20);
+
+    let end = Overlap { now: UnixSeconds(1_000), secs: 60 };
+    let (second, change) = rotate(&desired.current(), &key(), &Draw::random().unwrap(), &first, end).unwrap();
+    assert_eq!(second.as_str(), "s-2");
+    commit(&desired, change).await.unwrap();
+    let states: Vec<_> = list(&desired.current()).map(|(_, spec)| (spec.state, spec.not_after)).collect();
+    assert_eq!(states, [(CredentialState::Retiring, Some(UnixSeconds(1_060))), (CredentialState::Active, None)]);
+    let again = rotate(&desired.current(), &key(), &Draw::random().unwrap(), &first, end);
+    assert!(matches!(again, Err(ChangeError::NotNow(_))));
+    commit(&desired, disable(&desired.current(), &second).unwrap()).await.unwrap();
+    assert_eq!(list(&desired.current()).nth(1).unwrap().1.state, CredentialState::Disabled);
+}
+
+#[tokio::test]
+async fn a_credential_that_was_sealed_elsewhere_or_moved_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    let foreign = SealKey::parse("ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
+    let system = "s".parse().unwrap();
+    for (sealing, name) in [(foreign, "s-1"), (key(), "other")] {
+        let draw = Draw::random().unwrap();
+        let (_, mut change) = issue(&desired.current(), &sealing, &draw, &system, None).unwrap();
+        change.puts[0].name = name.into();
+        let Err(ChangeError::Refused(problems)) = commit(&desired, change).await else { panic!("accepted") };
+        assert_eq!(problems[0].path, "spec.secret");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_cannot_be_issued_for_or_rotated() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    let (whole, draw) = (desired.current(), Draw::random().unwrap());
+    let missing = issue(&whole, &key(), &draw, &"s".parse().unwrap(), None);
+    assert!(matches!(missing, Err(ChangeError::NotFound { .. })));
+    assert!(matches!(disable(&whole, &"s-1".parse().unwrap()), Err(ChangeError::NotFound { .. })));
+}

@@ -1,0 +1,204 @@
+//! Where a revision has arrived: what nodes report, folded against the revision that is current.
+//!
+//! Reports are hostile input: whoever holds a node's credentials wrote them. Length and count are bounded.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use etcd_client::{Client, GetOptions};
+use lgsp_shared::id::NodeId;
+use lgsp_shared::keyspace::{NODE_PREFIX, NodeState, NodeStatus, STATUS_BYTES_MAX, bundle_status_dir, node_of_key};
+use lgsp_shared::timestamp::UnixSeconds;
+
+use crate::desired::Whole;
+use crate::publish::{PublishError, etcd};
+use crate::settings::{EtcdSettings, PublishSettings};
+
+/// The most nodes shown; at most 64 KiB each while they are read.
+const NODES_MAX: usize = 1_000;
+/// A status file that was not refreshed for so long is of a node that does not run.
+const STALE_AFTER_SECS: i64 = 30;
+
+/// How a node stands to the current revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It serves the current revision, all of it.
+    Synced,
+    /// It serves the current revision, but some documents were unusable.
+    Degraded,
+    /// It serves another revision and has not said why.
+    Pending,
+    /// It refused the current revision and serves the last good one.
+    Rejected,
+    /// It has not reported for a while.
+    Stale,
+}
+
+impl Standing {
+    /// The standing as text.
+    pub fn label(self) -> &'static str {
+        match self {
+            Standing::Synced => "synced",
+            Standing::Degraded => "degraded",
+            Standing::Pending => "pending",
+            Standing::Rejected => "rejected",
+            Standing::Stale => "stale",
+        }
+    }
+}
+
+/// Whether a node still reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Reporting,
+    Gone,
+}
+
+/// What nodes report, read anew at each call.
+#[derive(Debug)]
+pub struct Rollout {
+    source: Source,
+}
+
+enum Source {
+    Bundle(PathBuf),
+    Etcd(Box<EtcdReports>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Bundle(directory) => f.debug_tuple("Bundle").field(directory).finish(),
+            Source::Etcd(_) => f.write_str("Etcd(..)"),
+        }
+    }
+}
+
+/// Reports under leases: a node that is gone leaves nothing, so those seen before are remembered.
+struct EtcdReports {
+    settings: EtcdSettings,
+    client: tokio::sync::OnceCell<Client>,
+    seen: Mutex<BTreeMap<NodeId, NodeStatus>>,
+}
+
+/// Why the reports cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// The directory cannot be read.
+    #[error("cannot read the nodes' reports in `{path}`")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// etcd does not answer.
+    #[error("cannot read the nodes' reports in etcd")]
+    Etcd(#[from] PublishError),
+}
+
+impl Rollout {
+    /// Reads where `settings` publish to.
+    pub fn new(settings: &PublishSettings) -> Self {
+        let source = match settings {
+            PublishSettings::Bundle(path) => Source::Bundle(bundle_status_dir(path)),
+            PublishSettings::Etcd(settings) => Source::Etcd(Box::new(EtcdReports {
+                settings: settings.clone(),
+                client: tokio::sync::OnceCell::new(),
+                seen: Mutex::default(),
+            })),
+        };
+        Self { source }
+    }
+
+    /// All nodes and how they stand to `whole`, by name.
+    pub async fn nodes(&self, whole: &Whole, now: UnixSeconds) -> Result<Vec<(NodeStatus, Standing)>, RolloutError> {
+        let reports = match &self.source {
+            Source::Bundle(directory) => read_files(directory.clone(), now).await?,
+            Source::Etcd(reports) => reports.read().await?,
+        };
+        let fold = |(status, life): (NodeStatus, Life)| {
+            let standing = standing(&status, life, whole);
+            (status, standing)
+        };
+        Ok(reports.into_iter().map(fold).collect())
+    }
+}
+
+fn standing(status: &NodeStatus, life: Life, whole: &Whole) -> Standing {
+    let current = status.active == Some(whole.revision()) && status.hash.as_ref() == Some(whole.hash());
+    match (life, status.state) {
+        (Life::Gone, _) => Standing::Stale,
+        (Life::Reporting, NodeState::Applied) if current => Standing::Synced,
+        (Life::Reporting, NodeState::Degraded) if current => Standing::Degraded,
+        (Life::Reporting, NodeState::Rejected) if status.desired == Some(whole.revision()) => Standing::Rejected,
+        (Life::Reporting, NodeState::Waiting | NodeState::Applied | NodeState::Degraded | NodeState::Rejected) => {
+            Standing::Pending
+        }
+    }
+}
+
+async fn read_files(directory: PathBuf, now: UnixSeconds) -> Result<Vec<(NodeStatus, Life)>, RolloutError> {
+    let path = directory.display().to_string();
+    let failed = |source| RolloutError::Directory { path, source };
+    let task = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<NodeStatus>> {
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = BTreeMap::new();
+        for entry in entries.take(NODES_MAX) {
+            if let Some(status) = read_file(&entry?.path()) {
+                found.insert(status.node.clone(), status);
+            }
+        }
+        Ok(found.into_values().collect())
+    });
+    let found = match task.await {
+        Ok(found) => found.map_err(failed)?,
+        Err(error) => return Err(failed(std::io::Error::other(error))),
+    };
+    let live = |status: NodeStatus| {
+        let age_secs = now.0.saturating_sub(status.reported_at.0);
+        (status, if age_secs > STALE_AFTER_SECS { Life::Gone } else { Life::Reporting })
+    };
+    Ok(found.into_iter().map(live).collect())
+}
+
+/// The report in a file called after its node; anything else is not one.
+fn read_file(path: &std::path::Path) -> Option<NodeStatus> {
+    use std::io::Read;
+    let node: NodeId = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(STATUS_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
+    NodeStatus::parse(&bytes).filter(|status| status.node == node)
+}
+
+impl EtcdReports {
+    async fn read(&self) -> Result<Vec<(NodeStatus, Life)>, RolloutError> {
+        let client = self.client.get_or_try_init(|| etcd::connect(&self.settings)).await?;
+        let limit = i64::try_from(NODES_MAX).unwrap_or(i64::MAX);
+        let options = GetOptions::new().with_prefix().with_limit(limit);
+        let mut kv = client.kv_client().max_decoding_message_size(NODES_MAX * STATUS_BYTES_MAX * 2);
+        let response = kv.get(NODE_PREFIX, Some(options)).await.map_err(PublishError::Etcd)?;
+        let reports = response.kvs().iter().filter_map(|entry| {
+            let node = node_of_key(entry.key())?;
+            NodeStatus::parse(entry.value()).filter(|status| status.node == node)
+        });
+        let mut found: BTreeMap<NodeId, (NodeStatus, Life)> =
+            reports.map(|status| (status.node.clone(), (status, Life::Reporting))).collect();
+        // A poisoned memory is only a memory: what it holds is still right.
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (node, status) in seen.iter().take(NODES_MAX.saturating_sub(found.len())) {
+            found.entry(node.clone()).or_insert_with(|| (status.clone(), Life::Gone));
+        }
+        *seen = found.iter().map(|(node, (status, _))| (node.clone(), status.clone())).collect();
+        Ok(found.into_values().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

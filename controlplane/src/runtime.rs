@@ -1,0 +1,146 @@
+//! Builds the rooms, serves, and ends in order: no new requests, those in flight finish, then the publisher, then the
+//! database.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use lgsp_shared::timestamp::UnixSeconds;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::api::{self, App, Rooms};
+use crate::desired::Desired;
+use crate::operator::{self, FIRST_OPERATOR, Operators};
+use crate::publish::bundle::BundleSink;
+use crate::publish::etcd::EtcdSink;
+use crate::publish::{Demand, Publisher, Sink, Status};
+use crate::rollout::Rollout;
+use crate::settings::{PublishSettings, Settings, key_file};
+use crate::store::Store;
+
+/// How long requests in flight may take once the process was asked to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The time, as documents and audit columns hold it.
+pub fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixSeconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// What tells tests and scripts about a start.
+#[derive(Debug, Clone, Default)]
+pub struct Announce {
+    /// A file for the address that was bound.
+    pub address_file: Option<PathBuf>,
+    /// A file for the first operator token, in place of standard output.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()> {
+    let key = key_file::read(&settings.key_file)?;
+    let store = Store::open(&settings.database).await?;
+    let operators = first_token(&store, announce.token_file.as_deref()).await?;
+    let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
+    let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
+
+    let (stop, stopped) = watch::channel(false);
+    let (status, published) = watch::channel(Status::default());
+    let (demands, demanded) = watch::channel(Demand::default());
+    let sink = sink(&settings.publish);
+    let publisher = Publisher { sink, wholes: desired.follow(), demands: demanded, status };
+    let publisher = tokio::spawn(publisher.run(stopped.clone()));
+
+    let rollout = Rollout::new(&settings.publish);
+    let router = api::router(App::new(Rooms { desired, operators, rollout, published, demands }));
+    let mut draining = stopped;
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is also the end.
+        let _ = draining.wait_for(|stop| *stop).await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        result = &mut server => result.context("the server panicked")?.context("the server failed")?,
+        signal = ended() => tracing::info!(signal = signal?, "stopping"),
+    }
+    stop.send_replace(true);
+    if tokio::time::timeout(GRACE, server).await.is_err() {
+        tracing::warn!(grace_secs = GRACE.as_secs(), "requests in flight were cut");
+    }
+    publisher.await.context("the publisher panicked")?;
+    store.close().await;
+    Ok(())
+}
+
+/// Makes another token for the first operator; the one before is worth nothing from the next start on.
+pub async fn new_token(settings: &Settings, token_file: Option<&Path>) -> anyhow::Result<()> {
+    let store = Store::open(&settings.database).await?;
+    let token = operator::make_token(&store, FIRST_OPERATOR, now()).await?;
+    show_token(&token, token_file)?;
+    store.close().await;
+    Ok(())
+}
+
+async fn first_token(store: &Store, token_file: Option<&Path>) -> anyhow::Result<Operators> {
+    if Operators::load(store).await?.is_empty() {
+        let token = operator::make_token(store, FIRST_OPERATOR, now()).await?;
+        show_token(&token, token_file)?;
+    }
+    Ok(Operators::load(store).await?)
+}
+
+/// Shows the token this once.
+#[allow(clippy::print_stdout, reason = "the token is for the operator who starts the program, not for a log")]
+fn show_token(token: &str, file: Option<&Path>) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    match file {
+        Some(path) => {
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+            file.and_then(|mut file| writeln!(file, "{token}"))
+                .with_context(|| format!("cannot write the operator token to `{}`", path.display()))?;
+        }
+        None => println!("operator token (shown once, keep it): {token}"),
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, address_file: Option<&Path>) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on `{address}`; is another program there?"))?;
+    let bound = listener.local_addr()?;
+    if let Some(path) = address_file {
+        write_whole(path, &bound.to_string())
+            .with_context(|| format!("cannot write the address to `{}`", path.display()))?;
+    }
+    tracing::info!(address = %bound, "listening");
+    Ok(listener)
+}
+
+/// A reader that waits for the file sees all of it or none.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(&temporary, path)
+}
+
+fn sink(settings: &PublishSettings) -> Sink {
+    match settings {
+        PublishSettings::Bundle(path) => Sink::Bundle(BundleSink::new(path.clone())),
+        PublishSettings::Etcd(settings) => Sink::Etcd(Box::new(EtcdSink::new(settings.clone()))),
+    }
+}
+
+async fn ended() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
