@@ -14,6 +14,7 @@
 //! nothing on a request's path asks this program, so it may be down without one exchange failing.
 
 pub mod api;
+pub mod ctl;
 pub mod desired;
 pub mod operator;
 pub mod publish;

@@ -1,0 +1,53 @@
+//! `lgspctl`, the operator's command line: speaks HTTP to the control plane and reads files, nothing else.
+//!
+//! Exit codes: 0 done; 1 there are differences (`diff`); 2 wrong usage; 3 refused, or not valid; 4 conflict;
+//! 5 unreachable, or a file cannot be read or written.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod arguments;
+mod client;
+mod command;
+mod failure;
+mod files;
+mod output;
+
+use arguments::{Arguments, Command};
+use client::Client;
+use failure::{Exit, Failure};
+use output::Output;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    // Clap itself ends with 2 on wrong usage, which is also our code for it.
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprint!("{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { connection, output, command } = arguments;
+    let output = Output::new(output);
+    // Only what needs the server asks for a token.
+    let client = || Client::new(&connection);
+    match command {
+        Command::Apply(arguments) => command::apply::apply(&client()?, &output, arguments),
+        Command::Delete(arguments) => command::apply::delete(&client()?, &output, arguments),
+        Command::Diff(arguments) => command::apply::diff(&client()?, &output, &arguments),
+        Command::Validate(arguments) => command::validate::validate(&output, &arguments),
+        Command::Get(arguments) => command::get::get(&client()?, &output, &arguments),
+        Command::History(arguments) => command::history::history(&client()?, &output, &arguments),
+        Command::Show(arguments) => command::history::show(&client()?, &output, &arguments),
+        Command::Rollback(arguments) => command::history::rollback(&client()?, &output, arguments),
+        Command::Credential(command) => command::credential::run(&client()?, &output, command),
+        Command::Nodes => command::nodes::nodes(&client()?, &output),
+        Command::Publish(arguments) => command::nodes::publish(&client()?, &output, &arguments),
+    }
+}

@@ -1,0 +1,246 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Administers an LGSP platform: applies resources, issues credentials, looks at revisions and nodes.
+///
+/// Exit codes: 0 done; 1 there are differences (diff); 2 wrong usage; 3 refused, or not valid; 4 conflict;
+/// 5 unreachable, or a file cannot be read or written.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub connection: Connection,
+    /// How results are written.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the server is and who asks.
+#[derive(Debug, Clone, Args)]
+pub struct Connection {
+    /// The control plane.
+    #[arg(long, global = true, env = "LGSPCTL_SERVER", default_value = "http://127.0.0.1:8090")]
+    pub server: String,
+    /// A file that holds the operator token; without it `LGSPCTL_TOKEN` is used.
+    #[arg(long, global = true, env = "LGSPCTL_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// As documents are written.
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add or replace the resources in files; nothing is removed that is not named with --delete.
+    Apply(ApplyArguments),
+    /// Remove resources.
+    Delete(DeleteArguments),
+    /// Show what `apply` would change: exit code 0 for nothing, 1 for differences.
+    Diff(FilesArguments),
+    /// Check files by themselves, without a server. They must hold everything they refer to.
+    Validate(FilesArguments),
+    /// Show resources: all, a kind, or one.
+    Get(GetArguments),
+    /// List revisions, newest first.
+    History(HistoryArguments),
+    /// Show what a revision changed.
+    Show(ShowArguments),
+    /// Make a new revision with the content of an old one. Credentials stay as they are now.
+    Rollback(RollbackArguments),
+    /// Issue, rotate, disable and list credentials.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// Show which revision each node serves.
+    Nodes,
+    /// Publish the current revision again, with what has to be permitted.
+    Publish(PublishArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct FilesArguments {
+    /// A file or a directory of files (.yaml, .yml, .json); `-` reads standard input. May be repeated.
+    #[arg(short, long = "file", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ChangeArguments {
+    /// Why, for the history.
+    #[arg(short, long, default_value = "")]
+    pub message: String,
+    /// The revision the change was made against; it is a conflict when another is current.
+    #[arg(long)]
+    pub base: Option<u64>,
+    /// Only show what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Removing more than half of all documents is meant.
+    #[arg(long)]
+    pub allow_large_removal: bool,
+    /// Wait until every node that reports serves the new revision, at most so many seconds.
+    #[arg(long, num_args = 0..=1, default_missing_value = "30", value_name = "SECONDS")]
+    pub wait: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    #[command(flatten)]
+    pub files: FilesArguments,
+    /// Also remove this `Kind/name`. May be repeated.
+    #[arg(long, value_name = "KIND/NAME")]
+    pub delete: Vec<String>,
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArguments {
+    /// What to remove.
+    #[arg(required = true, value_name = "KIND/NAME")]
+    pub keys: Vec<String>,
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// A kind, such as `routes`, or one resource, such as `Route/ho-tich`; all when absent.
+    #[arg(value_name = "KIND[/NAME]")]
+    pub what: Option<String>,
+    /// As it was in this revision.
+    #[arg(long)]
+    pub revision: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// Only below this revision.
+    #[arg(long)]
+    pub before: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The revision.
+    pub revision: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The revision whose content comes back.
+    pub revision: u64,
+    /// Why, for the history.
+    #[arg(short, long, default_value = "")]
+    pub message: String,
+    /// Also bring credentials back as they were: keys issued since are gone, keys disabled since work again.
+    #[arg(long)]
+    pub restore_credentials: bool,
+    /// Only show what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Removing more than half of all documents is meant.
+    #[arg(long)]
+    pub allow_large_removal: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CredentialCommand {
+    /// Make a credential for a system. The secret key is shown once.
+    Issue {
+        /// The system.
+        system: String,
+        /// The credential's name; `<system>-<number>` when absent.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        made: MadeArguments,
+    },
+    /// Make a successor; the old credential stays valid until the overlap ends. The secret key is shown once.
+    Rotate {
+        /// The old credential.
+        name: String,
+        /// How long the old one stays valid, such as `24h`, `90m` or `0s`.
+        #[arg(long, default_value = "24h", value_parser = parse_duration_secs)]
+        overlap: u32,
+        #[command(flatten)]
+        made: MadeArguments,
+    },
+    /// Refuse a credential from now on.
+    Disable {
+        /// The credential.
+        name: String,
+    },
+    /// List credentials, without secrets.
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct MadeArguments {
+    /// Also write both keys to this file (mode 0600), as shell variables.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Why, for the history.
+    #[arg(short, long, default_value = "")]
+    pub message: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PublishArguments {
+    /// Replace a later revision by this database's lower one: after a restore from a backup.
+    #[arg(long)]
+    pub allow_older: bool,
+    /// Tell nodes that removing a large part is meant: for nodes that missed the revision which did it.
+    #[arg(long)]
+    pub allow_large_removal: bool,
+}
+
+/// Reads `24h`, `90m`, `30s` or `7d` as seconds.
+fn parse_duration_secs(text: &str) -> Result<u32, String> {
+    let wrong = || format!("`{text}` is not a duration; write `24h`, `90m`, `30s` or `7d`");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let secs: u32 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text.strip_suffix(unit).and_then(|count| count.parse().ok()).ok_or_else(wrong)?;
+    count.checked_mul(secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(parse_duration_secs("24h"), Ok(86_400));
+        assert_eq!(parse_duration_secs("0s"), Ok(0));
+        for bad in ["", "h", "5", "-1h", "1.5h", "5000000000s", "99999999d", "1ạ"] {
+            assert!(parse_duration_secs(bad).is_err(), "{bad}");
+        }
+    }
+}

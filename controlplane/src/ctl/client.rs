@@ -1,0 +1,135 @@
+//! One HTTP exchange with the control plane; problem documents become failures.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{Method, Request, StatusCode};
+
+use super::arguments::Connection;
+use super::failure::{Exit, Failure};
+
+/// A change of 100,000 documents takes a few seconds.
+const EXCHANGE_WAIT: Duration = Duration::from_secs(120);
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// The longest answer: a change's outcome with all documents before and after.
+const ANSWER_BYTES_MAX: u64 = 128 << 20;
+/// The environment variable that holds the operator token.
+const TOKEN_VARIABLE: &str = "LGSPCTL_TOKEN";
+
+/// Speaks to one control plane as one operator.
+#[derive(Debug)]
+pub struct Client {
+    agent: ureq::Agent,
+    server: String,
+    authorization: String,
+}
+
+impl Client {
+    /// Finds the operator token.
+    pub fn new(connection: &Connection) -> Result<Self, Failure> {
+        let Connection { server, token_file } = connection;
+        let token = match token_file {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                let message = format!("cannot read the token file `{}`: {error}", path.display());
+                Failure::new(Exit::Unreachable, message, "Write the operator token to it, and `chmod 600` it.")
+            })?,
+            None => std::env::var(TOKEN_VARIABLE).map_err(|_| {
+                let hint = format!("Set `{TOKEN_VARIABLE}`, or give `--token-file FILE`.");
+                Failure::new(Exit::Usage, "there is no operator token", hint)
+            })?,
+        };
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_WAIT))
+            .timeout_global(Some(EXCHANGE_WAIT))
+            // The operator token goes to the server that was named, not to where a proxy variable points.
+            .proxy(None)
+            .max_redirects(0)
+            .build()
+            .new_agent();
+        let server = server.trim_end_matches('/').to_owned();
+        Ok(Self { agent, server, authorization: format!("Bearer {}", token.trim()) })
+    }
+
+    /// Asks.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.exchange(Method::GET, path, String::new())
+    }
+
+    /// Tells.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.exchange(Method::POST, path, body.to_string())
+    }
+
+    fn exchange(&self, method: Method, path: &str, body: String) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.server))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(body)
+            .map_err(|error| {
+                let message = format!("`{}` or the token is not usable: {error}", self.server);
+                Failure::new(Exit::Usage, message, "Write the server as `http://127.0.0.1:8090`.")
+            })?;
+        let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        let json: Result<Value, _> = serde_json::from_slice(&answer);
+        match json {
+            Ok(value) if status.is_success() => Ok(value),
+            Ok(problem) => Err(failure(status, &problem)),
+            Err(_) => {
+                let message = format!("`{}` answered {status}, but not as a control plane does", self.server);
+                Err(Failure::new(Exit::Unreachable, message, "Check `--server`."))
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        let message = format!("cannot reach `{}`: {error}", self.server);
+        Failure::new(Exit::Unreachable, message, "Is `lgsp-controlplane` running there? Check `--server`.")
+    }
+}
+
+fn failure(status: StatusCode, problem: &Value) -> Failure {
+    let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let exit = match (status, text("code").as_str()) {
+        (_, "stale-base" | "not-now") => Exit::Conflict,
+        (status, _) if status.is_server_error() => Exit::Unreachable,
+        _ => Exit::Refused,
+    };
+    let details = problem.get("errors").and_then(Value::as_array).into_iter().flatten().map(|error| {
+        let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+        format!("{}: {}: {}", field("document"), field("path"), field("message"))
+    });
+    let next = text("next");
+    Failure { exit, message: text("detail"), details: details.collect(), hint: (!next.is_empty()).then_some(next) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn problem_documents_become_exit_codes_and_hints() {
+        let cases = [
+            (StatusCode::CONFLICT, "stale-base", Exit::Conflict),
+            (StatusCode::UNPROCESSABLE_ENTITY, "refused", Exit::Refused),
+            (StatusCode::UNAUTHORIZED, "unauthorized", Exit::Refused),
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable", Exit::Unreachable),
+        ];
+        for (status, code, exit) in cases {
+            let problem = json!({
+                "code": code, "detail": "what", "next": "do",
+                "errors": [{"document": "Route/a", "path": "spec", "message": "wrong"}],
+            });
+            let failure = failure(status, &problem);
+            assert_eq!(failure.exit, exit, "{code}");
+            assert_eq!(failure.to_string(), "error: what\n  Route/a: spec: wrong\nhint: do\n");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `apply`, `delete` and `diff`: changes, made or only shown.
+
+use serde_json::{Value, json};
+use similar::TextDiff;
+
+use super::nodes::wait_for;
+use crate::ctl::arguments::{ApplyArguments, ChangeArguments, DeleteArguments, FilesArguments};
+use crate::ctl::client::Client;
+use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::files::{self, Sourced};
+use crate::ctl::output::{Output, items, note, text, yaml};
+
+/// Lines of context around a difference.
+const CONTEXT_LINES: usize = 3;
+
+pub fn apply(client: &Client, output: &Output, arguments: ApplyArguments) -> Result<Exit, Failure> {
+    let sourced = files::read(&arguments.files.files)?;
+    change(client, output, &sourced, &arguments.delete, &arguments.change)
+}
+
+pub fn delete(client: &Client, output: &Output, arguments: DeleteArguments) -> Result<Exit, Failure> {
+    change(client, output, &Sourced::default(), &arguments.keys, &arguments.change)
+}
+
+pub fn diff(client: &Client, output: &Output, arguments: &FilesArguments) -> Result<Exit, Failure> {
+    let sourced = files::read(&arguments.files)?;
+    let body = json!({"puts": sourced.documents, "dry_run": true});
+    let answer = client.post("/v1/changes", &body).map_err(|failure| placed(failure, &sourced))?;
+    warn(&answer, &sourced);
+    let edits = items(&answer, "edits");
+    let differences: String = edits.iter().map(unified).collect::<Result<_, _>>()?;
+    output.write(&answer, || differences)?;
+    Ok(if edits.is_empty() { Exit::Done } else { Exit::Differences })
+}
+
+fn change(
+    client: &Client,
+    output: &Output,
+    sourced: &Sourced,
+    deletes: &[String],
+    arguments: &ChangeArguments,
+) -> Result<Exit, Failure> {
+    let ChangeArguments { message, base, dry_run, allow_large_removal, wait } = arguments;
+    let body = json!({
+        "base": base, "puts": sourced.documents, "deletes": deletes, "message": message, "dry_run": dry_run,
+        "allow_large_removal": allow_large_removal,
+    });
+    let answer = client.post("/v1/changes", &body).map_err(|failure| placed(failure, sourced))?;
+    warn(&answer, sourced);
+    output.write(&answer, || summary(&answer))?;
+    match (wait, dry_run) {
+        (Some(secs), false) => wait_for(client, answer.get("revision").and_then(Value::as_u64), *secs),
+        (Some(_), true) | (None, _) => Ok(Exit::Done),
+    }
+}
+
+/// Adds to every detail where its document was read.
+fn placed(mut failure: Failure, sourced: &Sourced) -> Failure {
+    for detail in &mut failure.details {
+        if let Some((label, rest)) = detail.split_once(": ") {
+            *detail = format!("{label}{}: {rest}", sourced.place(label));
+        }
+    }
+    failure
+}
+
+/// What a change did, for people.
+pub fn summary(answer: &Value) -> String {
+    let edits = items(answer, "edits");
+    let revision = text(answer, "revision");
+    if edits.is_empty() {
+        return format!("nothing to change: revision {revision} has all of it\n");
+    }
+    let created = answer.get("created").and_then(Value::as_bool).unwrap_or(false);
+    let mut lines = format!("revision {revision} {}\n", if created { "made" } else { "would be made" });
+    for edit in edits {
+        let is = |field: &str| edit.get(field).is_some_and(|spec| !spec.is_null());
+        let mark = match (is("before"), is("after")) {
+            (false, _) => '+',
+            (true, true) => '~',
+            (true, false) => '-',
+        };
+        lines.push_str(&format!("  {mark} {}\n", text(edit, "document")));
+    }
+    lines
+}
+
+fn warn(answer: &Value, sourced: &Sourced) {
+    for warning in items(answer, "warnings") {
+        let document = text(warning, "document");
+        let place = sourced.place(&document);
+        note(&format!("warning: {document}{place}: {}: {}", text(warning, "path"), text(warning, "message")));
+    }
+}
+
+fn unified(edit: &Value) -> Result<String, Failure> {
+    let side = |field: &str| match edit.get(field) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(spec) => yaml(spec),
+    };
+    let (before, after, document) = (side("before")?, side("after")?, text(edit, "document"));
+    let name =
+        |side: &str, text: &str| if text.is_empty() { "/dev/null".to_owned() } else { format!("{side}/{document}") };
+    Ok(TextDiff::from_lines(&before, &after)
+        .unified_diff()
+        .context_radius(CONTEXT_LINES)
+        .header(&name("current", &before), &name("new", &after))
+        .to_string())
+}

@@ -1,0 +1,103 @@
+//! `credential issue|rotate|disable|list`.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::apply::summary;
+use crate::ctl::arguments::{CredentialCommand, MadeArguments};
+use crate::ctl::client::Client;
+use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::output::{Output, items, note, table, text};
+
+/// The names under which `--save` writes the keys, for a shell to read.
+const ACCESS_KEY_VARIABLE: &str = "LGSP_ACCESS_KEY";
+const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
+
+pub fn run(client: &Client, output: &Output, command: CredentialCommand) -> Result<Exit, Failure> {
+    match command {
+        CredentialCommand::Issue { system, name, made } => {
+            let body = json!({"system": system, "name": name, "message": made.message});
+            make(client, output, "/v1/credentials", &body, &made)
+        }
+        CredentialCommand::Rotate { name, overlap, made } => {
+            let body = json!({"overlap_secs": overlap, "message": made.message});
+            make(client, output, &format!("/v1/credentials/{}/rotate", segment(&name)?), &body, &made)
+        }
+        CredentialCommand::Disable { name } => {
+            let answer = client.post(&format!("/v1/credentials/{}/disable", segment(&name)?), &json!({}))?;
+            output.write(&answer, || summary(&answer))?;
+            Ok(Exit::Done)
+        }
+        CredentialCommand::List => {
+            let answer = client.get("/v1/credentials")?;
+            output.write(&answer, || {
+                let row =
+                    |one: &Value| ["name", "system", "access_key", "state", "not_after"].map(|name| text(one, name));
+                let rows: Vec<_> = items(&answer, "credentials").iter().map(row).collect();
+                table(["NAME", "SYSTEM", "ACCESS KEY", "STATE", "UNTIL"], &rows)
+            })?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// A name as part of a path.
+fn segment(name: &str) -> Result<&str, Failure> {
+    let valid = name.parse::<lgsp_shared::id::CredentialId>();
+    valid.map_err(|error| {
+        Failure::new(Exit::Usage, error.to_string(), "`lgspctl credential list` shows all of them.")
+    })?;
+    Ok(name)
+}
+
+fn make(client: &Client, output: &Output, path: &str, body: &Value, made: &MadeArguments) -> Result<Exit, Failure> {
+    // Made before the credential is, so that a secret is never made that cannot be kept.
+    let mut file = made.save.as_deref().map(create).transpose()?;
+    let answer = client.post(path, body).inspect_err(|_| {
+        if let (Some(path), true) = (&made.save, file.is_some()) {
+            // The empty file that was made for it.
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
+    if let (Some(path), Some(file)) = (&made.save, &mut file) {
+        let (name, system) = (text(&answer, "name"), text(&answer, "system"));
+        let (access_key, secret_key) = (text(&answer, "access_key"), text(&answer, "secret_key"));
+        let lines = format!(
+            "# Credential/{name} of System/{system}\n\
+             {ACCESS_KEY_VARIABLE}={access_key}\n{SECRET_KEY_VARIABLE}={secret_key}\n"
+        );
+        let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            note(&format!("warning: cannot write `{}`: {error}; keep what is shown here", path.display()));
+        }
+    }
+    output.write(&answer, || people(&answer, made.save.as_deref()))?;
+    Ok(Exit::Done)
+}
+
+fn people(answer: &Value, saved: Option<&Path>) -> String {
+    let field = |name: &str| text(answer, name);
+    let mut lines = format!(
+        "Credential/{} of System/{}, in revision {}\n  access key  {}\n  secret key  {}\n",
+        field("name"),
+        field("system"),
+        field("revision"),
+        field("access_key"),
+        field("secret_key"),
+    );
+    lines.push_str(&match saved {
+        Some(path) => format!("Both are in `{}`; the secret key is not shown again.\n", path.display()),
+        None => "The secret key is not shown again: keep it now.\n".to_owned(),
+    });
+    lines
+}
+
+fn create(path: &Path) -> Result<std::fs::File, Failure> {
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+        let message = format!("cannot make `{}`: {error}", path.display());
+        Failure::new(Exit::Unreachable, message, "Give `--save` a path that does not exist yet.")
+    })
+}

@@ -1,0 +1,112 @@
+//! `nodes` and `publish`: where the current revision is.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::ctl::arguments::PublishArguments;
+use crate::ctl::client::Client;
+use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::output::{Output, items, note, table, text};
+
+/// Between two looks while waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Errors shown per node; all that are reported are in `-o json`.
+const ERRORS_SHOWN: usize = 5;
+
+pub fn nodes(client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let mut answer = client.get("/v1/nodes")?;
+    let publish = client.get("/v1/publish")?;
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("publish".to_owned(), publish.clone());
+    }
+    output.write(&answer, || people(&answer, &publish))?;
+    Ok(Exit::Done)
+}
+
+fn people(answer: &Value, publish: &Value) -> String {
+    let mut lines = format!("revision {}, published {}\n", text(publish, "current"), text(publish, "published"));
+    if let Some(error) = publish.get("error").and_then(Value::as_str) {
+        lines.push_str(&format!("not published after {} attempts: {error}\n", text(publish, "failures")));
+    }
+    let nodes = items(answer, "nodes");
+    let row = |one: &Value| ["node", "state", "active", "since", "version"].map(|name| text(one, name));
+    lines.push_str(&table(["NODE", "STATE", "SERVES", "SINCE", "VERSION"], &nodes.iter().map(row).collect::<Vec<_>>()));
+    for node in nodes {
+        let errors = items(node, "errors");
+        if !errors.is_empty() {
+            lines.push_str(&format!("{}: {} errors\n", text(node, "node"), text(node, "errors_total")));
+        }
+        for error in errors.iter().take(ERRORS_SHOWN) {
+            let field = |name: &str| text(error, name);
+            lines.push_str(&format!("  {}: {}: {}\n", field("document"), field("path"), field("message")));
+        }
+    }
+    lines
+}
+
+pub fn publish(client: &Client, output: &Output, arguments: &PublishArguments) -> Result<Exit, Failure> {
+    let PublishArguments { allow_older, allow_large_removal } = arguments;
+    let body = json!({"allow_older": allow_older, "allow_large_removal": allow_large_removal});
+    let answer = client.post("/v1/publish", &body)?;
+    output.write(&answer, || {
+        format!("publishing revision {}; `lgspctl nodes` shows how far it is\n", text(&answer, "current"))
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Waits until every node that reports serves `revision` or a later one.
+pub fn wait_for(client: &Client, revision: Option<u64>, secs: u64) -> Result<Exit, Failure> {
+    let Some(revision) = revision else { return Ok(Exit::Done) };
+    let end = Instant::now() + Duration::from_secs(secs);
+    loop {
+        let left = match look(client, revision)? {
+            Arrival::Everywhere { nodes } => {
+                note(&format!("revision {revision} is published and serves on {nodes} nodes"));
+                return Ok(Exit::Done);
+            }
+            Arrival::Refused(details) => {
+                let message = format!("a node refused revision {revision}");
+                let failure =
+                    Failure::new(Exit::Refused, message, "`lgspctl nodes` tells why; it serves the one before.");
+                return Err(Failure { details, ..failure });
+            }
+            Arrival::Underway(left) => left,
+        };
+        if Instant::now() >= end {
+            let message = format!("revision {revision} is not everywhere after {secs} s");
+            let failure = Failure::new(Exit::Unreachable, message, "`lgspctl nodes` tells more.");
+            return Err(Failure { details: left, ..failure });
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How far a revision is; what is missing as lines.
+enum Arrival {
+    Everywhere { nodes: usize },
+    Underway(Vec<String>),
+    Refused(Vec<String>),
+}
+
+/// Nodes that no longer report are not waited for.
+fn look(client: &Client, revision: u64) -> Result<Arrival, Failure> {
+    let publish = client.get("/v1/publish")?;
+    if publish.get("published").and_then(Value::as_u64).unwrap_or(0) < revision {
+        return Ok(Arrival::Underway(vec![format!("not published: {}", text(&publish, "error"))]));
+    }
+    let answer = client.get("/v1/nodes")?;
+    let reporting: Vec<&Value> = items(&answer, "nodes").iter().filter(|node| text(node, "state") != "stale").collect();
+    let lines = |wanted: &dyn Fn(&Value) -> bool| {
+        let line = |node: &Value| {
+            format!("{} is {} and serves {}", text(node, "node"), text(node, "state"), text(node, "active"))
+        };
+        reporting.iter().filter(|node| wanted(node)).map(|node| line(node)).collect::<Vec<_>>()
+    };
+    let refused = lines(&|node| text(node, "state") == "rejected");
+    if !refused.is_empty() {
+        return Ok(Arrival::Refused(refused));
+    }
+    let behind = lines(&|node| node.get("active").and_then(Value::as_u64).unwrap_or(0) < revision);
+    Ok(if behind.is_empty() { Arrival::Everywhere { nodes: reporting.len() } } else { Arrival::Underway(behind) })
+}
