@@ -14,6 +14,7 @@ pub mod node;
 pub mod port;
 pub mod program;
 pub mod python;
+pub mod resources;
 pub mod target;
 
 pub use tempfile::TempDir;

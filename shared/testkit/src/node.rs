@@ -1,1 +1,190 @@
-//! A running node (being written).
+//! A running node: the real program, in a directory of its own, on ports of its own, following a bundle file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::child::{Child, Signal};
+use crate::client::{Client, Response, exchange};
+use crate::eventually::{eventually, eventually_some};
+use crate::program::program;
+use crate::resources::{KEY_TEXT, Resources};
+
+/// How long a node may take to start, to apply a revision, or to end.
+pub const NODE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How the node will be.
+#[derive(Debug)]
+pub struct NodeBuilder {
+    settings: Value,
+    resources: Resources,
+    directory: TempDir,
+}
+
+/// A running node; killed when dropped.
+#[derive(Debug)]
+pub struct Node {
+    /// The process.
+    pub child: Child,
+    settings: PathBuf,
+    directory: TempDir,
+    listeners: Vec<SocketAddr>,
+    admin: SocketAddr,
+    revision: u64,
+}
+
+impl Node {
+    /// A node that will follow a bundle with these resources.
+    #[expect(clippy::new_ret_no_self, reason = "fakes are builders ending in `.start().await`")]
+    pub fn new(resources: &Resources) -> NodeBuilder {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        let settings = json!({
+            "node": "node-1",
+            "listeners": [{"address": "127.0.0.1:0"}],
+            "admin": {"address": "127.0.0.1:0"},
+            "source": {"bundle": {"file": path("bundle.json")}},
+            "key_file": path("kek"),
+            "state_dir": path("state"),
+            "records": {"to": {"file": path("records.jsonl")}, "on_full": "refuse"},
+            "limits": {"connections_per_address_max": 10_000},
+            "threads": {"workers": 2},
+        });
+        NodeBuilder { settings, resources: resources.clone(), directory }
+    }
+
+    /// Where the first listener is.
+    pub fn address(&self) -> SocketAddr {
+        self.listener(0)
+    }
+
+    /// Where a listener is, in the order of the settings.
+    pub fn listener(&self, index: usize) -> SocketAddr {
+        *self.listeners.get(index).expect("the listener is in the settings")
+    }
+
+    /// The node's own directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A client of this node for a system of `resources`.
+    pub fn client(&self, resources: &Resources, system: &str) -> Client {
+        Client::new(self.address(), resources.identity(system))
+    }
+
+    /// Asks the admin listener.
+    pub async fn admin(&self, path: &str) -> Response {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        exchange(self.admin, request.as_bytes()).await
+    }
+
+    /// The revision in use, if there is one.
+    pub async fn revision(&self) -> Option<u64> {
+        self.admin("/v1/config").await.json()["revision"].as_u64()
+    }
+
+    /// Publishes the next revision and returns its number, without waiting for the node.
+    pub fn publish(&mut self, resources: &Resources) -> u64 {
+        self.revision += 1;
+        write_bundle(&self.directory.path().join("bundle.json"), resources, self.revision);
+        self.revision
+    }
+
+    /// Publishes the next revision and waits until the node uses it.
+    pub async fn apply(&mut self, resources: &Resources) {
+        let revision = self.publish(resources);
+        eventually(NODE_DEADLINE, "the node uses the new revision", async || self.revision().await == Some(revision))
+            .await;
+    }
+
+    /// All records written so far.
+    pub fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.directory.path().join("records.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a record is JSON")).collect()
+    }
+
+    /// The first record that `wanted` picks, waiting for it.
+    pub async fn record(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually_some(NODE_DEADLINE, what, async || self.records().into_iter().find(|record| wanted(record))).await
+    }
+
+    /// Another process with the same settings that takes the sockets over; the first one ends when it has drained.
+    pub fn successor(&self, name: &str) -> Child {
+        let addresses = self.directory.path().join("successor-addresses.json");
+        spawn(name, &self.settings, &addresses, &["--upgrade"])
+    }
+
+    /// Asks the node to end and waits until it has; true when it ended well.
+    pub fn terminate(&mut self) -> bool {
+        self.child.signal(Signal::Terminate);
+        self.child.wait(NODE_DEADLINE).success()
+    }
+}
+
+impl NodeBuilder {
+    /// Changes the settings.
+    pub fn with(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Everything through pingora-proxy, HTTP/1.1 too.
+    pub fn on_proxy_face(self) -> Self {
+        self.with(|settings| settings["faces"] = json!("proxy"))
+    }
+
+    /// The node's own directory, for files its settings name.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts it; it listens and has a revision when this returns.
+    pub async fn start(self) -> Node {
+        let Self { settings, resources, directory } = self;
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("kek"), KEY_TEXT).expect("the key file");
+        std::fs::set_permissions(path("kek"), std::fs::Permissions::from_mode(0o600)).expect("the key file's mode");
+        write_bundle(&path("bundle.json"), &resources, 1);
+        // JSON is YAML.
+        std::fs::write(path("settings.yaml"), settings.to_string()).expect("the settings");
+        let (settings, addresses) = (path("settings.yaml"), path("addresses.json"));
+        let child = spawn("lgsp-dataplane", &settings, &addresses, &[]);
+        let (listeners, admin) = wait_for_addresses(&addresses).await;
+        let node = Node { child, settings, directory, listeners, admin, revision: 1 };
+        eventually(NODE_DEADLINE, "the node is ready", async || node.admin("/readyz").await.status == 200).await;
+        node
+    }
+}
+
+fn spawn(name: &str, settings: &Path, addresses: &Path, more: &[&str]) -> Child {
+    let mut command = Command::new(program("lgsp-dataplane"));
+    command.arg("--config").arg(settings).arg("--address-file").arg(addresses).args(more);
+    Child::spawn(name, &mut command)
+}
+
+async fn wait_for_addresses(file: &Path) -> (Vec<SocketAddr>, SocketAddr) {
+    let read = async || std::fs::read(file).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let value = eventually_some(NODE_DEADLINE, "the node writes its addresses", read).await;
+    let address = |value: &Value| -> SocketAddr {
+        let mut address: SocketAddr = value.as_str().and_then(|text| text.parse().ok()).expect("an address");
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        address
+    };
+    let listeners = value["listeners"].as_array().expect("listeners").iter().map(address).collect();
+    (listeners, address(&value["admin"]))
+}
+
+/// Replaces the bundle as the control plane does: a reader sees the old one or the new one.
+fn write_bundle(path: &Path, resources: &Resources, revision: u64) {
+    let next = path.with_extension("next");
+    std::fs::write(&next, resources.bundle(revision).to_json()).expect("the bundle");
+    std::fs::rename(&next, path).expect("the bundle's place");
+}
