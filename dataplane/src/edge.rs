@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
-use pingora_core::protocols::Stream;
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
+use pingora_core::server::configuration::ServerConf;
 
 use self::connections::{Connections, Permit};
-use self::drain::Drain;
+use self::http1::Handover;
+use self::proxy::ProxyFace;
 
 pub mod answer;
 pub mod connections;
@@ -22,6 +24,7 @@ pub mod drain;
 pub mod http1;
 pub mod listener;
 pub mod peer;
+pub mod proxy;
 pub mod rooms;
 pub mod tls;
 
@@ -51,40 +54,44 @@ pub enum Faces {
     Proxy,
 }
 
-/// What every exchange is carried out with.
-#[derive(Debug)]
-pub struct EdgeContext {
-    /// Limits and deadlines towards sources.
-    pub limits: Limits,
-    /// The connection guard.
-    pub connections: Arc<Connections>,
-    /// Whether the node is stopping.
-    pub drain: Drain,
-}
-
 /// The exchange service: takes each connection's permit and gives the connection to a face.
 #[derive(Debug)]
 pub struct Exchange {
-    context: Arc<EdgeContext>,
+    rooms: Arc<Rooms>,
+    connections: Arc<Connections>,
+    faces: Faces,
+    proxy: Arc<ProxyFace>,
 }
 
 impl Exchange {
-    /// The service over `context`.
-    pub fn new(context: Arc<EdgeContext>) -> Self {
-        Self { context }
+    /// The service over `rooms`.
+    pub fn new(rooms: Arc<Rooms>, connections: Arc<Connections>, server: &Arc<ServerConf>, faces: Faces) -> Self {
+        let proxy = Arc::new(ProxyFace::new(rooms.clone(), server, faces));
+        Self { rooms, connections, faces, proxy }
     }
 
     fn claim(&self, stream: &Stream) -> Option<Permit> {
-        self.context.connections.claim(&peer_address(stream)?)
+        self.connections.claim(&peer_address(stream)?)
     }
 }
 
 #[async_trait]
 impl ServerApp for Exchange {
-    async fn process_new(self: &Arc<Self>, stream: Stream, _shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // Without a permit the peer was gone before it was counted. The permit is held as long as the connection.
         let _permit = self.claim(&stream)?;
-        None
+        let over_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        if over_http2 || self.faces == Faces::Proxy {
+            return self.proxy.process_new(stream, shutdown).await;
+        }
+        match http1::serve(stream, &self.rooms, shutdown).await {
+            Handover::Closed => None,
+            Handover::HandOver(stream) => self.proxy.process_new(stream, shutdown).await,
+        }
+    }
+
+    async fn cleanup(&self) {
+        ServerApp::cleanup(&*self.proxy).await;
     }
 }
 

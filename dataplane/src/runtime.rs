@@ -2,29 +2,35 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use lgsp_shared::seal::SealKey;
 use pingora_core::server::configuration::{Opt, ServerConf};
 use pingora_core::server::{RunArgs, Server};
 
+use crate::edge::Exchange;
 use crate::edge::connections::{Connections, Gatekeeper};
 use crate::edge::drain::Drain;
 use crate::edge::listener::{Bound, BoundService, StopsWith};
 use crate::edge::tls::{self, CertificateError, RotatingCertificate};
-use crate::edge::{EdgeContext, Exchange};
+use crate::record::RecorderError;
+use crate::sync;
 
 pub mod admin;
 mod facts;
 mod key_file;
 mod logging;
+mod rooms;
 pub mod settings;
 mod signals;
+mod source;
 mod state;
 mod tasks;
 
 use self::admin::Admin;
 use self::facts::NodeFacts;
+use self::rooms::Built;
 use self::settings::{Settings, SettingsError};
 use self::signals::Signals;
 
@@ -72,12 +78,21 @@ pub enum StartError {
         /// The settings key.
         key: String,
     },
+    /// A secret the configuration's source needs.
+    #[error(transparent)]
+    Source(#[from] source::SourceError),
     /// The node's own files.
     #[error(transparent)]
     State(#[from] state::StateError),
     /// Pingora refuses a listener.
     #[error("a listener cannot be set up: {0}")]
     Listener(String),
+    /// Metrics cannot be registered.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// Records cannot be written.
+    #[error("`records`: {0}")]
+    Records(#[from] RecorderError),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}; raise the limits on processes and memory")]
     Thread(std::io::Error),
@@ -87,12 +102,15 @@ pub enum StartError {
 struct Prepared {
     settings: Settings,
     certificates: Vec<Option<Arc<RotatingCertificate>>>,
+    key: SealKey,
+    source: sync::Source,
 }
 
 fn prepare(config: &Path) -> Result<Prepared, StartError> {
     tls::install_crypto_provider();
     let settings = Settings::load(config)?;
-    let _key = key_file::read(&settings.key_file)?;
+    let key = key_file::read(&settings.key_file)?;
+    let source = source::resolve(&settings.source)?;
     state::prepare(&settings)?;
     let certificates = settings
         .listeners
@@ -104,12 +122,12 @@ fn prepare(config: &Path) -> Result<Prepared, StartError> {
             certificate.map_err(|source| StartError::Certificate { index, source })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Prepared { settings, certificates })
+    Ok(Prepared { settings, certificates, key, source })
 }
 
 /// Validates settings, key, certificates and directories without starting anything; tells what would start.
 pub fn check(config: &Path) -> Result<String, StartError> {
-    let Prepared { settings, certificates } = prepare(config)?;
+    let Prepared { settings, certificates, key: _, source: _ } = prepare(config)?;
     let tls = certificates.iter().flatten().count();
     Ok(format!(
         "{}: node `{}` can start: {} listeners ({tls} with TLS), admin on {}",
@@ -122,7 +140,7 @@ pub fn check(config: &Path) -> Result<String, StartError> {
 
 /// Runs a node until it is told to end and has drained.
 pub fn run(start: Start) -> Result<(), StartError> {
-    let Prepared { settings, certificates } = prepare(&start.config)?;
+    let Prepared { settings, certificates, key, source } = prepare(&start.config)?;
     logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
     if let Some(file) = &start.address_file {
@@ -130,33 +148,41 @@ pub fn run(start: Start) -> Result<(), StartError> {
         state::write_addresses(file, &exchange, sockets.admin.address())?;
     }
     let drain = Drain::default();
-    let limits = settings.limits.clone();
-    let connections = Connections::new(limits.connections_max, limits.connections_per_address_max);
-    let context = Arc::new(EdgeContext { limits, connections: connections.clone(), drain: drain.clone() });
+    let connections = Connections::new(settings.limits.connections_max, settings.limits.connections_per_address_max);
+    let Built { rooms, recorder } = rooms::build(&settings)?;
 
     let (ended, end) = mpsc::channel();
     let mut server = Server::new_with_opt_and_conf(
         Some(Opt { upgrade: start.upgrade, ..Opt::default() }),
         server_configuration(&settings),
     );
+    let health = Arc::new(OnceLock::new());
+    let configuration = tasks::configuration(&settings, source, key, rooms.snapshots.clone(), health.clone());
+    server.add_service(configuration);
     let handover = start.upgrade.then(|| {
-        let ready = server.add_service(tasks::ask_predecessor(&settings));
+        let ready = server.add_service(tasks::ask_predecessor(&settings, rooms.snapshots.clone()));
         let bootstrap = server.bootstrap_as_a_service();
         bootstrap.add_dependency(&ready);
         bootstrap
     });
     let watched: Vec<_> = certificates.iter().flatten().cloned().collect();
     let pid_file = state::PidFile::new(&settings.pid_file);
-    let housekeeping =
-        tasks::housekeeping(connections.clone(), watched, drain.clone(), ended.clone(), pid_file.clone());
+    let housekeeping = tasks::housekeeping(
+        rooms.clone(),
+        connections.clone(),
+        watched,
+        drain.clone(),
+        ended.clone(),
+        pid_file.clone(),
+    );
 
-    let mut exchange =
-        BoundService::new("exchange", Exchange::new(context), settings.threads.workers, StopsWith::Server)
-            .with_filter(Arc::new(Gatekeeper(connections.clone())));
+    let face = Exchange::new(rooms.clone(), connections.clone(), &server.configuration, settings.faces);
+    let mut exchange = BoundService::new("exchange", face, settings.threads.workers, StopsWith::Server)
+        .with_filter(Arc::new(Gatekeeper(connections.clone())));
     for (socket, certificate) in sockets.exchange.into_iter().zip(certificates) {
         exchange.add(socket, certificate).map_err(|error| StartError::Listener(error.to_string()))?;
     }
-    let facts = NodeFacts { drain: drain.clone(), connections };
+    let facts = NodeFacts { drain: drain.clone(), connections, rooms: rooms.clone(), sync: health.clone() };
     let mut admin = BoundService::new("admin", Admin(facts), 1, StopsWith::Server);
     admin.add(sockets.admin, None).map_err(|error| StartError::Listener(error.to_string()))?;
     for service in [server.add_service(exchange), server.add_service(admin), server.add_service(housekeeping)] {
@@ -168,6 +194,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let signals = Signals { drain, upgrade_socket: settings.upgrade_socket.clone() };
     tracing::info!(node = %settings.node, "started");
     serve_until_drained(server, signals, ended, &end)?;
+    recorder.close();
     pid_file.remove();
     tracing::info!("ended");
     Ok(())

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lgsp_shared::resource::Protocol;
 use pingora_core::ErrorType;
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::tls::CaType;
@@ -23,6 +24,21 @@ pub struct UnusableTls;
 /// A peer that speaks HTTP/1.1.
 pub fn http1(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, UnusableTls> {
     peer(upstream, address, ALPN::H1)
+}
+
+/// Longer than any read deadline of a service: pingora-proxy counts its own from when the request head was sent, which
+/// would cut long uploads, so the watch of each exchange keeps those deadlines and this one only has to exist.
+const READ_BACKSTOP: Duration = Duration::from_secs(3_600);
+
+/// A peer for pingora-proxy, in the service's protocol.
+pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, UnusableTls> {
+    let alpn = match upstream.protocol {
+        Protocol::Http1 => ALPN::H1,
+        Protocol::Http2 => ALPN::H2,
+    };
+    let mut peer = peer(upstream, address, alpn)?;
+    peer.options.read_timeout = Some(READ_BACKSTOP);
+    Ok(peer)
 }
 
 fn peer(upstream: &Upstream, address: SocketAddr, alpn: ALPN) -> Result<HttpPeer, UnusableTls> {

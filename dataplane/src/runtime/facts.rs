@@ -1,12 +1,18 @@
 //! What the admin listener tells about this node.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
+use lgsp_shared::id::Revision;
+use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Value, json};
 
 use super::admin::{Condition, Facts};
+use crate::clock::Now;
+use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
+use crate::sync::SyncHealth;
 
 /// The node as its admin listener sees it.
 #[derive(Debug)]
@@ -15,26 +21,76 @@ pub struct NodeFacts {
     pub drain: Drain,
     /// Its connections.
     pub connections: Arc<Connections>,
+    /// How its configuration arrives; unknown until that room has started.
+    pub sync: Arc<OnceLock<Arc<SyncHealth>>>,
+    /// Its rooms.
+    pub rooms: Arc<Rooms>,
 }
 
 impl Facts for NodeFacts {
     fn conditions(&self) -> Vec<Condition> {
-        let draining = self.drain.is_draining();
+        let revision = self.rooms.snapshots.load().map(|snapshot| snapshot.revision);
+        let (writable, draining) = (self.rooms.records.is_writable(), self.drain.is_draining());
+        let told = |holds: bool, yes: &str, no: &str| if holds { yes } else { no }.to_owned();
         vec![
-            Condition { name: "configuration", holds: false, detail: "no revision yet".to_owned() },
             Condition {
-                name: "accepting",
-                holds: !draining,
-                detail: if draining { "draining" } else { "not draining" }.to_owned(),
+                name: "configuration",
+                holds: revision.is_some(),
+                detail: revision.map_or("no revision yet".to_owned(), |revision| format!("revision {revision}")),
             },
+            Condition { name: "records", holds: writable, detail: told(writable, "written", "cannot be written") },
+            Condition { name: "accepting", holds: !draining, detail: told(draining, "draining", "not draining") },
         ]
     }
 
     fn metrics(&self) -> Vec<u8> {
-        format!("lgsp_connections_open {}\n", self.connections.open()).into_bytes()
+        let metrics = self.rooms.records.metrics();
+        metrics.connections.set(i64::try_from(self.connections.open()).unwrap_or(i64::MAX));
+        let refused = self.connections.refused();
+        raise(&metrics.connections_refused, refused.total.saturating_add(refused.per_address));
+        if let Some(sync) = self.sync.get() {
+            let report = sync.report();
+            let gauge =
+                |revision: Option<Revision>| revision.map_or(0, |revision| i64::try_from(revision.0).unwrap_or(0));
+            metrics.revision_active.set(gauge(report.active));
+            metrics.revision_desired.set(gauge(report.desired));
+            metrics.configuration_connected.set(i64::from(sync.connected()));
+            raise(&metrics.revisions_applied, sync.counters().revisions_applied.load(Ordering::Relaxed));
+            raise(&metrics.revisions_rejected, sync.counters().revisions_rejected.load(Ordering::Relaxed));
+        }
+        metrics.to_text()
     }
 
     fn config(&self) -> Value {
-        json!({ "revision": null })
+        let snapshot = self.rooms.snapshots.load();
+        let mut told = json!({
+            "revision": snapshot.as_deref().map(|snapshot| snapshot.revision),
+            "hash": snapshot.as_deref().map(|snapshot| snapshot.hash.clone()),
+        });
+        if let (Some(sync), Value::Object(fields)) = (self.sync.get(), &mut told) {
+            let report = sync.report();
+            let now = Now::read().unix;
+            let age = |since: UnixSeconds| now.0.saturating_sub(since.0);
+            fields.insert("desired".to_owned(), json!(report.desired));
+            fields.insert("state".to_owned(), json!(report.state.label()));
+            fields.insert("since".to_owned(), json!(report.since));
+            fields.insert("age_secs".to_owned(), json!(age(report.since)));
+            fields.insert("errors".to_owned(), json!(report.errors));
+            fields.insert("errors_total".to_owned(), json!(report.errors_total));
+            fields.insert(
+                "source".to_owned(),
+                json!({
+                    "kind": sync.source(),
+                    "connected": sync.connected(),
+                    "heard_secs_ago": sync.last_progress().map(age),
+                }),
+            );
+        }
+        told
     }
+}
+
+/// Brings a counter up to a count that is kept elsewhere.
+fn raise(counter: &prometheus::IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }

@@ -83,14 +83,10 @@ pub enum Source {
 /// How to reach etcd.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Etcd {
-    /// Its endpoints, such as `https://10.0.0.1:2379`.
+    /// Its endpoints, such as `http://10.0.0.1:2379`.
     pub endpoints: Vec<String>,
     /// User and password file, when etcd asks for them.
     pub login: Option<EtcdLogin>,
-    /// Certificate authorities to trust, as a PEM file.
-    pub ca_file: Option<PathBuf>,
-    /// The node's own certificate and key, when etcd asks for one.
-    pub client_tls: Option<TlsFiles>,
 }
 
 /// How to log in to etcd.

@@ -1,10 +1,12 @@
-//! Background services: housekeeping while the node runs, waiting while it drains, and asking a predecessor to hand over.
+//! Background services: following the configuration, housekeeping, waiting while the node drains, and asking a
+//! predecessor to hand over.
 
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use lgsp_shared::seal::SealKey;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pingora_core::server::ShutdownWatch;
@@ -13,9 +15,13 @@ use pingora_core::services::background::{BackgroundService, GenBackgroundService
 
 use super::settings::Settings;
 use super::state::PidFile;
+use crate::clock::Now;
+use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
 use crate::edge::tls::{RotatingCertificate, Rotation};
+use crate::snapshot::SnapshotStore;
+use crate::sync::{self, ApplyToSnapshot, Identity, SyncHealth, SyncSettings};
 
 /// How often certificates are looked at and lost handshakes are swept.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,6 +40,7 @@ pub enum Ended {
 /// Watches certificates, sweeps handshakes, and reports when the node has drained.
 #[derive(Debug)]
 pub struct Housekeeping {
+    rooms: Arc<Rooms>,
     connections: Arc<Connections>,
     certificates: Vec<Arc<RotatingCertificate>>,
     drain: Drain,
@@ -43,13 +50,14 @@ pub struct Housekeeping {
 
 /// The housekeeping service. It writes the process id when it starts: after a hand-over, not before it.
 pub fn housekeeping(
+    rooms: Arc<Rooms>,
     connections: Arc<Connections>,
     certificates: Vec<Arc<RotatingCertificate>>,
     drain: Drain,
     ended: mpsc::Sender<Ended>,
     pid_file: PidFile,
 ) -> GenBackgroundService<Housekeeping> {
-    background_service("housekeeping", Housekeeping { connections, certificates, drain, ended, pid_file })
+    background_service("housekeeping", Housekeeping { rooms, connections, certificates, drain, ended, pid_file })
 }
 
 #[async_trait]
@@ -77,6 +85,7 @@ impl BackgroundService for Housekeeping {
 
 impl Housekeeping {
     fn look(&self) {
+        self.rooms.pool.sweep();
         self.connections.sweep(Instant::now());
         for certificate in &self.certificates {
             let path = certificate.path().display();
@@ -91,20 +100,61 @@ impl Housekeeping {
     }
 }
 
-/// Tells the running node to hand its sockets over, as soon as this one could serve.
+/// Follows the configuration's source.
+pub struct Configuration {
+    settings: SyncSettings,
+    key: SealKey,
+    snapshots: Arc<SnapshotStore>,
+    health: Arc<OnceLock<Arc<SyncHealth>>>,
+}
+
+/// The service that follows the configuration's source; what it knows can be read from `health` once it has started.
+pub fn configuration(
+    settings: &Settings,
+    source: sync::Source,
+    key: SealKey,
+    snapshots: Arc<SnapshotStore>,
+    health: Arc<OnceLock<Arc<SyncHealth>>>,
+) -> GenBackgroundService<Configuration> {
+    let identity = Identity { node: settings.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let settings = SyncSettings { identity, source, state_dir: settings.state_dir.clone() };
+    background_service("configuration", Configuration { settings, key, snapshots, health })
+}
+
+#[async_trait]
+impl BackgroundService for Configuration {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let apply = Arc::new(ApplyToSnapshot::new(self.snapshots.clone(), self.key.clone()));
+        let clock = Arc::new(|| Now::read().unix);
+        let handle = sync::start(self.settings.clone(), apply, self.key.clone(), clock).await;
+        // It is set once: a service starts once.
+        let _ = self.health.set(handle.health());
+        // Exchanges that are still under way keep the snapshot they have.
+        let _ = shutdown.wait_for(|stopping| *stopping).await;
+        handle.stop().await;
+    }
+}
+
+/// Tells the running node to hand its sockets over, as soon as this one can serve.
 #[derive(Debug)]
 pub struct AskPredecessor {
     pid_file: PathBuf,
+    snapshots: Arc<SnapshotStore>,
 }
 
 /// The service that asks; the socket hand-over depends on it.
-pub fn ask_predecessor(settings: &Settings) -> GenBackgroundService<AskPredecessor> {
-    background_service("ask predecessor", AskPredecessor { pid_file: settings.pid_file.clone() })
+pub fn ask_predecessor(settings: &Settings, snapshots: Arc<SnapshotStore>) -> GenBackgroundService<AskPredecessor> {
+    background_service("ask predecessor", AskPredecessor { pid_file: settings.pid_file.clone(), snapshots })
 }
 
 #[async_trait]
 impl BackgroundService for AskPredecessor {
     async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        while self.snapshots.load().is_none() {
+            // The running node goes on meanwhile; whoever started this one sees that it waits.
+            tracing::info!("waiting for the first configuration before taking over");
+            tokio::time::sleep(LOOK).await;
+        }
         match PidFile::new(&self.pid_file).read().and_then(running_node) {
             Some(predecessor) => match kill(predecessor, Signal::SIGQUIT) {
                 Ok(()) => tracing::info!(pid = predecessor.as_raw(), "asked the running node for its sockets"),

@@ -83,7 +83,8 @@ fn too_large_so_far(input: &[u8]) -> Result<(), Fault> {
 
 const PATH_TOO_LONG: Fault = Fault { code: Code::PathTooLong, detail: "the request target is longer than 8 KiB" };
 const HEADER_TOO_LARGE: Fault = Fault { code: Code::HeaderTooLarge, detail: "the header is larger than 32 KiB" };
-const TOO_MANY_FIELDS: Fault = Fault { code: Code::HeaderTooLarge, detail: "the request has more than 100 headers" };
+pub(crate) const TOO_MANY_FIELDS: Fault =
+    Fault { code: Code::HeaderTooLarge, detail: "the request has more than 100 headers" };
 
 /// Parses a complete head, as measured by [`extent`].
 pub fn parse<'b: 's, 's>(bytes: &'b [u8], scheme: Scheme, fields: &'s mut Fields<'b>) -> Result<Request<'s>, Fault> {
@@ -108,7 +109,8 @@ pub fn parse<'b: 's, 's>(bytes: &'b [u8], scheme: Scheme, fields: &'s mut Fields
     interpret(method, path, Version::from_minor(minor), scheme, fields)
 }
 
-fn interpret<'s>(
+/// What method, target and fields mean together; both faces ask this.
+pub(crate) fn interpret<'s>(
     method: &'s str,
     path: &'s str,
     version: Version,

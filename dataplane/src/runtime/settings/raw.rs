@@ -79,8 +79,6 @@ pub(super) struct RawEtcd {
     pub endpoints: Vec<String>,
     pub user: Option<String>,
     pub password_file: Option<PathBuf>,
-    pub ca_file: Option<PathBuf>,
-    pub client_tls: Option<RawTlsFiles>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -134,15 +134,17 @@ fn resolve_source(problems: &mut Problems, source: RawSource) -> Source {
 }
 
 fn resolve_etcd(problems: &mut Problems, etcd: RawEtcd) -> Etcd {
-    let RawEtcd { endpoints, user, password_file, ca_file, client_tls } = etcd;
+    let RawEtcd { endpoints, user, password_file } = etcd;
     if endpoints.is_empty() {
         problems.add("source.etcd.endpoints", "there is none: add one such as `http://127.0.0.1:2379`");
     }
     for (index, endpoint) in endpoints.iter().enumerate() {
-        if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+        // This node does not speak TLS to etcd yet; saying so is better than a connection that never comes.
+        if !endpoint.starts_with("http://") {
+            let host = endpoint.rsplit("://").next().unwrap_or_default();
             problems.add(
                 format!("source.etcd.endpoints[{index}]"),
-                format!("`{endpoint}` has no scheme: write `http://{endpoint}` or `https://{endpoint}`"),
+                format!("`{endpoint}` does not start with `http://`: write `http://{host}`, the address of etcd or of a local TLS proxy to it"),
             );
         }
     }
@@ -158,7 +160,7 @@ fn resolve_etcd(problems: &mut Problems, etcd: RawEtcd) -> Etcd {
             None
         }
     };
-    Etcd { endpoints, login, ca_file, client_tls: client_tls.map(resolve_tls_files) }
+    Etcd { endpoints, login }
 }
 
 fn resolve_records(RawRecords { to, on_full }: RawRecords) -> Records {

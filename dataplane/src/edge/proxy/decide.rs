@@ -1,0 +1,75 @@
+//! The decision on this face: read the head strictly, admit it, and prepare what the target is told.
+
+use std::time::Duration;
+
+use lgsp_shared::refusal::{Code, Language};
+use pingora_proxy::Session;
+
+use super::arrival::{self, Arrived};
+use super::exchange::{Admitted, ProxyExchange, Stage};
+use super::forwarded::Forwarded;
+use super::watch::{Patience, Stage as Awaiting};
+use crate::admission::{Refusal, admit};
+use crate::clock::Now;
+use crate::edge::Rooms;
+use crate::edge::http1::head::Fields;
+use crate::snapshot::Snapshot;
+use crate::stream::{BodyGate, Declared};
+use crate::upstream::Upstream;
+
+/// What of a decision the session has to know.
+#[derive(Debug)]
+pub struct Decided {
+    /// How long the source may pause.
+    pub source_idle: Duration,
+    /// Whether it waits for `100 Continue`.
+    pub expects_continue: bool,
+}
+
+/// Decides on the session's request; an admitted one is then the exchange's stage.
+pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange) -> Result<Decided, Refusal> {
+    let now = Now::read();
+    let method = session.req_header().method.as_str().to_owned();
+    exchange.record.asked(&method, session.req_header().uri.path());
+    let arrived = Arrived::of(session)?;
+    let mut fields = Fields::new();
+    let request = arrived.read(arrival::scheme(session), &mut fields)?;
+    let head = &request.head;
+    exchange.record.asked(head.method, head.path);
+    let accepted = head.all("accept-language").next().and_then(|field| field.text());
+    exchange.language = Language::negotiate(accepted);
+    let snapshot = rooms.snapshots.load().ok_or(Code::Overloaded)?;
+    exchange.record.exchange.revision = Some(snapshot.revision);
+    if !rooms.records.admits() {
+        return Err(Code::RecordsUnavailable.into());
+    }
+    let mut admission = admit(head, &snapshot, &rooms.replay, now)?;
+    exchange.record.admitted(&admission);
+
+    // What follows a 101 is no body: an upgrade is decided on as the request without one that it is.
+    let declared = if request.upgrade { Declared::Nothing } else { arrival::declared(session, request.framing) };
+    let forwarded = Forwarded::new(head, &admission, exchange.record.exchange.request_id, now);
+    let chunks = admission.chunks.take();
+    let gate = BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max)
+        .map_err(|code| Refusal::new(code).from(&admission.credential).towards(&admission.route))?;
+    let upstream = &admission.route.service.upstream;
+    upstream.budget.earn(upstream.retry.budget_percent);
+    exchange.watch.admitted(patience(&snapshot, upstream));
+    exchange.watch.enter(Awaiting::Body);
+    let expects_continue = request.expects_continue;
+    let idempotent = matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+    exchange.stage = Stage::Admitted(Box::new(Admitted::new(admission, forwarded, idempotent, gate)));
+    Ok(Decided { source_idle: Duration::from_millis(snapshot.defaults.body_idle_ms), expects_continue })
+}
+
+fn patience(snapshot: &Snapshot, upstream: &Upstream) -> Patience {
+    /// A target that stops reading stops its source as well: its own deadline, for writing to it, must pass first.
+    const AFTER_TARGET_MS: u64 = 1_000;
+    let deadlines = &upstream.deadlines;
+    Patience {
+        body_ms: snapshot.defaults.body_idle_ms.max(deadlines.idle_ms.saturating_add(AFTER_TARGET_MS)),
+        first_byte_ms: deadlines.first_byte_ms,
+        idle_ms: deadlines.idle_ms.max(snapshot.defaults.body_idle_ms),
+        total_ms: deadlines.total_ms,
+    }
+}

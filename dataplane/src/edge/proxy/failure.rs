@@ -1,0 +1,65 @@
+//! What an error of Pingora's means: which code the caller gets, and whether the endpoint is to blame.
+
+use lgsp_shared::refusal::Code;
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use crate::edge::peer;
+use crate::upstream::Failure;
+
+/// The code for an error nobody else has named.
+pub fn code(error: &Error) -> Code {
+    match error.esource() {
+        ErrorSource::Upstream => of_target(error),
+        ErrorSource::Downstream => of_source(error),
+        ErrorSource::Internal | ErrorSource::Unset => Code::Internal,
+    }
+}
+
+fn of_target(error: &Error) -> Code {
+    if peer::is_tls_failure(error) {
+        return Code::TargetTls;
+    }
+    match error.etype() {
+        ErrorType::ConnectTimedout
+        | ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::BindError
+        | ErrorType::SocketError => Code::TargetUnreachable,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Code::TargetTimeout,
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Error | ErrorType::H2Downgrade => {
+            Code::TargetProtocol
+        }
+        // Pingora's list of error types is open; what is left are connections that broke.
+        _ => Code::TargetClosed,
+    }
+}
+
+fn of_source(error: &Error) -> Code {
+    match error.etype() {
+        ErrorType::ReadTimedout => Code::BodyTimeout,
+        ErrorType::InvalidHTTPHeader => Code::RequestMalformed,
+        _ => Code::BodyIncomplete,
+    }
+}
+
+/// Whether the source is gone, so that there is nobody to answer.
+pub fn source_is_gone(error: &Error) -> bool {
+    let broken = matches!(
+        error.etype(),
+        ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::H2Error
+    );
+    error.esource() == &ErrorSource::Downstream && broken
+}
+
+/// What the endpoint did, for its health.
+pub fn blame(code: Code) -> Option<Failure> {
+    match code {
+        Code::TargetUnreachable => Some(Failure::Connect),
+        Code::TargetTls => Some(Failure::Tls),
+        Code::TargetTimeout => Some(Failure::Deadline),
+        Code::TargetProtocol => Some(Failure::Protocol),
+        Code::TargetClosed => Some(Failure::Broken),
+        _ => None,
+    }
+}

@@ -1,0 +1,238 @@
+//! Deadlines of one exchange on this face. Pingora's own are per read, and HTTP/2 streams have none, so a watch runs
+//! beside each exchange, notes its progress, and cuts it when it stands still too long.
+//!
+//! Cutting means to shut the connection to the target down: the exchange then ends with an error like any other and the
+//! caller still gets its answer. What does not end even then is dropped. Costs one timer and 96 bytes per exchange, and
+//! four looks a second at those that last.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use lgsp_shared::refusal::Code;
+use nix::sys::socket::{Shutdown, shutdown};
+
+use crate::clock::MonotonicMillis;
+
+/// How often a watch looks; deadlines are met to this precision.
+pub const LOOK: Duration = Duration::from_millis(250);
+/// How long an exchange may take to end once it was cut: to answer and to close its record.
+const END: Duration = Duration::from_secs(2);
+/// How long an upgraded connection (WebSocket) may be silent in both directions.
+const UPGRADED_IDLE_MS: u64 = 600_000;
+
+tokio::task_local! {
+    static CURRENT: Arc<Watch>;
+}
+
+/// What an exchange is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// A request head.
+    Head = 0,
+    /// The request body.
+    Body = 1,
+    /// The target's first byte.
+    Answer = 2,
+    /// The response body.
+    Response = 3,
+    /// Either side of an upgraded connection.
+    Upgraded = 4,
+}
+
+/// How long an exchange may stand still, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Within the request body.
+    pub body_ms: u64,
+    /// Until the target's first byte.
+    pub first_byte_ms: u64,
+    /// Within the response body.
+    pub idle_ms: u64,
+    /// In all; 0 for ever.
+    pub total_ms: u64,
+}
+
+/// One exchange's progress.
+#[derive(Debug)]
+pub struct Watch {
+    head_ms: u64,
+    patience: OnceLock<Patience>,
+    stage: AtomicU8,
+    started: MonotonicMillis,
+    progress: AtomicU64,
+    target: AtomicI32,
+    cut: OnceLock<Code>,
+    ended: AtomicBool,
+}
+
+const NO_TARGET: i32 = -1;
+
+impl Watch {
+    fn new(head: Duration) -> Self {
+        let now = MonotonicMillis::now();
+        Self {
+            head_ms: u64::try_from(head.as_millis()).unwrap_or(u64::MAX),
+            patience: OnceLock::new(),
+            stage: AtomicU8::new(Stage::Head as u8),
+            started: now,
+            progress: AtomicU64::new(now.0),
+            target: AtomicI32::new(NO_TARGET),
+            cut: OnceLock::new(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The watch of the exchange this task carries out; one nobody looks at when there is none.
+    pub fn current() -> Arc<Self> {
+        CURRENT.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Self::new(Duration::MAX)))
+    }
+
+    /// Notes that the request was admitted, and how patient to be.
+    pub fn admitted(&self, patience: Patience) {
+        // It is admitted once.
+        let _ = self.patience.set(patience);
+    }
+
+    /// Notes progress, and what is awaited next.
+    pub fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+        self.progress.store(MonotonicMillis::now().0, Ordering::Relaxed);
+    }
+
+    /// Notes progress within a stage, unless the exchange is past it: while the response flows, a request body that is
+    /// still arriving does not change what is awaited.
+    pub fn progress(&self, stage: Stage) {
+        if self.stage() <= stage as u8 {
+            self.enter(stage);
+        } else {
+            self.progress.store(MonotonicMillis::now().0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes the socket to the target.
+    pub fn connected(&self, socket: i32) {
+        self.target.store(socket, Ordering::Relaxed);
+    }
+
+    /// Notes that the socket to the target is not this exchange's any more.
+    pub fn disconnected(&self) {
+        self.target.store(NO_TARGET, Ordering::Relaxed);
+    }
+
+    /// Notes that nothing is awaited any more.
+    pub fn ended(&self) {
+        self.disconnected();
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Why the exchange was cut, if it was.
+    pub fn cut_because(&self) -> Option<Code> {
+        self.cut.get().copied()
+    }
+
+    fn stage(&self) -> u8 {
+        self.stage.load(Ordering::Relaxed)
+    }
+
+    fn overdue(&self, now: MonotonicMillis) -> Option<Code> {
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let silent_ms = now.0.saturating_sub(self.progress.load(Ordering::Relaxed));
+        let Some(patience) = self.patience.get() else {
+            return (silent_ms >= self.head_ms).then_some(Code::HeaderTimeout);
+        };
+        let age_ms = now.0.saturating_sub(self.started.0);
+        let stage = self.stage();
+        if patience.total_ms > 0 && age_ms >= patience.total_ms && stage != Stage::Upgraded as u8 {
+            return Some(Code::TargetTimeout);
+        }
+        let (limit_ms, code) = match stage {
+            stage if stage <= Stage::Body as u8 => (patience.body_ms, Code::BodyTimeout),
+            stage if stage == Stage::Answer as u8 => (patience.first_byte_ms, Code::TargetTimeout),
+            stage if stage == Stage::Response as u8 => (patience.idle_ms, Code::TargetTimeout),
+            _ => (UPGRADED_IDLE_MS, Code::TargetTimeout),
+        };
+        (silent_ms >= limit_ms).then_some(code)
+    }
+
+    fn cut(&self, code: Code) {
+        // It is cut once; the first reason counts.
+        let _ = self.cut.set(code);
+        let socket = self.target.load(Ordering::Relaxed);
+        if socket != NO_TARGET {
+            // The socket belongs to the exchange that this task carries out: it cannot have been closed meanwhile. That
+            // the target was faster in closing is no error.
+            let _ = shutdown(socket, Shutdown::Both);
+        }
+    }
+
+    async fn guard(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Some(code) = self.overdue(MonotonicMillis::now()) {
+                self.cut(code);
+                tokio::time::sleep(END).await;
+                return;
+            }
+        }
+    }
+}
+
+/// Carries out `exchange` under a watch; `None` when it had to be dropped. `head` is for its request head to arrive.
+pub async fn watched<T>(head: Duration, exchange: impl Future<Output = T>) -> Option<T> {
+    let watch = Arc::new(Watch::new(head));
+    let guard = watch.clone();
+    tokio::select! {
+        biased;
+        done = CURRENT.scope(watch, exchange) => Some(done),
+        () = guard.guard() => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { body_ms: 30, first_byte_ms: 20, idle_ms: 40, total_ms: 1_000 };
+
+    fn overdue_after(watch: &Watch, millis: u64) -> Option<Code> {
+        watch.overdue(MonotonicMillis(watch.progress.load(Ordering::Relaxed) + millis))
+    }
+
+    #[test]
+    fn each_stage_has_its_own_deadline_and_code() {
+        let watch = Watch::new(Duration::from_millis(10));
+        assert_eq!((overdue_after(&watch, 9), overdue_after(&watch, 10)), (None, Some(Code::HeaderTimeout)));
+        watch.admitted(PATIENCE);
+        for (stage, limit_ms, code) in [
+            (Stage::Body, 30, Code::BodyTimeout),
+            (Stage::Answer, 20, Code::TargetTimeout),
+            (Stage::Response, 40, Code::TargetTimeout),
+        ] {
+            watch.enter(stage);
+            assert_eq!(overdue_after(&watch, limit_ms - 1), None, "{stage:?}");
+            assert_eq!(overdue_after(&watch, limit_ms), Some(code), "{stage:?}");
+        }
+        assert_eq!(overdue_after(&watch, 1_000), Some(Code::TargetTimeout));
+        watch.enter(Stage::Upgraded);
+        assert_eq!(overdue_after(&watch, 2_000), None);
+        watch.ended();
+        assert_eq!(overdue_after(&watch, u64::MAX >> 1), None);
+    }
+
+    #[test]
+    fn a_body_that_still_arrives_does_not_turn_a_response_back_into_a_request() {
+        let watch = Watch::new(Duration::ZERO);
+        watch.enter(Stage::Response);
+        watch.progress(Stage::Body);
+        assert_eq!(watch.stage(), Stage::Response as u8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_end_when_cut_is_dropped() {
+        assert_eq!(watched(Duration::from_secs(1), std::future::ready(7)).await, Some(7));
+    }
+}

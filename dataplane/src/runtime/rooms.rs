@@ -1,0 +1,50 @@
+//! Builds the rooms an exchange walks through.
+
+use std::sync::Arc;
+
+use pingora_core::connectors::TransportConnector;
+
+use super::StartError;
+use super::settings::{self, Settings};
+use crate::admission::{REPLAY_SLOTS_DEFAULT, ReplayWindow};
+use crate::edge::Rooms;
+use crate::edge::http1::pool::Pool;
+use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
+use crate::snapshot::SnapshotStore;
+
+/// The rooms, and what has to be closed at the end.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// What both faces work with.
+    pub rooms: Arc<Rooms>,
+    /// Writes the last records when it is closed.
+    pub recorder: Recorder,
+}
+
+pub(super) fn build(settings: &Settings) -> Result<Built, StartError> {
+    let recorder = Recorder::start(record_settings(settings), Metrics::new()?)?;
+    let rooms = Arc::new(Rooms {
+        snapshots: Arc::new(SnapshotStore::default()),
+        replay: Arc::new(ReplayWindow::new(REPLAY_SLOTS_DEFAULT)),
+        records: recorder.sink().clone(),
+        connector: TransportConnector::new(None),
+        pool: Pool::default(),
+        limits: settings.limits.clone(),
+    });
+    Ok(Built { rooms, recorder })
+}
+
+fn record_settings(settings: &Settings) -> RecordSettings {
+    let settings::Records { to, on_full } = &settings.records;
+    RecordSettings {
+        node: settings.node.clone(),
+        target: match to {
+            settings::RecordSink::File(path) => RecordTarget::File(path.clone()),
+            settings::RecordSink::Stdout => RecordTarget::Stdout,
+        },
+        on_full: match on_full {
+            settings::OnFull::Refuse => OnFull::Refuse,
+            settings::OnFull::Serve => OnFull::Serve,
+        },
+    }
+}
