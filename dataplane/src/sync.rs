@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lgsp_shared::id::Revision;
 use lgsp_shared::keyspace::Head;
@@ -88,12 +89,20 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, 
     let mut following = JoinSet::new();
     match source {
         Source::Etcd(settings) => {
-            following.spawn(etcd::report(settings.clone(), context.clone(), shutdown_of()));
-            following.spawn(etcd::follow(settings, context, shutdown_of()));
+            let (told, heard, stop) = (settings.clone(), context.clone(), shutdown_of());
+            let report = move || etcd::report(told.clone(), heard.clone(), stop.clone());
+            following.spawn(keep_running("reporting to etcd", report, shutdown_of()));
+            let stop = shutdown_of();
+            let follow = move || etcd::follow(settings.clone(), context.clone(), stop.clone());
+            following.spawn(keep_running("following etcd", follow, shutdown_of()));
         }
         Source::Bundle(path) => {
-            following.spawn(bundle::report(path.clone(), context.clone(), shutdown_of()));
-            following.spawn(bundle::follow(path, context, shutdown_of()));
+            let (told, heard, stop) = (path.clone(), context.clone(), shutdown_of());
+            let report = move || bundle::report(told.clone(), heard.clone(), stop.clone());
+            following.spawn(keep_running("reporting beside the bundle", report, shutdown_of()));
+            let stop = shutdown_of();
+            let follow = move || bundle::follow(path.clone(), context.clone(), stop.clone());
+            following.spawn(keep_running("following the bundle", follow, shutdown_of()));
         }
     }
     SyncHandle { health, shutdown, source: following, copies: copying, last_good }
@@ -111,6 +120,30 @@ impl SyncHandle {
         while self.source.join_next().await.is_some() {}
         while self.copies.join_next().await.is_some() {}
         drop(self.last_good);
+    }
+}
+
+/// After a task ended by a defect, so that one in a hot path does not become a loop.
+const DEFECT_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs a task to its end, and again should a defect end it: a node must not stop following its configuration unnoticed.
+async fn keep_running<T>(name: &'static str, task: impl Fn() -> T, mut shutdown: Shutdown)
+where
+    T: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        match running.join_next().await {
+            Some(Err(error)) if error.is_panic() => {
+                tracing::error!(task = name, %error, "a defect ended this task; it starts again after a pause");
+            }
+            Some(_) | None => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DEFECT_PAUSE) => {}
+            () = shutdown.requested() => return,
+        }
     }
 }
 

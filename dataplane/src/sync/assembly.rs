@@ -40,13 +40,14 @@ impl Assembly {
         Self { known, ..Self::default() }
     }
 
-    /// Takes what was written under the key of `kind` and `name`.
-    pub fn put(&mut self, kind: &str, name: &str, value: &[u8]) {
+    /// Takes what was written under the key of `kind` and `name`; false when it cannot be read.
+    pub fn put(&mut self, kind: &str, name: &str, value: &[u8]) -> bool {
         let key = Key { kind: kind.into(), name: name.into() };
         match read(kind, name, value) {
             Ok(document) => {
                 self.unreadable.remove(&key);
                 self.insert(key, document, value.len());
+                true
             }
             Err(message) => {
                 self.unreadable.insert(key.clone(), StatusError::new(&format!("{kind}/{name}"), "", &message));
@@ -56,6 +57,7 @@ impl Assembly {
                     let hash = document_hash(&known);
                     self.entries.insert(key, Entry { document: known, hash, bytes: 0 });
                 }
+                false
             }
         }
     }

@@ -136,12 +136,21 @@ pub fn judge(active: Revision, serving: &[Arc<Document>], offer: &Offer) -> Resu
     if offer.documents.is_empty() {
         return Err(Rejection::Emptied);
     }
-    let stays = |document: &Arc<Document>| find(&offer.documents, &document.kind, &document.name).is_some();
-    let removed = serving.iter().filter(|document| !stays(document)).count();
+    let removed = removed(serving, &offer.documents);
     if removed > REMOVAL_ALWAYS_ALLOWED && removed.saturating_mul(2) > serving.len() {
         return Err(Rejection::LargeRemoval { removed, of: serving.len() });
     }
     Ok(())
+}
+
+/// How many of `before` are not among `after`, both in order: one pass over both.
+fn removed(before: &[Arc<Document>], after: &[Arc<Document>]) -> usize {
+    let mut after = after.iter().peekable();
+    let gone = |document: &&Arc<Document>| {
+        while after.next_if(|candidate| by_key(candidate, document).is_lt()).is_some() {}
+        after.next_if(|candidate| by_key(candidate, document).is_eq()).is_none()
+    };
+    before.iter().filter(gone).count()
 }
 
 #[cfg(test)]
@@ -176,6 +185,8 @@ mod tests {
         assert_eq!(judge(Revision(1), &documents(100), &offer(2, documents(50))), Ok(()));
         assert_eq!(judge(Revision(1), &documents(11), &offer(2, documents(1))), Ok(()));
         assert!(judge(Revision(1), &documents(12), &offer(2, documents(1))).is_err());
+        let others = documents(140).split_off(40);
+        assert_eq!(removed(&documents(100), &others), 40, "replaced by others counts as removed");
     }
 
     #[test]

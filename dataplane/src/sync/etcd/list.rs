@@ -20,6 +20,13 @@ struct Found {
     revision: i64,
 }
 
+/// Documents as they stood at one store revision.
+struct Listed {
+    assembly: Assembly,
+    /// The store revision at which the youngest readable one was written.
+    newest: i64,
+}
+
 impl Follower {
     /// Lists everything, offers the revision it makes, and returns where to watch from.
     pub(super) async fn list(&mut self, client: &mut Client) -> Result<Position, Failure> {
@@ -27,14 +34,14 @@ impl Follower {
         let mut kv = client.kv_client().max_decoding_message_size(MESSAGE_BYTES_MAX);
         let found = self.find_head(&mut kv).await?;
         // At the revision of the head nothing of the next revision is there yet, however far its publisher has come.
-        let (pinned, assembly) = match found.written_at {
-            Some(written_at) => match self.documents_at(&mut kv, written_at).await {
-                Err(Failure::Compacted(_)) => (found.revision, self.documents_at(&mut kv, found.revision).await?),
-                other => (written_at, other?),
-            },
-            None => (found.revision, self.documents_at(&mut kv, found.revision).await?),
+        let pinned = found.written_at.unwrap_or(found.revision);
+        let (pinned, listed) = match self.documents_at(&mut kv, pinned).await {
+            Err(Failure::Compacted(_)) => (found.revision, self.documents_at(&mut kv, found.revision).await?),
+            listed => (pinned, listed?),
         };
-        let consistent = found.written_at == Some(pinned);
+        let Listed { assembly, newest } = listed;
+        // No document younger than the head: they are the ones it was written for.
+        let consistent = found.written_at.is_some_and(|written_at| newest <= written_at);
         self.offer_listed(&assembly, found.head, consistent).await?;
         self.progressed();
         Ok(Position { cluster: found.cluster, newest: found.revision, watch_from: pinned + 1, assembly })
@@ -48,9 +55,9 @@ impl Follower {
         Ok(Found { head, written_at: found.map(etcd_client::KeyValue::mod_revision), cluster, revision })
     }
 
-    async fn documents_at(&self, kv: &mut KvClient, revision: i64) -> Result<Assembly, Failure> {
+    async fn documents_at(&self, kv: &mut KvClient, revision: i64) -> Result<Listed, Failure> {
         let known = self.context.keeper.with(|keeper| keeper.documents()).await.unwrap_or_default();
-        let mut assembly = Assembly::new(known);
+        let mut listed = Listed { assembly: Assembly::new(known), newest: 0 };
         let end = end_of_prefix(DOCUMENT_PREFIX);
         let mut from = DOCUMENT_PREFIX.as_bytes().to_vec();
         let (mut limit, mut bytes) = (PAGE_DOCUMENTS, 0_usize);
@@ -63,13 +70,13 @@ impl Follower {
                 }
                 page => page?,
             };
-            bytes = bytes.saturating_add(take_page(&mut assembly, &page));
+            bytes = bytes.saturating_add(listed.take_page(&page));
             if bytes > CONFIGURATION_BYTES_MAX {
                 return Err(Failure::TooLarge);
             }
             match page.kvs().last() {
                 Some(last) if page.more() => from = [last.key(), &[0]].concat(),
-                Some(_) | None => return Ok(assembly),
+                Some(_) | None => return Ok(listed),
             }
             // A page is some milliseconds of work: let the tasks beside this one run.
             tokio::task::yield_now().await;
@@ -105,15 +112,19 @@ impl Follower {
     }
 }
 
-fn take_page(assembly: &mut Assembly, page: &GetResponse) -> usize {
-    let mut bytes = 0;
-    for found in page.kvs() {
-        if let ConfigKey::Document { kind, name } = ConfigKey::parse(found.key()) {
-            assembly.put(kind, name, found.value());
+impl Listed {
+    fn take_page(&mut self, page: &GetResponse) -> usize {
+        let mut bytes = 0;
+        for found in page.kvs() {
+            if let ConfigKey::Document { kind, name } = ConfigKey::parse(found.key())
+                && self.assembly.put(kind, name, found.value())
+            {
+                self.newest = self.newest.max(found.mod_revision());
+            }
+            bytes += found.value().len();
         }
-        bytes += found.value().len();
+        bytes
     }
-    bytes
 }
 
 /// The first key after all keys that start with `prefix`, which ends in `/`.

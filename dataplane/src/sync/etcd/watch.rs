@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use etcd_client::{Client, Event, EventType, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Client, Event, WatchOptions, WatchResponse, WatchStream};
 use lgsp_shared::keyspace::{CONFIG_PREFIX, ConfigKey, Head};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
@@ -64,14 +64,17 @@ impl Follower {
         for (at, event) in events.iter().enumerate() {
             let Some(kv) = event.kv() else { continue };
             position.watch_from = position.watch_from.max(kv.mod_revision());
-            match (ConfigKey::parse(kv.key()), event.event_type()) {
-                (ConfigKey::Document { kind, name }, EventType::Put) => position.assembly.put(kind, name, kv.value()),
-                (ConfigKey::Document { kind, name }, EventType::Delete) => position.assembly.remove(kind, name),
-                (ConfigKey::Head, kind) if last_head == Some(at) => {
-                    let head = (kind == EventType::Put).then(|| Head::parse(kv.value()));
-                    self.take_head(head, position).await?;
+            // A deletion sets the version to 0. `event_type()` would say the same, but panics on what it does not know.
+            let is_there = kv.version() > 0;
+            match ConfigKey::parse(kv.key()) {
+                ConfigKey::Document { kind, name } if is_there => {
+                    position.assembly.put(kind, name, kv.value());
                 }
-                (ConfigKey::Head | ConfigKey::Other, _) => {}
+                ConfigKey::Document { kind, name } => position.assembly.remove(kind, name),
+                ConfigKey::Head if last_head == Some(at) => {
+                    self.take_head(is_there.then(|| Head::parse(kv.value())), position).await?;
+                }
+                ConfigKey::Head | ConfigKey::Other => {}
             }
         }
         Ok(())
