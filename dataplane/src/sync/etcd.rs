@@ -166,7 +166,6 @@ impl Follower {
 
     /// Notes a failure and says how long to pause.
     async fn after(&mut self, failure: &Failure) -> Duration {
-        self.context.health.set_connected(false);
         count(&self.context.health.counters().source_failures);
         if let Failure::Silent(_) = failure {
             count(&self.context.health.counters().watchdog_expiries);
@@ -177,6 +176,7 @@ impl Follower {
         if let Failure::TooLarge = failure {
             self.context.keeper.reject(None, Rejection::TooLarge).await;
         }
+        self.context.health.set_connected(false);
         let pause = self.backoff.wait(random());
         let list = self.position.is_none();
         tracing::warn!(reason = %failure, pause_ms = pause.as_millis(), list, "etcd: trying again after a pause");

@@ -37,6 +37,7 @@ async fn etcd_frozen_with_its_connections_open_and_continued() {
     let (etcd, _dir, node, mut publisher) = started().await;
     etcd.stop().unwrap();
     notices_the_loss(&node).await;
+    assert_eq!(node.health.counters().watchdog_expiries.load(Ordering::Relaxed), 1, "no answer was what gave it away");
     etcd.cont().unwrap();
     publisher.publish(2, &agencies(20, 2)).await;
     node.applies(2).await;
