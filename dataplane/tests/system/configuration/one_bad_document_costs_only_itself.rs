@@ -2,6 +2,7 @@
 
 use lgsp_shared::keyspace::NodeState;
 use lgsp_testkit::etcd::Etcd;
+use lgsp_testkit::eventually::eventually;
 
 use super::*;
 
@@ -34,6 +35,8 @@ async fn one_among_ten_thousand_across_a_resync_and_a_restart() {
     etcd.restart().await.unwrap();
     let mut publisher = Publisher::new(&etcd).await;
     publisher.write_head(&head(2, &documents)).await;
+    let again = async || node.health.counters().revisions_unchanged.load(Ordering::Relaxed) > 0;
+    eventually(DEADLINE, "the revision is offered again", again).await;
     node.reaches(NodeState::Degraded, 2, 2).await;
     assert_eq!(node.shelf.compilations(), compilations);
     node.stop().await;
