@@ -54,6 +54,9 @@ pub enum Faces {
     Proxy,
 }
 
+/// `PRI * HTTP/2.0` and two empty lines around `SM` (RFC 9113 section 3.4); no HTTP/1.1 request with a `Host` is shorter.
+const HTTP2_PREFACE_BYTES: usize = 24;
+
 /// The exchange service: takes each connection's permit and gives the connection to a face.
 #[derive(Debug)]
 pub struct Exchange {
@@ -70,6 +73,20 @@ impl Exchange {
         Self { rooms, connections, faces, proxy }
     }
 
+    /// Waits until the connection has said as much as every protocol begins with. Pingora looks for the HTTP/2 preface
+    /// without a deadline and without an ear for shutdown; after this it finds it at once.
+    async fn begun(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut shutdown = shutdown.clone();
+        let mut preface = [0; HTTP2_PREFACE_BYTES];
+        tokio::select! {
+            peeked = tokio::time::timeout(self.rooms.limits.header_deadline, stream.try_peek(&mut preface)) => {
+                peeked.ok()?.ok()?;
+            }
+            _ = shutdown.wait_for(|stopping| *stopping) => return None,
+        }
+        Some(stream)
+    }
+
     fn claim(&self, stream: &Stream) -> Option<Permit> {
         self.connections.claim(&peer_address(stream)?)
     }
@@ -80,8 +97,11 @@ impl ServerApp for Exchange {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // Without a permit the peer was gone before it was counted. The permit is held as long as the connection.
         let _permit = self.claim(&stream)?;
-        let over_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        if over_http2 || self.faces == Faces::Proxy {
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            return self.proxy.process_new(stream, shutdown).await;
+        }
+        if self.faces == Faces::Proxy {
+            let stream = self.begun(stream, shutdown).await?;
             return self.proxy.process_new(stream, shutdown).await;
         }
         match http1::serve(stream, &self.rooms, shutdown).await {

@@ -33,6 +33,7 @@ use self::facts::NodeFacts;
 use self::rooms::Built;
 use self::settings::{Settings, SettingsError};
 use self::signals::Signals;
+use self::state::Addresses;
 
 /// How a node is started.
 #[derive(Debug, Clone)]
@@ -143,10 +144,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let Prepared { settings, certificates, key, source } = prepare(&start.config)?;
     logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
-    if let Some(file) = &start.address_file {
-        let exchange: Vec<SocketAddr> = sockets.exchange.iter().map(Bound::address).collect();
-        state::write_addresses(file, &exchange, sockets.admin.address())?;
-    }
+    sockets.addresses().publish(&settings, start.address_file.as_deref())?;
     let drain = Drain::default();
     let connections = Connections::new(settings.limits.connections_max, settings.limits.connections_per_address_max);
     let Built { rooms, recorder } = rooms::build(&settings)?;
@@ -226,15 +224,27 @@ struct Sockets {
     admin: Bound,
 }
 
+impl Sockets {
+    fn addresses(&self) -> Addresses {
+        Addresses { listeners: self.exchange.iter().map(Bound::address).collect(), admin: self.admin.address() }
+    }
+}
+
 fn bind_all(settings: &Settings, upgrade: bool) -> Result<Sockets, StartError> {
-    let bind = |key: String, address: SocketAddr| match (upgrade, address.port()) {
-        (true, 0) => Err(StartError::FreePortInUpgrade { key }),
-        (true, _) => Ok(Bound::inherited(address)),
-        (false, _) => Bound::bind(address).map_err(|source| StartError::Bind { key, address, source }),
+    let running = upgrade.then(|| Addresses::of_running_node(settings)).flatten();
+    let bind = |key: String, address: SocketAddr, bound: Option<SocketAddr>| match (upgrade, address.port(), bound) {
+        (true, 0, Some(bound)) => Ok(Bound::inherited(bound)),
+        (true, 0, None) => Err(StartError::FreePortInUpgrade { key }),
+        (true, _, _) => Ok(Bound::inherited(address)),
+        (false, _, _) => Bound::bind(address).map_err(|source| StartError::Bind { key, address, source }),
     };
-    let exchange = settings.listeners.iter().enumerate();
-    let exchange = exchange.map(|(index, listener)| bind(format!("listeners[{index}].address"), listener.address));
-    Ok(Sockets { exchange: exchange.collect::<Result<_, _>>()?, admin: bind("admin.address".into(), settings.admin)? })
+    let exchange = settings.listeners.iter().enumerate().map(|(index, listener)| {
+        let bound = running.as_ref().and_then(|running| running.listeners.get(index).copied());
+        bind(format!("listeners[{index}].address"), listener.address, bound)
+    });
+    let exchange = exchange.collect::<Result<_, _>>()?;
+    let admin = bind("admin.address".into(), settings.admin, running.as_ref().map(|running| running.admin))?;
+    Ok(Sockets { exchange, admin })
 }
 
 fn server_configuration(settings: &Settings) -> ServerConf {

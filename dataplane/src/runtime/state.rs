@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::settings::{RecordSink, Settings};
 
@@ -58,10 +58,32 @@ pub(super) fn prepare(settings: &Settings) -> Result<(), StateError> {
     }
 }
 
-/// Writes the bound addresses as `{"listeners": [...], "admin": "..."}`; a reader never sees half of it.
-pub(super) fn write_addresses(file: &Path, exchange: &[SocketAddr], admin: SocketAddr) -> Result<(), StateError> {
-    let text = json!({ "listeners": exchange, "admin": admin }).to_string();
-    replace("--address-file", file, &text)
+/// The addresses a node bound, as written for its successor and for `--address-file`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Addresses {
+    /// In the order of the settings.
+    pub listeners: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
+impl Addresses {
+    /// Where the running node says what it bound; a successor with free ports in its settings takes these over.
+    pub fn of_running_node(settings: &Settings) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(addresses_file(settings)).ok()?).ok()
+    }
+
+    /// Writes them for a successor, and to `file` when someone asked for them.
+    pub fn publish(&self, settings: &Settings, file: Option<&Path>) -> Result<(), StateError> {
+        // A struct of addresses always serialises.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        replace("state_dir", &addresses_file(settings), &text)?;
+        file.map_or(Ok(()), |file| replace("--address-file", file, &text))
+    }
+}
+
+fn addresses_file(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("addresses.json")
 }
 
 /// The file with the process id, by which an upgrade finds its predecessor.
