@@ -1,0 +1,20 @@
+//! Sockets, certificates, the life of a node, and what goes through pingora-proxy.
+
+use lgsp_testkit::target::Target;
+
+mod a_bad_start_says_what_is_wrong;
+mod a_stopping_node_finishes_what_it_began;
+mod bodies_are_verified_on_every_protocol;
+mod certificates_change_without_a_restart;
+mod http2;
+mod no_request_is_lost_in_an_upgrade;
+mod one_address_cannot_take_every_connection;
+mod trailers_and_upgrades_pass_after_admission;
+
+/// How long anything here may take; generous, because the machine may be busy.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A target that keeps what it sees.
+pub async fn target() -> Target {
+    Target::new().start().await
+}
