@@ -3,6 +3,8 @@
 //! They are as strict as the refusal of odd request targets, so that a route or a permission can never be written for
 //! a path that no request may have, or that two parties would read differently.
 
+use crate::signature::check_target;
+
 /// The longest path in a document, in bytes; as long as the longest path of a request.
 pub const PATH_BYTES_MAX: usize = 8 << 10;
 /// The longest host name (RFC 1035 section 2.3.4).
@@ -10,22 +12,18 @@ pub const HOST_BYTES_MAX: usize = 253;
 /// The longest method, in bytes.
 pub const METHOD_BYTES_MAX: usize = 32;
 
-/// An absolute path in its one unambiguous form: RFC 3986 `path-absolute`, without empty or dot segments, without
-/// an encoded slash.
+/// An absolute path in its one unambiguous form, by the rules that request targets are held to.
 pub fn check_path(path: &str) -> Result<(), String> {
-    let Some(inner) = path.strip_prefix('/') else {
+    if !path.starts_with('/') {
         return Err(format!("`{path}` does not start with `/`; write an absolute path such as `/ho-tich`"));
-    };
+    }
     if path.len() > PATH_BYTES_MAX {
         return Err(format!("a path of {} bytes is longer than {PATH_BYTES_MAX}; shorten it", path.len()));
     }
     if path.contains(['?', '#']) {
         return Err(format!("`{path}` holds a query or a fragment; write the path only"));
     }
-    if path.contains("//") {
-        return Err(format!("`{path}` contains `//`; write single slashes"));
-    }
-    inner.split('/').try_for_each(|segment| check_segment(path, segment))
+    check_target(path, None).map_err(|error| format!("no request may have the path `{path}`: {error}"))
 }
 
 /// A path prefix: a path without a final `/`, except `/` itself, because prefixes match whole segments.
@@ -37,50 +35,6 @@ pub fn check_prefix(path: &str) -> Result<(), String> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-fn check_segment(path: &str, segment: &str) -> Result<(), String> {
-    let mut decoded_dots = 0;
-    let mut only_dots = !segment.is_empty();
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        let meant = if byte == b'%' { decode(path, bytes.next(), bytes.next())? } else { byte };
-        if byte != b'%' && !is_pchar(byte) {
-            return Err(format!("`{path}` holds a character that no path may have; percent-encode it"));
-        }
-        if meant == b'.' {
-            decoded_dots += 1;
-        } else {
-            only_dots = false;
-        }
-    }
-    if only_dots && decoded_dots <= 2 {
-        return Err(format!("`{path}` holds a `.` or `..` segment; write the path it leads to"));
-    }
-    Ok(())
-}
-
-fn decode(path: &str, high: Option<u8>, low: Option<u8>) -> Result<u8, String> {
-    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-    let value = match (digit(high), digit(low)) {
-        (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or(0),
-        _ => {
-            return Err(format!("`{path}` holds a `%` without two hexadecimal digits; write `%25` for a percent sign"));
-        }
-    };
-    match value {
-        b'/' | b'\\' | 0 => {
-            Err(format!("`{path}` holds an encoded slash, backslash or NUL, which servers read differently; remove it"))
-        }
-        other => Ok(other),
-    }
-}
-
-/// RFC 3986 section 3.3, `%` apart.
-fn is_pchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',')
-        || matches!(byte, b';' | b'=' | b':' | b'@')
 }
 
 /// A host name or address, lower case, without a port.
