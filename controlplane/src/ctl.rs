@@ -48,6 +48,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Rollback(arguments) => command::history::rollback(&client()?, &output, arguments),
         Command::Credential(command) => command::credential::run(&client()?, &output, command),
         Command::Nodes => command::nodes::nodes(&client()?, &output),
+        Command::Sign(arguments) => command::sign::sign(&output, &arguments),
         Command::Publish(arguments) => command::nodes::publish(&client()?, &output, &arguments),
     }
 }

@@ -42,8 +42,8 @@ pub enum PublishError {
         source: std::io::Error,
     },
     /// etcd does not do what it was asked.
-    #[error("etcd does not take the revision; check that it runs and that its endpoints are right")]
-    Etcd(#[from] etcd_client::Error),
+    #[error("etcd does not answer as it should ({0}); check that it runs and that its endpoints are right")]
+    Etcd(String),
     /// The etcd settings cannot be used.
     #[error("the etcd settings cannot be used: {0}")]
     Settings(String),

@@ -183,7 +183,7 @@ impl EtcdReports {
         let limit = i64::try_from(NODES_MAX).unwrap_or(i64::MAX);
         let options = GetOptions::new().with_prefix().with_limit(limit);
         let mut kv = client.kv_client().max_decoding_message_size(NODES_MAX * STATUS_BYTES_MAX * 2);
-        let response = kv.get(NODE_PREFIX, Some(options)).await.map_err(PublishError::Etcd)?;
+        let response = kv.get(NODE_PREFIX, Some(options)).await.map_err(PublishError::from)?;
         let reports = response.kvs().iter().filter_map(|entry| {
             let node = node_of_key(entry.key())?;
             NodeStatus::parse(entry.value()).filter(|status| status.node == node)

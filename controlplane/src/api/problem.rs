@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::desired::ChangeError;
-use crate::publish::PublishError;
 use crate::rollout::RolloutError;
 use crate::store::StoreError;
 
@@ -202,8 +201,7 @@ impl From<RolloutError> for Problem {
     fn from(error: RolloutError) -> Self {
         let cause = match &error {
             RolloutError::Directory { source, .. } => source.to_string(),
-            RolloutError::Etcd(PublishError::Etcd(source)) => source.to_string(),
-            RolloutError::Etcd(other) => other.to_string(),
+            RolloutError::Etcd(source) => source.to_string(),
         };
         tracing::warn!(%error, cause, "nodes' reports cannot be read");
         Self::unavailable(format!("{error}: {cause}"))

@@ -66,6 +66,8 @@ pub enum Command {
     Nodes,
     /// Publish the current revision again, with what has to be permitted.
     Publish(PublishArguments),
+    /// Print a ready signed curl command for one request through the platform.
+    Sign(SignArguments),
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +209,37 @@ pub struct PublishArguments {
     /// Tell nodes that removing a large part is meant: for nodes that missed the revision which did it.
     #[arg(long)]
     pub allow_large_removal: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SignArguments {
+    /// The method, such as `GET`.
+    pub method: String,
+    /// The whole URL, such as `http://127.0.0.1:8080/ho-tich/khai-sinh?nam=2026`.
+    pub url: String,
+    /// The file `credential issue --save` wrote; without it `LGSP_ACCESS_KEY` and `LGSP_SECRET_KEY` are used.
+    #[arg(long = "as", value_name = "CREDENTIAL_FILE", conflicts_with = "access_key")]
+    pub credential_file: Option<PathBuf>,
+    /// The access key.
+    #[arg(long, requires = "secret_file")]
+    pub access_key: Option<String>,
+    /// A file that holds the secret key of `--access-key`.
+    #[arg(long, requires = "access_key")]
+    pub secret_file: Option<PathBuf>,
+    /// The file whose content is the body; its digest is signed.
+    #[arg(long, visible_alias = "body-file", value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// How to sign.
+    #[arg(long, value_enum, default_value_t = Scheme::Rfc9421)]
+    pub scheme: Scheme,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scheme {
+    /// HTTP Message Signatures; good once.
+    Rfc9421,
+    /// AWS Signature Version 4.
+    Sigv4,
 }
 
 /// Reads `24h`, `90m`, `30s` or `7d` as seconds.

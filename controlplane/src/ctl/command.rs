@@ -5,4 +5,5 @@ pub mod credential;
 pub mod get;
 pub mod history;
 pub mod nodes;
+pub mod sign;
 pub mod validate;

@@ -77,6 +77,10 @@ fn parse(text: &str) -> Result<Vec<Value>, String> {
             max_nodes: EVENTS_MAX,
             max_documents: FILE_DOCUMENTS_MAX,
         },
+        // YAML 1.2: a name like `y` or `no` and a code like `007` are texts.
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
     };
     let values: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
@@ -193,6 +197,17 @@ mod tests {
         assert_eq!(names, ["a", "b", "c"]);
         let place = format!(" ({}, document 2)", directory.path().join("a.yaml").display());
         assert_eq!(sourced.place("Agency/b"), place);
+    }
+
+    #[test]
+    fn names_and_codes_that_older_yaml_takes_for_something_else_stay_texts() {
+        let values = parse("kind: A\nname: y\nspec: {a: no, b: 007, c: 1_000, d: true, e: 7}\n").unwrap();
+        assert_eq!(
+            values,
+            [serde_json::json!({
+                "kind": "A", "name": "y", "spec": {"a": "no", "b": "007", "c": "1_000", "d": true, "e": 7},
+            })]
+        );
     }
 
     #[test]

@@ -31,6 +31,16 @@ const DECODE_BYTES_MAX: usize = 160 << 20;
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
+impl From<etcd_client::Error> for PublishError {
+    fn from(error: etcd_client::Error) -> Self {
+        Self::Etcd(match error {
+            // The whole status repeats its message in the words of three layers.
+            etcd_client::Error::GRpcStatus(status) => status.message().to_owned(),
+            other => other.to_string(),
+        })
+    }
+}
+
 /// Connects; what fails later is tried again by the caller.
 pub async fn connect(settings: &EtcdSettings) -> Result<Client, PublishError> {
     let mut options = ConnectOptions::new()

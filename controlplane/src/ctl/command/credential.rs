@@ -13,8 +13,8 @@ use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, items, note, table, text};
 
 /// The names under which `--save` writes the keys, for a shell to read.
-const ACCESS_KEY_VARIABLE: &str = "LGSP_ACCESS_KEY";
-const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
+pub const ACCESS_KEY_VARIABLE: &str = "LGSP_ACCESS_KEY";
+pub const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
 
 pub fn run(client: &Client, output: &Output, command: CredentialCommand) -> Result<Exit, Failure> {
     match command {
