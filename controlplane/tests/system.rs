@@ -1,0 +1,19 @@
+//! The real server and the real command line, as processes, in a temporary directory. One binary; the files below are
+//! named by what they hold the programs to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "system/platform.rs"]
+mod platform;
+
+#[path = "system/a_refused_change_changes_nothing.rs"]
+mod a_refused_change_changes_nothing;
+#[path = "system/nothing_is_lost.rs"]
+mod nothing_is_lost;
+#[path = "system/revisions_reach_etcd_whole.rs"]
+mod revisions_reach_etcd_whole;
+#[path = "system/revisions_reach_the_bundle.rs"]
+mod revisions_reach_the_bundle;
+#[path = "system/secrets_are_shown_once.rs"]
+mod secrets_are_shown_once;
+#[path = "system/strangers_learn_nothing.rs"]
+mod strangers_learn_nothing;

@@ -1,0 +1,190 @@
+//! A control plane of the test's own, and its command line.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use lgsp_shared::bundle::Bundle;
+use lgsp_testkit::child::{Child, Signal};
+use lgsp_testkit::eventually::eventually_some;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nothing here takes this long unless it hangs.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Two agencies' worth of resources that belong together.
+pub const RESOURCES: &str = "\
+kind: Agency
+name: so-tu-phap
+spec: {code: 000.00.12.H61, title: Sở Tư pháp}
+---
+kind: System
+name: ho-tich
+spec: {agency: so-tu-phap, title: Hộ tịch điện tử}
+---
+kind: Service
+name: khai-sinh
+spec: {system: ho-tich, title: Khai sinh, endpoints: [{address: '127.0.0.1:9001'}]}
+---
+kind: Route
+name: khai-sinh
+spec: {service: khai-sinh, path: {prefix: /khai-sinh}}
+---
+kind: Permission
+name: tra-cuu
+spec: {source: ho-tich, service: khai-sinh, methods: [GET], paths: [/khai-sinh]}
+";
+
+/// A server in a directory of its own.
+pub struct Platform {
+    directory: TempDir,
+    server: Option<Child>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    /// Its exit code.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub err: String,
+}
+
+impl Platform {
+    /// Starts a server that publishes to a bundle.
+    pub async fn start() -> Self {
+        Self::start_with("publish: {bundle: bundle.json}\n").await
+    }
+
+    /// Starts a server with this `publish` setting.
+    pub async fn start_with(publish: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = format!("listen: 127.0.0.1:0\ndatabase: cp.db\nkey_file: seal.key\n{publish}");
+        std::fs::write(directory.path().join("cp.yaml"), settings).unwrap();
+        let mut platform = Self { directory, server: None };
+        let made = platform.server_command(&["init-key", "seal.key"]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        platform.restart().await;
+        platform
+    }
+
+    /// Starts the server again in the same directory.
+    pub async fn restart(&mut self) {
+        let _ = std::fs::remove_file(self.path("address"));
+        let arguments = ["--config", "cp.yaml", "--address-file", "address", "--token-file", "token"];
+        self.server = Some(Child::spawn("lgsp-controlplane", &mut self.server_command(&arguments)));
+        eventually_some(DEADLINE, "the server listens", async || self.address()).await;
+    }
+
+    /// A command of the server's program, in its directory.
+    pub fn server_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lgsp-controlplane"));
+        command.current_dir(self.directory.path()).args(arguments);
+        command
+    }
+
+    /// Ends the server as a power cut would.
+    pub fn kill(&mut self) {
+        self.server.take().unwrap().kill();
+    }
+
+    /// Asks the server to end and returns its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let mut server = self.server.take().unwrap();
+        server.signal(Signal::Terminate);
+        server.wait(DEADLINE).code()
+    }
+
+    /// What the server wrote.
+    pub fn log(&self) -> String {
+        self.server.as_ref().unwrap().output()
+    }
+
+    fn address(&self) -> Option<String> {
+        std::fs::read_to_string(self.path("address")).ok()
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address().unwrap())
+    }
+
+    /// A file in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file into the directory.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// A command line in the directory, with the operator's token.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lgspctl"));
+        command.current_dir(self.directory.path()).args(arguments);
+        command.env_remove("LGSPCTL_TOKEN").env("LGSPCTL_TOKEN_FILE", "token");
+        command.env("LGSPCTL_SERVER", self.url());
+        command
+    }
+
+    /// Runs `lgspctl`.
+    pub fn run(&self, arguments: &[&str]) -> Done {
+        Done::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs `lgspctl`, which must succeed, and returns what it wrote.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert_eq!(done.code, 0, "lgspctl {arguments:?}: {done:?}");
+        done.out
+    }
+
+    /// Runs `lgspctl -o json`, which must succeed.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["-o", "json"]].concat())).unwrap()
+    }
+
+    /// Applies documents, which must succeed.
+    pub fn apply(&self, documents: &str) {
+        self.write("apply.yaml", documents);
+        self.ok(&["apply", "-f", "apply.yaml"]);
+    }
+
+    /// Waits until the bundle holds `revision`, and returns it.
+    pub async fn bundle(&self, revision: u64) -> Bundle {
+        eventually_some(DEADLINE, "the revision is in the bundle", async || {
+            let bundle = Bundle::parse(&std::fs::read(self.path("bundle.json")).ok()?).unwrap();
+            (bundle.revision.0 == revision).then_some(bundle)
+        })
+        .await
+    }
+
+    /// The revision that is current.
+    pub fn revision(&self) -> u64 {
+        self.json(&["history", "--limit", "1"])["current"].as_u64().unwrap()
+    }
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// An agency as a document.
+pub fn agency(name: &str, title: &str) -> String {
+    format!("kind: Agency\nname: {name}\nspec: {{code: H61, title: {title}}}\n")
+}
