@@ -20,12 +20,14 @@ test: tools lint units ## Everything that must hold: format, lints, tests, who m
 tools: ## Install from Debian what building and testing need, when it is missing
 	@config/tools.sh
 
-build: ## The three programs, as the demo and the tests use them
-	cargo build --locked --bins -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest
+# The test kit has no program; naming it turns on the same features of dependencies as the tests have, so that neither
+# `make demo` nor `make test` builds again what the other has built.
+build: ## The programs, as the demo and the tests use them
+	cargo build --locked --bins -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-testkit
 
 lint: ## Format and lints, warnings refused
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 # The programs are built first because whole-system tests of one package run the programs of the others.
 units: build ## Every test of the workspace
@@ -51,7 +53,7 @@ bench-tools:
 	@config/tools.sh bench
 
 bench: bench-tools ## The rooms, then CPU per request beside nginx, haproxy and bare Pingora
-	cargo bench --locked -p lgsp-benches
+	cargo bench --locked -p lgsp-benches --features criterion
 	benches/compare/run.sh
 
 fuzz: ## Fuzz every parser of network input for FUZZ_SECS seconds each (needs nightly and cargo-fuzz)
