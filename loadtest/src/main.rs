@@ -38,10 +38,10 @@ struct EchoArgs {
     /// The private key of `--tls-cert` (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Answer 403 to what the platform has not signed with the credential in this file: access key and secret key,
-    /// one per line.
+    /// Answer 403 to what the platform has not signed with the credential in this file, as `lgspctl credential issue
+    /// --save` writes it. May be repeated: during a rotation a target has two.
     #[arg(long, value_name = "FILE")]
-    verify_secret_file: Option<PathBuf>,
+    verify_secret_file: Vec<PathBuf>,
     /// Append one JSON line per request: its head, how many bytes came, their SHA-256, and whether it was complete.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -64,7 +64,7 @@ async fn echo(args: EchoArgs) -> anyhow::Result<()> {
         let file = File::options().create(true).append(true).open(path);
         ledger = ledger.logging_to(file.with_context(|| format!("opening the log `{}`", path.display()))?);
     }
-    let verifier = verify_secret_file.map(|path| PlatformVerifier::from_file(&path)).transpose()?;
+    let verifier = PlatformVerifier::from_files(&verify_secret_file)?;
     let mut echo = Echo::bind(listen, Settings { ledger, verifier })
         .await
         .with_context(|| format!("listening on {listen}; choose another `--listen`, or port 0 for a free one"))?;

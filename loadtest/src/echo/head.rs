@@ -80,9 +80,13 @@ impl Head {
         self.fields.iter().map(|(name, value)| Field { name: self.text_at(name), value: self.bytes_at(value) })
     }
 
-    /// Hands the head to `read` in the form signatures are verified over.
-    pub(super) fn with_request_head<T>(&self, read: impl FnOnce(&RequestHead<'_>) -> T) -> T {
-        let fields: Vec<Field<'_>> = self.fields().collect();
+    /// Hands the head to `read` in the form signatures are verified over, with the fields that `takes` picks by name.
+    pub(super) fn with_request_head<T>(
+        &self,
+        takes: impl Fn(&str) -> bool,
+        read: impl FnOnce(&RequestHead<'_>) -> T,
+    ) -> T {
+        let fields: Vec<Field<'_>> = self.fields().filter(|field| takes(field.name)).collect();
         read(&RequestHead {
             method: self.method(),
             scheme: Scheme::Http,

@@ -39,50 +39,60 @@ pub enum CredentialFileError {
     },
 }
 
-/// Verifies what the platform signs for one target.
+/// Verifies what the platform signs for one target, with any of the target's credentials.
 pub struct PlatformVerifier {
-    access_key: AccessKey,
-    key: KeyState,
+    keys: Vec<(AccessKey, KeyState)>,
 }
 
 impl fmt::Debug for PlatformVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PlatformVerifier({})", self.access_key)
+        f.debug_list().entries(self.keys.iter().map(|(access_key, _)| access_key)).finish()
     }
 }
 
 impl PlatformVerifier {
     /// Verifies with this credential.
     pub fn new(access_key: AccessKey, secret: &Secret) -> Self {
-        Self { access_key, key: KeyState::new(secret) }
+        Self { keys: vec![(access_key, KeyState::new(secret))] }
     }
 
-    /// Verifies with the credential in a file, as `lgspctl credential issue --save` writes it.
-    pub fn from_file(path: &Path) -> Result<Self, CredentialFileError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CredentialFileError::Unreadable { path: path.to_owned(), source })?;
-        let value = |name: &str| {
-            let pairs = text.lines().filter_map(|line| line.split_once('='));
-            pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
-        };
-        let access_key = value(ACCESS_KEY_VARIABLE).and_then(|text| text.parse().ok());
-        match (access_key, value(SECRET_KEY_VARIABLE)) {
-            (Some(access_key), Some(secret)) => Ok(Self::new(access_key, &Secret::new(secret.as_bytes().to_vec()))),
-            (_, _) => Err(CredentialFileError::Malformed { path: path.to_owned() }),
-        }
+    /// Verifies with the credentials in files, as `lgspctl credential issue --save` writes them; `None` without files.
+    pub fn from_files(paths: &[PathBuf]) -> Result<Option<Self>, CredentialFileError> {
+        let keys = paths.iter().map(|path| read_credential(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok((!keys.is_empty()).then_some(Self { keys }))
     }
 
-    /// Whether the platform signed this head for this target; otherwise why not.
+    /// Whether the platform signed this head for this target; otherwise why not. The body is vouched for where there is
+    /// a `content-digest`: one that the source signed chunk by chunk, or was allowed to leave unsigned, has none.
     pub(super) fn verify(&self, head: &Head) -> Result<(), String> {
-        head.with_request_head(|head| {
-            if let Some(absent) = IDENTITY.into_iter().find(|name| head.all(name).next().is_none()) {
-                return Err(format!("`{absent}` is missing"));
-            }
-            let claim = Claim::read(head).map_err(|error| error.to_string())?;
-            if claim.access_key() != self.access_key.as_str() {
-                return Err(format!("signed with `{}`, not with `{}`", claim.access_key(), self.access_key));
-            }
-            claim.verify(head, &self.key).map_err(|error| error.to_string())
-        })
+        let vouched = head.value("content-digest").is_some();
+        let is_framing = |name: &str| matches!(name, "content-length" | "transfer-encoding");
+        head.with_request_head(
+            |name| vouched || !is_framing(&name.to_ascii_lowercase()),
+            |head| {
+                if let Some(absent) = IDENTITY.into_iter().find(|name| head.all(name).next().is_none()) {
+                    return Err(format!("`{absent}` is missing"));
+                }
+                let claim = Claim::read(head).map_err(|error| error.to_string())?;
+                let signer = claim.access_key();
+                let key = self.keys.iter().find(|(access_key, _)| access_key.as_str() == signer);
+                let (_, key) = key.ok_or_else(|| format!("signed with `{signer}`, which is not this target's"))?;
+                claim.verify(head, key).map_err(|error| error.to_string())
+            },
+        )
+    }
+}
+
+fn read_credential(path: &Path) -> Result<(AccessKey, KeyState), CredentialFileError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| CredentialFileError::Unreadable { path: path.to_owned(), source })?;
+    let value = |name: &str| {
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
+    };
+    let access_key = value(ACCESS_KEY_VARIABLE).and_then(|text| text.parse().ok());
+    match (access_key, value(SECRET_KEY_VARIABLE)) {
+        (Some(access_key), Some(secret)) => Ok((access_key, KeyState::new(&Secret::new(secret.as_bytes().to_vec())))),
+        (_, _) => Err(CredentialFileError::Malformed { path: path.to_owned() }),
     }
 }
