@@ -7,7 +7,7 @@ declare -A children=()
 start() {
     local name=$1
     shift
-    typed "$@" | sed 's/$/ \&/'
+    suffix=' &' typed "$@"
     "$@" > "$home/log/$name.log" 2>&1 9>&- &
     children[$name]=$!
 }

@@ -10,10 +10,15 @@ ask() {
     local what=$1 wanted_status=$2 wanted_code=$3
     shift 3
     typed_curl "$@"
-    local status code id
-    rm -f "$home/answers/head" "$home/answers/body"
-    "$@" -sS -D "$home/answers/head" -o "$home/answers/body" 2> "$home/answers/error" || :
+    answered "$@"
     enter "$what" "$wanted_status" "$wanted_code"
+}
+
+# Runs a command that runs curl; where the answer goes is in a curlrc, so that what is shown is what a person types.
+answered() {
+    rm -f "$home/answers/head" "$home/answers/body"
+    printf '%s\n' silent show-error "dump-header = $home/answers/head" "output = $home/answers/body" > "$home/answers/.curlrc"
+    CURL_HOME=$home/answers "$@" 2> "$home/answers/error" || :
 }
 
 # The keys are in variables when a person types this.
@@ -24,6 +29,7 @@ typed_curl() {
 # Reads the answer that was kept, shows it, and compares it with what was wanted.
 enter() {
     local what=$1 wanted_status=$2 wanted_code=$3 status code id verdict=$green
+    [ -e "$home/answers/head" ] || : > "$home/answers/head"
     status=$(sed -nE 's|^HTTP/[0-9.]+ ([0-9]+).*|\1|p' "$home/answers/head" 2>/dev/null | tail -n 1)
     id=$(sed -nE 's|^lgsp-request-id: *([^[:space:]]+).*|\1|Ip' "$home/answers/head" 2>/dev/null | tail -n 1)
     code=-
@@ -58,7 +64,7 @@ send_everything() {
     ask "birth looked up, curl SigV4" 200 - "${sigv4[@]}" "$lgsp/ho-tich/khai-sinh/2026-00123?headers=1"
 
     title "Allowed: the same with an HTTP message signature (RFC 9421)"
-    sign "$home/answers/once.sh" GET "$lgsp/ho-tich/khai-sinh/2026-00124?headers=1"
+    sign GET "$lgsp/ho-tich/khai-sinh/2026-00124?headers=1"
     replay "birth looked up, RFC 9421" 200 -
 
     title "Refused: exactly that request a second time"
@@ -69,9 +75,9 @@ send_everything() {
 
     title "Allowed: the justice department hands a 64 MiB scan over, with its digest"
     use_key "$home/keys/ho-tich"
-    typed sh -c "head -c 64M /dev/urandom > $home/scan.bin" | sed 's/sh -c "\(.*\)"/\1/'
+    suffix=" > $home/scan.bin" typed head -c 64M /dev/urandom
     { printf '%s' "$canary"; head -c $((64 * 1024 * 1024 - ${#canary})) /dev/urandom; } > "$home/scan.bin"
-    sign "$home/answers/once.sh" PUT "$lgsp/mot-cua/ho-so/2026-00123/quet.bin" --body-file "$home/scan.bin"
+    sign PUT "$lgsp/mot-cua/ho-so/2026-00123/quet.bin" --body-file "$home/scan.bin"
     replay "64 MiB handed over, digest verified" 200 -
 
     title "Refused: a key that was disabled a moment ago"
@@ -91,20 +97,16 @@ node_serves() {
     [ "$(curl -sf "$admin/v1/config" | jq '.revision')" -ge "$1" ]
 }
 
-# sign FILE METHOD URL …: writes a signed curl command to a file.
+# sign METHOD URL …: writes a signed curl command to a file.
 sign() {
-    local file=$1
-    shift
-    typed lgspctl sign "$@" | sed -e "s|$lgsp|\$lgsp|" -e "s|\$ *lgspctl|\$ lgspctl|" -e "s|$plain\$| > ${file//|/}$plain|"
-    lgspctl sign "$@" > "$file" || fail "the request could not be signed"
+    suffix=" > $home/once.sh" typed lgspctl sign "$@" | sed "s|$lgsp|\$lgsp|"
+    lgspctl sign "$@" > "$home/once.sh" || fail "the request could not be signed"
 }
 
 # Runs the signed command that `sign` wrote.
 replay() {
-    typed sh "$home/answers/once.sh"
-    rm -f "$home/answers/head" "$home/answers/body"
-    { cat "$home/answers/once.sh" | tr -d '\n' | sed 's/\\ */ /g'; printf ' -sS -D %q -o %q\n' "$home/answers/head" "$home/answers/body"; } > "$home/answers/kept.sh"
-    sh "$home/answers/kept.sh" 2> "$home/answers/error" || :
+    typed sh "$home/once.sh"
+    answered sh "$home/once.sh"
     enter "$@"
 }
 

@@ -17,13 +17,13 @@ indent() {
     sed 's/^/   /'
 }
 
-# A command as a person would type it: words are quoted only when they must be.
+# A command as a person would type it: words are quoted only when they must be. `suffix` follows it, such as ` &`.
 typed() {
     local word line=''
     for word in "$@"; do
         if [[ $word =~ ^[A-Za-z0-9_./:=@%,+?\&-]+$ && ! $word =~ [?\&] ]]; then line+=" $word"; else line+=" \"$word\""; fi
     done
-    printf '   %s$%s%s\n' "$dim" "$line" "$plain"
+    printf '   %s$%s%s%s\n' "$dim" "$line" "${suffix:-}" "$plain"
 }
 
 # Shows a command, runs it, and stops the demo when it fails.
