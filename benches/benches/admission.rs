@@ -39,7 +39,9 @@ fn admission(c: &mut Criterion) {
         bench.iter(|| black_box(claim.verify(black_box(&head), &key).is_ok()));
     });
     c.bench_function("admission/route", |bench| {
-        bench.iter(|| black_box(snapshot.router().find(black_box("lgsp.vinhlong.gov.vn"), "/v7/ho-so/123", "GET").is_ok()));
+        bench.iter(|| {
+            black_box(snapshot.router().find(black_box("lgsp.vinhlong.gov.vn"), "/v7/ho-so/123", "GET").is_ok())
+        });
     });
     // Every request is new to a window that is new: the whole decision, success path.
     c.bench_function("admission/whole", |bench| {
