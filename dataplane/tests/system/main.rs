@@ -3,3 +3,4 @@
 
 mod configuration;
 mod edge;
+mod real_clients_are_accepted;
