@@ -27,8 +27,10 @@ pub enum PathForm {
 pub enum QueryForm {
     /// As sent.
     Raw,
-    /// Encoded and sorted.
+    /// Decoded, encoded again, and sorted: what AWS documents.
     Sorted,
+    /// As sent, sorted.
+    SortedAsSent,
 }
 
 /// One canonical form.
@@ -40,52 +42,55 @@ pub struct Form {
     pub query: QueryForm,
 }
 
-const fn form(path: PathForm, query: QueryForm) -> Form {
-    Form { path, query }
-}
+/// The most forms one signature is tried in; each is one more hash over the head for a signature that is wrong.
+const FORMS_MAX: usize = 4;
 
 impl Form {
+    /// AWS's own; newer curl; botocore; curl 7.88.
+    const S3: [Form; FORMS_MAX] = [
+        Form { path: PathForm::Once, query: QueryForm::Sorted },
+        Form { path: PathForm::Raw, query: QueryForm::Sorted },
+        Form { path: PathForm::Raw, query: QueryForm::SortedAsSent },
+        Form { path: PathForm::Raw, query: QueryForm::Raw },
+    ];
+    /// AWS's own and newer curl; botocore; curl 7.88; clients that sign every service as they sign S3.
+    const OTHER: [Form; FORMS_MAX] = [
+        Form { path: PathForm::Twice, query: QueryForm::Sorted },
+        Form { path: PathForm::Twice, query: QueryForm::SortedAsSent },
+        Form { path: PathForm::Raw, query: QueryForm::Raw },
+        Form { path: PathForm::Once, query: QueryForm::Sorted },
+    ];
+
     /// The documented form for `service`.
     pub fn documented(service: &str) -> Form {
-        form(if service == "s3" { PathForm::Once } else { PathForm::Twice }, QueryForm::Sorted)
+        let [documented, ..] = if service == "s3" { Self::S3 } else { Self::OTHER };
+        documented
     }
 
     /// The forms to try for `head`, documented one first, without those that would give the same bytes again.
     ///
-    /// For `s3`: S3's own; the raw path with a sorted query (botocore, newer curl); both raw (curl 7.88). For other
-    /// services: the path encoded twice (botocore, newer curl); both raw (curl 7.88); encoded once.
-    ///
     /// Two requests that mean different things must never share a form's bytes. Raw and once-encoded agree on what
     /// they mean; a twice-encoded `/a%20b`, though, is the raw `/a%2520b`. So outside `s3` a path that holds `%25` is
-    /// accepted in its documented form only.
-    pub(super) fn accepted(head: &RequestHead<'_>, service: &str) -> [Option<Form>; 3] {
-        let query = head.query.unwrap_or_default();
+    /// accepted only encoded twice.
+    pub(super) fn accepted(head: &RequestHead<'_>, service: &str) -> [Option<Form>; FORMS_MAX] {
         let path_is_plain = head.path.bytes().all(|byte| query::is_unreserved(byte) || byte == b'/');
-        let query_is_plain = query::is_canonical(query);
-        let wanted = if service == "s3" {
-            [Some(PathForm::Once), Some(PathForm::Raw), Some(PathForm::Raw)]
-        } else if head.path.contains("%25") {
-            [Some(PathForm::Twice), None, None]
-        } else {
-            [Some(PathForm::Twice), Some(PathForm::Raw), Some(PathForm::Once)]
-        };
-        let queries = if service == "s3" {
-            [QueryForm::Sorted, QueryForm::Sorted, QueryForm::Raw]
-        } else {
-            [QueryForm::Sorted, QueryForm::Raw, QueryForm::Sorted]
-        };
-        let mut forms = [None; 3];
-        for (at, (path, query)) in wanted.into_iter().zip(queries).enumerate() {
-            let reduced = path.map(|path| Form {
-                path: if path_is_plain { PathForm::Raw } else { path },
-                query: if query_is_plain { QueryForm::Raw } else { query },
-            });
-            let known = reduced.is_some() && forms.contains(&reduced);
-            if let Some(place) = forms.get_mut(at).filter(|_| !known) {
-                *place = reduced;
+        let query_is_plain = query::is_canonical(head.query.unwrap_or_default());
+        let only_twice = service != "s3" && head.path.contains("%25");
+        let mut accepted = [None; FORMS_MAX];
+        for (at, form) in (if service == "s3" { Self::S3 } else { Self::OTHER }).into_iter().enumerate() {
+            let reduced = Form {
+                path: if path_is_plain { PathForm::Raw } else { form.path },
+                query: if query_is_plain { QueryForm::Raw } else { form.query },
+            };
+            let excluded = only_twice && form.path != PathForm::Twice;
+            if !excluded
+                && !accepted.contains(&Some(reduced))
+                && let Some(place) = accepted.get_mut(at)
+            {
+                *place = Some(reduced);
             }
         }
-        forms
+        accepted
     }
 }
 
@@ -117,6 +122,7 @@ impl Canonical<'_, '_> {
         match self.form.query {
             QueryForm::Raw => query::push_raw(text, skipped, sink),
             QueryForm::Sorted => query::push_sorted(text, skipped, sink),
+            QueryForm::SortedAsSent => query::push_sorted_as_sent(text, skipped, sink),
         }
         sink.push(b"\n");
         self.signed_headers.push(self.head, sink);

@@ -45,16 +45,7 @@ impl<'a> Parameter<'a> {
 /// The parameters but `skipped`, encoded and sorted. A query too long for [`check`] comes out cut: it verifies nothing.
 pub(super) fn push_sorted(query: &str, skipped: Option<&str>, sink: &mut impl Sink) {
     let mut room = [Parameter::default(); QUERY_PARAMETERS_MAX];
-    let mut count = 0;
-    if !query.is_empty() {
-        let parameters = query.split('&').map(Parameter::parse);
-        let kept = parameters.filter(|parameter| skipped.is_none_or(|name| parameter.name != name.as_bytes()));
-        for (place, parameter) in room.iter_mut().zip(kept) {
-            *place = parameter;
-            count += 1;
-        }
-    }
-    let sorted = room.get_mut(..count).unwrap_or_default();
+    let sorted = collect(query, skipped, &mut room);
     sorted.sort_unstable_by(Parameter::compare);
     let mut separator: &[u8] = b"";
     for parameter in sorted.iter() {
@@ -64,6 +55,37 @@ pub(super) fn push_sorted(query: &str, skipped: Option<&str>, sink: &mut impl Si
         push_encoded(parameter.value, Encoding::Once, b"", sink);
         separator = b"&";
     }
+}
+
+/// The parameters but `skipped`, sorted as they were sent and not encoded anew.
+pub(super) fn push_sorted_as_sent(query: &str, skipped: Option<&str>, sink: &mut impl Sink) {
+    let mut room = [Parameter::default(); QUERY_PARAMETERS_MAX];
+    let sorted = collect(query, skipped, &mut room);
+    sorted.sort_unstable_by_key(|parameter| (parameter.name, parameter.value));
+    let mut separator: &[u8] = b"";
+    for parameter in sorted.iter() {
+        for part in [separator, parameter.name, b"=", parameter.value] {
+            sink.push(part);
+        }
+        separator = b"&";
+    }
+}
+
+fn collect<'r, 'a>(
+    query: &'a str,
+    skipped: Option<&str>,
+    room: &'r mut [Parameter<'a>; QUERY_PARAMETERS_MAX],
+) -> &'r mut [Parameter<'a>] {
+    let mut count = 0;
+    if !query.is_empty() {
+        let parameters = query.split('&').map(Parameter::parse);
+        let kept = parameters.filter(|parameter| skipped.is_none_or(|name| parameter.name != name.as_bytes()));
+        for (place, parameter) in room.iter_mut().zip(kept) {
+            *place = parameter;
+            count += 1;
+        }
+    }
+    room.get_mut(..count).unwrap_or_default()
 }
 
 /// The parameters but `skipped` as sent.
