@@ -88,13 +88,18 @@ send_everything() {
     local wanted
     wanted=$(lgspctl history -o json | jq '[.. | .revision? // empty] | max')
     wait_until "the node serves revision $wanted" 30 node_serves "$wanted"
-    say "the node serves revision $wanted"
+    if [ "$store" = etcd ]; then run lgspctl nodes; else run curl -s "$admin/v1/config"; fi
     ask "second key of mot-cua, disabled" 403 key-disabled "${sigv4[@]}" "$lgsp/ho-tich/khai-sinh/2026-00125?headers=1"
 }
 
-# Whether the node decides by this revision or a later one. With etcd the control plane knows; with a bundle the node says.
+# Whether the node decides by this revision or a later one. Through etcd it reports to the control plane; beside a bundle
+# file it is asked itself.
 node_serves() {
-    [ "$(curl -sf "$admin/v1/config" | jq '.revision')" -ge "$1" ]
+    if [ "$store" = etcd ]; then
+        lgspctl nodes -o json | jq -e --argjson wanted "$1" '[.nodes[].active // 0] | length > 0 and min >= $wanted'
+    else
+        curl -sf "$admin/v1/config" | jq -e --argjson wanted "$1" '.revision >= $wanted'
+    fi
 }
 
 # sign METHOD URL …: writes a signed curl command to a file.

@@ -71,7 +71,6 @@ done
 title "Services, routes and permissions, as one change"
 sed "s/127.0.0.1:9101/$(cat "$home/target-ho-tich.address")/" "$here/resources/20-ho-tich.yaml" > "$home/resources/20-ho-tich.yaml"
 sed "s/127.0.0.1:9102/$(cat "$home/target-mot-cua.address")/" "$here/resources/30-mot-cua.yaml" > "$home/resources/30-mot-cua.yaml"
-run lgspctl validate -f "$home/resources"
 run lgspctl apply -f "$home/resources" -m "births may be looked up, case files handed over"
 
 title "A node: it needs the sealing key and the published configuration, nothing else"
@@ -92,7 +91,10 @@ admin="http://$(jq -r .admin "$home/dataplane.json")"
 wait_until "the node is ready" 30 curl -sf -o /dev/null "$admin/readyz"
 shown_export lgsp admin
 run curl -s "$admin/readyz?verbose"
-[ "$store" != etcd ] || run lgspctl nodes
+if [ "$store" = etcd ]; then
+    wait_until "the node reports what it serves" 30 node_serves 5
+    run lgspctl nodes
+fi
 
 send_everything
 summary
