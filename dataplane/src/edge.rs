@@ -21,6 +21,7 @@ use self::proxy::ProxyFace;
 pub mod answer;
 pub mod connections;
 pub mod drain;
+pub mod health;
 pub mod http1;
 pub mod listener;
 pub mod peer;

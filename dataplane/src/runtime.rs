@@ -157,6 +157,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let health = Arc::new(OnceLock::new());
     let configuration = tasks::configuration(&settings, source, key, rooms.snapshots.clone(), health.clone());
     server.add_service(configuration);
+    server.add_service(tasks::health_checks(rooms.snapshots.clone()));
     let handover = start.upgrade.then(|| {
         let ready = server.add_service(tasks::ask_predecessor(&settings, rooms.snapshots.clone()));
         let bootstrap = server.bootstrap_as_a_service();

@@ -19,6 +19,7 @@ use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
+use crate::edge::health::HealthChecker;
 use crate::edge::tls::{RotatingCertificate, Rotation};
 use crate::snapshot::SnapshotStore;
 use crate::sync::{self, ApplyToSnapshot, Identity, SyncHealth, SyncSettings};
@@ -97,6 +98,28 @@ impl Housekeeping {
                 }
             }
         }
+    }
+}
+
+/// Checks the endpoints of services that ask for it.
+#[derive(Debug)]
+pub struct HealthChecks {
+    snapshots: Arc<SnapshotStore>,
+}
+
+/// The service that checks endpoints.
+pub fn health_checks(snapshots: Arc<SnapshotStore>) -> GenBackgroundService<HealthChecks> {
+    background_service("health checks", HealthChecks { snapshots })
+}
+
+#[async_trait]
+impl BackgroundService for HealthChecks {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let stop = async {
+            // An error means that the server is gone, which ends the checks too.
+            let _ = shutdown.wait_for(|stopping| *stopping).await;
+        };
+        HealthChecker::new(self.snapshots.clone()).run(stop).await;
     }
 }
 

@@ -1,0 +1,120 @@
+use lgsp_testkit::client::{Request, Response};
+
+use super::*;
+
+/// Signs a request for `body`, then sends `sent` in its place.
+fn with_another_body(signed: Vec<u8>, body: &[u8], sent: &[u8]) -> Vec<u8> {
+    let head = &signed[..signed.len() - body.len()];
+    [head, sent].concat()
+}
+
+/// The same request with its body in chunks.
+fn chunked(signed: &[u8], body: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
+    let head = String::from_utf8(signed[..signed.len() - body.len()].to_vec()).unwrap();
+    let length = format!("content-length: {}\r\n", body.len());
+    let mut bytes = head.replace(&length, "transfer-encoding: chunked\r\n").into_bytes();
+    for piece in pieces {
+        bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        bytes.extend_from_slice(piece);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
+fn assert_mismatch(face: Face, what: &str, response: &Response) {
+    assert_eq!((response.status, response.code().as_str()), (400, "digest-mismatch"), "{face:?} {what}");
+}
+
+#[tokio::test]
+async fn a_changed_body_is_refused_and_the_target_never_sees_its_end() {
+    for face in FACES {
+        let (target, resources, node) = usual(face).await;
+        let client = node.client(&resources, "mot-cua");
+        for size in [1, 1_000, 300_000] {
+            let body = vec![b'a'; size];
+            let mut changed = body.clone();
+            changed[size / 2] = b'b';
+            let request = Request::post("/ho-tich/sink", body.clone());
+            for (scheme, signed) in [("rfc9421", client.rfc9421(&request)), ("sigv4", client.sigv4(&request))] {
+                let sent = with_another_body(signed.clone(), &body, &changed);
+                assert_mismatch(face, &format!("{scheme} {size} with a length"), &client.send_raw(&sent).await);
+                // A signature is good once, so each try is signed anew.
+                let again = if scheme == "sigv4" { client.clone().with_authority("b").sigv4(&request) } else { client.rfc9421(&request) };
+                let (first, second) = changed.split_at(size / 2);
+                let pieces: Vec<&[u8]> = [first, second].into_iter().filter(|piece| !piece.is_empty()).collect();
+                let sent = chunked(&again, &body, &pieces);
+                assert_mismatch(face, &format!("{scheme} {size} in chunks"), &client.send_raw(&sent).await);
+            }
+        }
+        assert_eq!(target.ledger().complete(), 0, "{face:?}: {:?}", target.ledger().to_json());
+    }
+}
+
+#[tokio::test]
+async fn an_honest_body_arrives_whole_however_it_is_framed() {
+    for face in FACES {
+        let (target, resources, node) = usual(face).await;
+        let client = node.client(&resources, "mot-cua");
+        for size in [1, 1_000, 300_000] {
+            let body: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let request = Request::post("/ho-tich/echo", body.clone());
+            let response = client.send(&request).await;
+            assert_eq!((response.status, response.body == body), (200, true), "{face:?} {size} with a length");
+            let signed = client.rfc9421(&request);
+            let (first, second) = body.split_at(size / 2);
+            let pieces: Vec<&[u8]> = [first, second].into_iter().filter(|piece| !piece.is_empty()).collect();
+            let response = client.send_raw(&chunked(&signed, &body, &pieces)).await;
+            assert_eq!((response.status, response.body == body), (200, true), "{face:?} {size} in chunks");
+        }
+        assert_eq!((target.ledger().complete(), target.ledger().incomplete()), (6, 0), "{face:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nothing_vouches_for_is_refused_before_it_is_sent() {
+    for face in FACES {
+        let (target, resources, node) = usual(face).await;
+        let client = node.client(&resources, "mot-cua");
+        for framing in ["content-length: 3\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
+            let again = String::from_utf8(client.rfc9421(&Request::new("POST", "/ho-tich/sink"))).unwrap();
+            let sent = again.replace("\r\n\r\n", &format!("\r\n{framing}"));
+            let refused = client.send_raw(sent.as_bytes()).await;
+            assert_eq!((refused.status, refused.code().as_str()), (401, "digest-missing"), "{face:?} {framing}");
+        }
+        assert_eq!(target.ledger().complete(), 0, "{face:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_client_that_waits_for_100_never_sends_its_body() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    for face in FACES {
+        let (_target, resources, node) = usual(face).await;
+        let stranger = node.client(&resources, "tu-phap");
+        let body = vec![0; 1_000_000];
+        let request = Request::post("/ho-tich/sink", body.clone()).header("expect", "100-continue");
+        let signed = stranger.rfc9421(&request);
+        let mut stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
+        stream.write_all(&signed[..signed.len() - body.len()]).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 403", "{face:?}");
+
+        let client = node.client(&resources, "mot-cua");
+        let signed = client.rfc9421(&request);
+        let mut stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
+        let (head, body) = signed.split_at(signed.len() - body.len());
+        stream.write_all(head).await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100", "{face:?}");
+        stream.write_all(body).await.unwrap();
+        let mut rest = [0; 512];
+        let mut seen = Vec::new();
+        while !seen.windows(12).any(|window| window == b"HTTP/1.1 200") {
+            let read = stream.read(&mut rest).await.unwrap();
+            assert!(read > 0, "{face:?}: {}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&rest[..read]);
+        }
+    }
+}
