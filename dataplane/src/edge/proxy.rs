@@ -19,7 +19,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 
-use self::exchange::{ProxyExchange, Stage};
+use self::exchange::{ProxyExchange, Reached, Stage};
 use self::watch::{Stage as Awaiting, Watch};
 use super::{Faces, Rooms, peer};
 use crate::admission::Refusal;
@@ -181,7 +181,7 @@ impl ProxyHttp for Phases {
             code @ (Code::TargetTls | Code::TargetProtocol) => code,
             _ => Code::TargetUnreachable,
         };
-        retry_or_stop(exchange, error, code, true)
+        retry_or_stop(exchange, error, code, Reached::Nothing)
     }
 
     async fn connected_to_upstream(
@@ -257,7 +257,8 @@ impl ProxyHttp for Phases {
             return error;
         }
         let code = cut.unwrap_or_else(|| failure::code(&error));
-        retry_or_stop(exchange, error, code, session.response_written().is_some())
+        let over = cut.is_some() || session.response_written().is_some();
+        retry_or_stop(exchange, error, code, if over { Reached::End } else { Reached::Target })
     }
 
     async fn upstream_response_filter(
@@ -348,12 +349,12 @@ impl ProxyHttp for Phases {
 }
 
 /// Notes a failed attempt, and makes another or ends the exchange with `code`.
-fn retry_or_stop(exchange: &mut ProxyExchange, mut error: Box<Error>, code: Code, unsent: bool) -> Box<Error> {
+fn retry_or_stop(exchange: &mut ProxyExchange, mut error: Box<Error>, code: Code, reached: Reached) -> Box<Error> {
     error.set_retry(false);
     let Some(admitted) = exchange.admitted() else { return error };
     let code = *admitted.cause.as_ref().unwrap_or(&code);
     admitted.attempt_failed(failure::blame(code), MonotonicMillis::now());
-    if failure::blame(code).is_some() && admitted.may_retry(unsent) {
+    if failure::blame(code).is_some() && admitted.may_retry(reached) {
         error.set_retry(true);
     } else if !failure::source_is_gone(&error) {
         admitted.cause = Some(code);

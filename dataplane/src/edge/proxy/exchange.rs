@@ -132,11 +132,16 @@ impl Admitted {
 
     /// Whether another attempt may be made, which is then counted: nothing of the body was taken yet, and either
     /// nothing at all was sent or sending it twice is harmless; and the service still has retries to spend.
-    pub fn may_retry(&mut self, nothing_was_sent: bool) -> bool {
+    pub fn may_retry(&mut self, reached: Reached) -> bool {
         let upstream = &self.admission.route.service.upstream;
+        let harmless = match reached {
+            Reached::Nothing => true,
+            Reached::Target => self.idempotent,
+            Reached::End => false,
+        };
         let allowed = self.cause.is_none()
             && self.body.gate.received_bytes() == 0
-            && (nothing_was_sent || self.idempotent)
+            && harmless
             && self.attempts.retries < upstream.retry.attempts
             && upstream.budget.spend();
         self.attempts.retries += u8::from(allowed);
@@ -147,6 +152,17 @@ impl Admitted {
     pub fn may_reconnect(&self) -> bool {
         self.cause.is_none() && self.body.gate.received_bytes() == 0 && self.idempotent
     }
+}
+
+/// How far an attempt had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// There was no connection.
+    Nothing,
+    /// The request may have reached the target.
+    Target,
+    /// The answer had begun, or the exchange's deadline passed: there is nothing left to try.
+    End,
 }
 
 impl ProxyExchange {
