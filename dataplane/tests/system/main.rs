@@ -3,4 +3,5 @@
 
 mod configuration;
 mod edge;
+mod exchanges;
 mod real_clients_are_accepted;

@@ -18,6 +18,9 @@ use tokio::net::TcpStream;
 /// No answer of a test takes longer than the longest deadline of the platform.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(35);
 
+/// Bytes of an answer shown when a test fails.
+const SHOWN_BYTES_MAX: usize = 512;
+
 /// A credential as its owner holds it.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -260,7 +263,8 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
                 }
                 if reader.read_buf(&mut input).await.unwrap_or(0) == 0 {
                     return parse(&input, true).unwrap_or_else(|| {
-                        panic!("the connection closed within the answer: {:?}", String::from_utf8_lossy(&input))
+                        let begun = String::from_utf8_lossy(&input[..input.len().min(SHOWN_BYTES_MAX)]).into_owned();
+                        panic!("the connection closed within the answer: {begun:?} ({} bytes)", input.len())
                     });
                 }
             }

@@ -58,7 +58,8 @@ async fn no_exchange_fails_and_no_stream_is_cut() {
     let mut last = 0;
     for revision in 0..REVISIONS {
         let due = Instant::now() + Duration::from_secs(1);
-        let changed = resources.clone().put("Agency", "so-moi", json!({"code": "H61.9", "title": revision.to_string()}));
+        let changed =
+            resources.clone().put("Agency", "so-moi", json!({"code": "H61.9", "title": revision.to_string()}));
         last = node.publish(&changed);
         tokio::time::sleep_until(due.into()).await;
     }
