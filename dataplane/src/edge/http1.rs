@@ -29,3 +29,6 @@ mod upload;
 pub mod wire;
 
 pub use keepalive::{Handover, serve};
+
+#[cfg(test)]
+mod tests;
