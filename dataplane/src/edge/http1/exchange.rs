@@ -30,6 +30,8 @@ const VERIFIED_FIRST_BYTES_MAX: u64 = BODY_BYTES as u64;
 pub enum Next {
     /// The next request starts at the front of the input.
     Request,
+    /// It is over once the source has read what was written.
+    Linger,
     /// It is over.
     Close,
     /// pingora-proxy serves the request whose head is still at the front of the input, and all that follow.
@@ -40,6 +42,7 @@ impl From<After> for Next {
     fn from(after: After) -> Self {
         match after {
             After::KeepAlive => Next::Request,
+            After::Linger => Next::Linger,
             After::Close => Next::Close,
         }
     }
@@ -281,13 +284,17 @@ impl Exchange<'_> {
             total: total(Instant::now(), deadlines.total_ms),
         };
         let relayed = relay.run(self.source, &mut wire, patience).await;
+        if let Relayed::NotBegun(code) = relayed {
+            lease.failed(Failure::Protocol, Now::read().monotonic);
+            return self.refuse(code).await;
+        }
         self.record.exchange.response_bytes = relay.body_bytes;
         let delivered = relay.begun_at().map_or(Duration::ZERO, |at| at.saturating_duration_since(first_byte));
         self.record.exchange.own_micros += micros(delivered);
-        self.finish(relayed, &relay, wire, lease, request_whole).await
+        self.finish(relayed, &relay, wire, lease, request_whole)
     }
 
-    async fn finish(mut self, relayed: Relayed, relay: &Relay, wire: Wire, lease: Lease, request_whole: bool) -> Next {
+    fn finish(mut self, relayed: Relayed, relay: &Relay, wire: Wire, lease: Lease, request_whole: bool) -> Next {
         match relayed {
             Relayed::Whole => {
                 self.record.ends(Outcome::Completed);
@@ -300,21 +307,14 @@ impl Exchange<'_> {
                     self.context.pool.put(connect::key(&lease), stream);
                 }
             }
-            Relayed::TargetCut(code) => {
+            Relayed::TargetCut(code) | Relayed::NotBegun(code) => {
                 self.record.ends(Outcome::TargetCut(code));
                 lease.failed(Failure::Broken, Now::read().monotonic);
                 return Next::Close;
             }
             Relayed::SourceGone => return Next::Close,
         }
-        drop(lease);
-        let Self { source, record, .. } = self;
-        record.close();
-        if relay.source_persistent {
-            return Next::Request;
-        }
-        refuse::linger(source).await;
-        Next::Close
+        if relay.source_persistent { Next::Request } else { Next::Linger }
     }
 }
 

@@ -14,7 +14,7 @@ use super::exchange::{self, Next};
 use super::fault::Fault;
 use super::framing::Framing;
 use super::head::{self, Extent};
-use super::refuse::{self, refuse};
+use super::refuse::{self, After, refuse};
 use super::rewound::Rewound;
 use super::source::Source;
 use super::stock::Use;
@@ -57,13 +57,19 @@ pub async fn serve(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) ->
         match next_request(&mut source, context, first).await {
             Awaited::Head(length) => match exchange::serve(&mut source, context, length).await {
                 Next::Request => {}
+                Next::Linger => {
+                    refuse::linger(&mut source).await;
+                    return Handover::Closed;
+                }
                 Next::Close => return Handover::Closed,
                 Next::HandOver => return hand_over(source),
             },
             Awaited::Http2 => return hand_over(source),
             Awaited::Quiet => return Handover::Closed,
             Awaited::Wrong(fault) => {
-                refuse_unread(&mut source, context, fault).await;
+                if refuse_unread(&mut source, context, fault).await == After::Linger {
+                    refuse::linger(&mut source).await;
+                }
                 return Handover::Closed;
             }
         }
@@ -136,10 +142,9 @@ fn skip_empty_line(source: &mut Source, scanned: usize, first: bool) {
 }
 
 /// Answers what never became a request: its end is unknown, so the connection cannot go on.
-async fn refuse_unread(source: &mut Source, context: &Rooms, fault: Fault) {
+async fn refuse_unread(source: &mut Source, context: &Rooms, fault: Fault) -> After {
     let mut record = OpenRecord::open(&context.records, RequestId::new(), Face::Http1, source.peer, Now::read());
     let refusal: Refusal = fault.into();
     let rest = BodyDecoder::new(Framing::UntilClose);
-    let _ = refuse(source, &Asked::default(), rest, &refusal, &mut record).await;
-    let _ = refuse::After::Close;
+    refuse(source, &Asked::default(), rest, &refusal, &mut record).await
 }

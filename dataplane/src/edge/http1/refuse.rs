@@ -32,7 +32,9 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 pub enum After {
     /// The next request starts at the front of the input.
     KeepAlive,
-    /// Nothing more is understood on this connection.
+    /// Nothing more is understood on this connection, but the source may still read what it was told.
+    Linger,
+    /// The source is gone.
     Close,
 }
 
@@ -54,10 +56,7 @@ pub async fn refuse(
     record.exchange.response_bytes = if asked.to_head { 0 } else { answer.body.len() as u64 };
     match (told, persistent) {
         (true, true) => After::KeepAlive,
-        (true, false) => {
-            linger(source).await;
-            After::Close
-        }
+        (true, false) => After::Linger,
         (false, _) => After::Close,
     }
 }

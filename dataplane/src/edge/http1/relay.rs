@@ -30,6 +30,8 @@ use crate::record::RequestId;
 pub enum Relayed {
     /// Delivered whole.
     Whole,
+    /// The target failed before anything was written to the source, which can still be told.
+    NotBegun(Code),
     /// The target failed in the middle of it.
     TargetCut(Code),
     /// The source stopped taking it.
@@ -158,7 +160,8 @@ impl Relay {
     ) -> Poll<Relayed> {
         loop {
             if let Err(fault) = self.stage(target) {
-                return Poll::Ready(Relayed::TargetCut(fault.code));
+                let begun = self.begun_at.is_some() || self.staged_sent > 0;
+                return Poll::Ready(if begun { Relayed::TargetCut(fault.code) } else { Relayed::NotBegun(fault.code) });
             }
             match self.poll_deliver(cx, source, target) {
                 Poll::Ready(true) => {}

@@ -3,7 +3,9 @@
 use super::*;
 
 /// Decodes `wire`, offering it in pieces of `piece` bytes: content, trailer section, and what was left over.
-fn decode(wire: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>, usize)>, Fault> {
+type Decoded = (Vec<u8>, Vec<u8>, usize);
+
+fn decode(wire: &[u8], piece: usize) -> Result<Option<Decoded>, Fault> {
     let mut decoder = Decoder::default();
     let (mut content, mut start, mut end) = (Vec::new(), 0, piece.min(wire.len()));
     loop {

@@ -71,6 +71,7 @@ async fn answers_that_are_not_unambiguous_http_are_not_passed_on() {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
         "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
         "SSH-2.0-OpenSSH\r\n\r\n",
     ] {
         let target = Target::start(move |_| Reaction::SendAndClose(bad.as_bytes().to_vec())).await;
@@ -85,7 +86,6 @@ async fn an_answer_that_is_cut_stays_cut() {
     for cut in [
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
     ] {
         let target = Target::start(move |_| Reaction::SendAndClose(cut.as_bytes().to_vec())).await;
         let gateway = Gateway::towards(&[target.address]);

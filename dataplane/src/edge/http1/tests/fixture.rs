@@ -55,7 +55,11 @@ impl Gateway {
             document("Credential", "target-1", credential("target-1", "target", "TARGETKEY1")),
             document("Service", "v", service),
             document("Route", "r", route),
-            document("Permission", "p", json!({"source": "source", "service": "v", "methods": methods, "paths": ["/v"]})),
+            document(
+                "Permission",
+                "p",
+                json!({"source": "source", "service": "v", "methods": methods, "paths": ["/v"]}),
+            ),
         ];
         let compiled = build(&documents, None);
         assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
@@ -159,10 +163,12 @@ impl Source {
             self.read_until(|read| (read.len() >= length).then_some(length)).await.expect("a whole body");
             self.read.drain(..length).collect()
         } else if header(&head, "transfer-encoding").is_some() {
-            let end = self.read_until(|read| find(read, b"0\r\n").and_then(|at| {
-                let tail = find(&read[at..], b"\r\n\r\n")?;
-                Some(at + tail + 4)
-            }));
+            let end = self.read_until(|read| {
+                find(read, b"0\r\n").and_then(|at| {
+                    let tail = find(&read[at..], b"\r\n\r\n")?;
+                    Some(at + tail + 4)
+                })
+            });
             let end = end.await.expect("a last chunk");
             self.read.drain(..end).collect()
         } else {
@@ -228,16 +234,12 @@ pub fn signed(method: &str, target: &str, more: &str, digest_of: Option<&[u8]>) 
     let fields = if digest_of.is_some() { &fields[..] } else { &fields[..1] };
     let head = RequestHead { method, scheme: Scheme::Http, authority: HOST, path, query, fields };
     let covered: &[&str] = &["@method", "@authority", "@path", "@query", "content-digest"];
-    let params = Rfc9421Params {
-        created: Now::read().unix,
-        expires: None,
-        nonce: &nonce,
-        key_id: "SOURCEKEY1",
-        label: "sig1",
-    };
+    let params =
+        Rfc9421Params { created: Now::read().unix, expires: None, nonce: &nonce, key_id: "SOURCEKEY1", label: "sig1" };
     let key = KeyState::new(&Secret::new(SECRET.to_vec()));
     let (mut input, mut signature) = (Vec::new(), Vec::new());
-    sign_rfc9421(&head, &covered[..4 + usize::from(digest_of.is_some())], &params, &key, &mut input, &mut signature).unwrap();
+    sign_rfc9421(&head, &covered[..4 + usize::from(digest_of.is_some())], &params, &key, &mut input, &mut signature)
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let digest = digest_of.map(|_| format!("Content-Digest: {}\r\n", text(&digest))).unwrap_or_default();
     format!(
@@ -379,7 +381,9 @@ impl Target {
         loop {
             let end = match chunked {
                 true if read.starts_with(b"0\r\n") => find(read, b"\r\n\r\n").map(|at| at + 4),
-                true => find(read, b"\r\n0\r\n").and_then(|at| find(&read[at + 2..], b"\r\n\r\n").map(|tail| at + tail + 6)),
+                true => {
+                    find(read, b"\r\n0\r\n").and_then(|at| find(&read[at + 2..], b"\r\n\r\n").map(|tail| at + tail + 6))
+                }
                 false => (read.len() >= length).then_some(length),
             };
             if let Some(end) = end {
