@@ -148,7 +148,8 @@ verify_traces() {
         "$(jq -r 'select(.complete and .verified) | .path' "$seen/seen-by-ho-tich.jsonl" | wc -l) $(jq -r .path "$seen/seen-by-mot-cua.jsonl" | wc -l)"
     expect "nothing of the payload was kept" "" "$(grep -rlF "$canary" "$home" --exclude=scan.bin || :)"
     expect "no secret is in a log, a record or the configuration" "" "$(secrets_found)"
-    expect "metrics are served" 0 "$(curl -sf "$admin/metrics" | grep -q '^lgsp_'; echo $?)"
+    curl -sf -o "$home/answers/metrics" "$admin/metrics" || :
+    expect "metrics are served" lgsp "$(sed -n 's/^\(lgsp\)_.*/\1/p' "$home/answers/metrics" 2>/dev/null | sort -u)"
 }
 
 test_lines() {
