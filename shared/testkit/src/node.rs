@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::child::{Child, Signal};
 use crate::client::{Client, Response, exchange};
+use crate::etcd::Etcd;
 use crate::eventually::{eventually, eventually_some};
 use crate::program::program;
 use crate::resources::{KEY_TEXT, Resources};
@@ -120,6 +121,20 @@ impl Node {
         spawn(name, &self.settings, &addresses, &["--upgrade"])
     }
 
+    /// Ends the node and starts it again on the same files; it is ready when this returns, perhaps on other ports.
+    pub async fn restart(&mut self) {
+        assert!(self.terminate(), "the node ends well");
+        let addresses = self.directory.path().join("addresses.json");
+        std::fs::remove_file(&addresses).expect("the addresses of the process that ended");
+        self.child = spawn("lgsp-dataplane", &self.settings, &addresses, &[]);
+        (self.listeners, self.admin) = wait_for_addresses(&addresses).await;
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        eventually(NODE_DEADLINE, "the node is ready", async || self.admin("/readyz").await.status == 200).await;
+    }
+
     /// Asks the node to end and waits until it has; true when it ended well.
     pub fn terminate(&mut self) -> bool {
         self.child.signal(Signal::Terminate);
@@ -137,6 +152,12 @@ impl NodeBuilder {
     /// Everything through pingora-proxy, HTTP/1.1 too.
     pub fn on_proxy_face(self) -> Self {
         self.with(|settings| settings["faces"] = json!("proxy"))
+    }
+
+    /// Follows this etcd in place of a bundle file; something must have been published there.
+    pub fn following(self, etcd: &Etcd) -> Self {
+        let endpoint = format!("http://{}", etcd.endpoint());
+        self.with(|settings| settings["source"] = json!({"etcd": {"endpoints": [endpoint]}}))
     }
 
     /// The node's own directory, for files its settings name.
@@ -157,7 +178,7 @@ impl NodeBuilder {
         let child = spawn("lgsp-dataplane", &settings, &addresses, &[]);
         let (listeners, admin) = wait_for_addresses(&addresses).await;
         let node = Node { child, settings, directory, listeners, admin, revision: 1 };
-        eventually(NODE_DEADLINE, "the node is ready", async || node.admin("/readyz").await.status == 200).await;
+        node.ready().await;
         node
     }
 }
