@@ -31,6 +31,7 @@ mod a_node_restarts_without_its_source;
 mod a_torn_bundle_never_serves;
 mod faults_of_etcd_never_stop_a_node;
 mod one_bad_document_costs_only_itself;
+mod traffic_never_stops_while_configuration_fails;
 
 /// How long anything here may take; generous, because the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(60);
