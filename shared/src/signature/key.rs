@@ -15,7 +15,7 @@ const BLOCK_BYTES: usize = 64;
 
 /// The HMAC states of one secret: one for RFC 9421, one for SigV4 (keyed with `"AWS4" + secret`).
 ///
-/// Made once per credential when a snapshot is compiled; copying it is copying about 400 bytes.
+/// Made once per credential when a snapshot is compiled; copying it is copying about 300 bytes.
 #[derive(Clone)]
 pub struct KeyState {
     rfc9421: Hmac<Sha256>,
