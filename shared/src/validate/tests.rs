@@ -238,3 +238,61 @@ fn hosts_are_lower_case_names_or_addresses_without_a_port() {
         assert!(check_host(bad).is_err(), "{bad}");
     }
 }
+
+fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z/:.%-]{0,12}".prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let field = prop_oneof![
+            proptest::sample::select(vec![
+                "endpoints",
+                "address",
+                "path",
+                "prefix",
+                "methods",
+                "rate",
+                "require",
+                "tls"
+            ])
+            .prop_map(str::to_owned),
+            "[a-z_]{1,8}",
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(field, inner, 0..5).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_document_whatever_it_holds_makes_validation_panic(
+        kind in proptest::sample::select(Kind::ALL.map(Kind::as_str).to_vec()),
+        name in "[a-z.-]{0,6}",
+        spec in any_json(),
+    ) {
+        let mut documents = sound();
+        documents.push(document(kind, &name, spec));
+        validate(&documents);
+    }
+
+    #[test]
+    fn whatever_is_put_over_a_sound_field_is_accepted_or_named(
+        at in 0_usize..7, field in 0_usize..8, value in any_json(),
+    ) {
+        let mut documents = sound();
+        let fields = documents[at].spec.as_object_mut().unwrap();
+        if let Some(name) = fields.keys().nth(field).cloned() {
+            fields.insert(name, value);
+            let report = validate(&documents);
+            proptest::prop_assert!(report.problems.iter().all(|problem| !problem.path.is_empty()));
+        }
+    }
+}
