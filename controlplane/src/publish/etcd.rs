@@ -4,10 +4,11 @@
 //! was paused for longer than its lease cannot write into another's revision.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, PutOptions, Txn, TxnOp, TxnOpResponse,
+    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, LeaseKeepAliveStream, LeaseKeeper, PutOptions,
+    Txn, TxnOp,
 };
 use lgsp_shared::bundle;
 use lgsp_shared::keyspace::{DOCUMENT_PREFIX, HEAD_KEY, Head, TXN_OPERATIONS_MAX, document_key};
@@ -19,8 +20,10 @@ use crate::settings::EtcdSettings;
 
 /// Held by whoever publishes; outside the prefix that nodes watch.
 const PUBLISHER_KEY: &str = "/lgsp/v1/publisher";
-/// Longer than publishing everything takes, and how long a successor waits when a publisher is killed.
+/// How long a successor waits when a publisher is killed in the middle.
 const LEASE_SECS: i64 = 15;
+/// Between transactions a lease older than this is renewed: publishing everything may take longer than a lease.
+const LEASE_RENEWED_AFTER: Duration = Duration::from_secs(4);
 /// etcd refuses requests above 1.5 MiB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Documents per page of a list: 500 × the largest document stay below [`DECODE_BYTES_MAX`].
@@ -81,8 +84,21 @@ struct Difference {
 
 /// A publisher's turn.
 struct Turn {
-    lease: i64,
     create_revision: i64,
+    keeper: LeaseKeeper,
+    answers: LeaseKeepAliveStream,
+    renewed: Instant,
+}
+
+impl Turn {
+    async fn renew(&mut self) -> Result<(), PublishError> {
+        if self.renewed.elapsed() > LEASE_RENEWED_AFTER {
+            self.keeper.keep_alive().await?;
+            self.answers.message().await?;
+            self.renewed = Instant::now();
+        }
+        Ok(())
+    }
 }
 
 impl EtcdSink {
@@ -97,11 +113,11 @@ impl EtcdSink {
             Some(client) => client,
             None => connect(&self.settings).await?,
         };
-        let turn = take_turn(&mut client).await?;
+        let mut turn = take_turn(&mut client).await?;
         let known = self.known.take();
-        let published = publish_in_turn(&client, &turn, known, whole, permits).await;
+        let published = publish_in_turn(&client, &mut turn, known, whole, permits).await;
         // Best effort: a lease that cannot be given back ends by itself.
-        if let Err(error) = client.lease_revoke(turn.lease).await {
+        if let Err(error) = client.lease_revoke(turn.keeper.id()).await {
             tracing::debug!(%error, "the publisher's lease is left to expire");
         }
         self.known = Some(published?);
@@ -116,16 +132,17 @@ async fn take_turn(client: &mut Client) -> Result<Turn, PublishError> {
     let free = Compare::create_revision(PUBLISHER_KEY, CompareOp::Equal, 0);
     let response = client.txn(Txn::new().when([free]).and_then([put])).await?;
     let create_revision = response.header().map_or(0, |header| header.revision());
-    if response.succeeded() {
-        return Ok(Turn { lease, create_revision });
+    if !response.succeeded() {
+        client.lease_revoke(lease).await?;
+        return Err(PublishError::Taken);
     }
-    client.lease_revoke(lease).await?;
-    Err(PublishError::Taken)
+    let (keeper, answers) = client.lease_keep_alive(lease).await?;
+    Ok(Turn { create_revision, keeper, answers, renewed: Instant::now() })
 }
 
 async fn publish_in_turn(
     client: &Client,
-    turn: &Turn,
+    turn: &mut Turn,
     known: Option<(i64, Held)>,
     whole: &Whole,
     permits: Permits,
@@ -215,7 +232,7 @@ fn difference(whole: &Whole, held: &Held) -> Difference {
 }
 
 /// Writes the difference and then the head; returns the head's modification revision.
-async fn write(kv: &mut KvClient, turn: &Turn, difference: Difference, head: &Head) -> Result<i64, PublishError> {
+async fn write(kv: &mut KvClient, turn: &mut Turn, difference: Difference, head: &Head) -> Result<i64, PublishError> {
     let puts = difference.puts.into_iter().map(|(key, value)| (key.len() + value.len(), TxnOp::put(key, value, None)));
     let deletes = difference.deletes.into_iter().map(|key| (key.len(), TxnOp::delete(key, None)));
     let mut batch = Vec::new();
@@ -233,13 +250,13 @@ async fn write(kv: &mut KvClient, turn: &Turn, difference: Difference, head: &He
     commit(kv, turn, batch).await
 }
 
-async fn commit(kv: &mut KvClient, turn: &Turn, operations: Vec<TxnOp>) -> Result<i64, PublishError> {
+async fn commit(kv: &mut KvClient, turn: &mut Turn, operations: Vec<TxnOp>) -> Result<i64, PublishError> {
+    turn.renew().await?;
     let mine = Compare::create_revision(PUBLISHER_KEY, CompareOp::Equal, turn.create_revision);
     let response = kv.txn(Txn::new().when([mine]).and_then(operations)).await?;
     if !response.succeeded() {
         return Err(PublishError::Taken);
     }
-    debug_assert!(response.op_responses().iter().all(|done| !matches!(done, TxnOpResponse::Txn(_))));
     Ok(response.header().map_or(0, |header| header.revision()))
 }
 

@@ -58,6 +58,31 @@ async fn every_published_head_names_exactly_the_documents_beside_it() {
 }
 
 #[tokio::test]
+async fn two_control_planes_at_one_etcd_never_publish_a_mixture() {
+    const ROUNDS: u64 = 4;
+    let etcd = Etcd::start().await.unwrap();
+    let platforms = [start(&etcd).await, start(&etcd).await];
+    for round in 1..=ROUNDS {
+        let mut children = Vec::new();
+        for (number, platform) in platforms.iter().enumerate() {
+            let title = format!("platform {number} round {round}");
+            let many: Vec<String> = (0..400).map(|number| agency(&format!("a{number}"), &title)).collect();
+            platform.write("many.yaml", &many.join("---\n"));
+            children.push(platform.command(&["apply", "-f", "many.yaml"]).spawn().unwrap());
+        }
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        assert_whole(published(&etcd, round).await, 400);
+    }
+    eventually(DEADLINE, "both have published", async || {
+        platforms.iter().all(|platform| platform.json(&["nodes"])["publish"]["published"] == ROUNDS)
+    })
+    .await;
+    assert_whole(published(&etcd, ROUNDS).await, 400);
+}
+
+#[tokio::test]
 async fn a_revision_made_while_etcd_is_away_is_published_when_it_is_back() {
     let mut etcd = Etcd::start().await.unwrap();
     let mut platform = start(&etcd).await;
