@@ -38,6 +38,14 @@ if ! has cargo && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
     echo "hint: install it from https://rustup.rs, open a new shell, and run this again." >&2
     exit 1
 fi
+cargo_path="$PATH:$HOME/.cargo/bin"
+wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$(dirname "$0")/../Cargo.toml")
+found=$(PATH=$cargo_path rustc --version | cut -d' ' -f2)
+if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+    echo "This needs Rust $wanted or later, and the toolchain here is $found." >&2
+    echo "hint: rustup update stable" >&2
+    exit 1
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! has apt-get; then
