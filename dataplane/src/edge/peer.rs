@@ -1,10 +1,13 @@
 //! A service's endpoint as Pingora's connectors want it: resolved, with deadlines, certificates always verified.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lgsp_shared::resource::Protocol;
+use lgsp_shared::resource::{Protocol, UpstreamTls};
 use pingora_core::ErrorType;
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::tls::CaType;
@@ -38,7 +41,18 @@ pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, Unu
     };
     let mut peer = peer(upstream, address, alpn)?;
     peer.options.read_timeout = Some(READ_BACKSTOP);
+    // Pingora's pool does not look at authorities: without this, a connection verified for one service would be used
+    // for another that trusts someone else.
+    peer.group_key = upstream.tls.as_ref().map_or(0, tls_fingerprint);
     Ok(peer)
+}
+
+/// Tells the TLS settings of services apart, so that their connections are never exchanged; 0 is plain.
+pub fn tls_fingerprint(tls: &UpstreamTls) -> u64 {
+    let UpstreamTls { server_name, ca_pem } = tls;
+    let mut hasher = DefaultHasher::new();
+    (server_name, ca_pem).hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 fn peer(upstream: &Upstream, address: SocketAddr, alpn: ALPN) -> Result<HttpPeer, UnusableTls> {
@@ -62,7 +76,29 @@ fn peer(upstream: &Upstream, address: SocketAddr, alpn: ALPN) -> Result<HttpPeer
     Ok(peer)
 }
 
+/// Parsed authorities kept per thread; a few KiB each.
+const AUTHORITIES_MAX: usize = 64;
+
+thread_local! {
+    static AUTHORITIES: RefCell<HashMap<Box<str>, Arc<CaType>>> = RefCell::default();
+}
+
+/// The authorities of a PEM text, parsed once per thread.
 fn authorities(pem: &str) -> Result<Arc<CaType>, UnusableTls> {
+    AUTHORITIES.with_borrow_mut(|known| {
+        if let Some(authorities) = known.get(pem) {
+            return Ok(authorities.clone());
+        }
+        let parsed = parse_authorities(pem)?;
+        if known.len() >= AUTHORITIES_MAX {
+            known.clear();
+        }
+        known.insert(pem.into(), parsed.clone());
+        Ok(parsed)
+    })
+}
+
+fn parse_authorities(pem: &str) -> Result<Arc<CaType>, UnusableTls> {
     let mut authorities = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let der = certificate.map_err(|_| UnusableTls)?.to_vec();

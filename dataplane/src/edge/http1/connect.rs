@@ -1,10 +1,8 @@
 //! Connections to endpoints: an idle one of the pool, or a new one.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use lgsp_shared::refusal::Code;
-use lgsp_shared::resource::UpstreamTls;
 use pingora_core::protocols::Stream;
 
 use super::pool::PoolKey;
@@ -23,15 +21,7 @@ pub struct NoConnection {
 
 /// What makes connections to this endpoint interchangeable.
 pub fn key(lease: &Lease) -> PoolKey {
-    PoolKey { address: lease.address(), tls: lease.upstream().tls.as_ref().map_or(0, fingerprint) }
-}
-
-fn fingerprint(tls: &UpstreamTls) -> u64 {
-    let UpstreamTls { server_name, ca_pem } = tls;
-    let mut hasher = DefaultHasher::new();
-    (server_name, ca_pem).hash(&mut hasher);
-    // 0 is plain.
-    hasher.finish().max(1)
+    PoolKey { address: lease.address(), tls: lease.upstream().tls.as_ref().map_or(0, peer::tls_fingerprint) }
 }
 
 /// Opens a new connection, within the service's connect deadline.
