@@ -9,13 +9,13 @@ use lgsp_shared::seal::SealKey;
 use pingora_core::server::configuration::{Opt, ServerConf};
 use pingora_core::server::{RunArgs, Server};
 
-use crate::edge::Exchange;
 use crate::edge::connections::{Connections, Gatekeeper};
 use crate::edge::drain::Drain;
 use crate::edge::listener::{Bound, BoundService, StopsWith};
 use crate::edge::tls::{self, CertificateError, RotatingCertificate};
+use crate::edge::{Exchange, Rooms};
 use crate::record::RecorderError;
-use crate::sync;
+use crate::sync::{self, SyncHealth};
 
 pub mod admin;
 mod facts;
@@ -33,7 +33,7 @@ use self::facts::NodeFacts;
 use self::rooms::Built;
 use self::settings::{Settings, SettingsError};
 use self::signals::Signals;
-use self::state::Addresses;
+use self::state::{Addresses, PidFile};
 
 /// How a node is started.
 #[derive(Debug, Clone)]
@@ -141,62 +141,90 @@ pub fn check(config: &Path) -> Result<String, StartError> {
 
 /// Runs a node until it is told to end and has drained.
 pub fn run(start: Start) -> Result<(), StartError> {
-    let Prepared { settings, certificates, key, source } = prepare(&start.config)?;
+    let prepared = prepare(&start.config)?;
+    let settings = prepared.settings.clone();
     logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
     sockets.addresses().publish(&settings, start.address_file.as_deref())?;
-    let drain = Drain::default();
-    let connections = Connections::new(settings.limits.connections_max, settings.limits.connections_per_address_max);
     let Built { rooms, recorder } = rooms::build(&settings)?;
-
     let (ended, end) = mpsc::channel();
-    let mut server = Server::new_with_opt_and_conf(
-        Some(Opt { upgrade: start.upgrade, ..Opt::default() }),
-        server_configuration(&settings),
-    );
-    let health = Arc::new(OnceLock::new());
-    let configuration = tasks::configuration(&settings, source, key, rooms.snapshots.clone(), health.clone());
-    server.add_service(configuration);
-    server.add_service(tasks::health_checks(rooms.snapshots.clone()));
-    let handover = start.upgrade.then(|| {
-        let ready = server.add_service(tasks::ask_predecessor(&settings, rooms.snapshots.clone()));
-        let bootstrap = server.bootstrap_as_a_service();
-        bootstrap.add_dependency(&ready);
-        bootstrap
-    });
-    let watched: Vec<_> = certificates.iter().flatten().cloned().collect();
-    let pid_file = state::PidFile::new(&settings.pid_file);
-    let housekeeping = tasks::housekeeping(
-        rooms.clone(),
-        connections.clone(),
-        watched,
-        drain.clone(),
-        ended.clone(),
-        pid_file.clone(),
-    );
-
-    let face = Exchange::new(rooms.clone(), connections.clone(), &server.configuration, settings.faces);
-    let mut exchange = BoundService::new("exchange", face, settings.threads.workers, StopsWith::Server)
-        .with_filter(Arc::new(Gatekeeper(connections.clone())));
-    for (socket, certificate) in sockets.exchange.into_iter().zip(certificates) {
-        exchange.add(socket, certificate).map_err(|error| StartError::Listener(error.to_string()))?;
-    }
-    let facts = NodeFacts { drain: drain.clone(), connections, rooms: rooms.clone(), sync: health.clone() };
-    let mut admin = BoundService::new("admin", Admin(facts), 1, StopsWith::Server);
-    admin.add(sockets.admin, None).map_err(|error| StartError::Listener(error.to_string()))?;
-    for service in [server.add_service(exchange), server.add_service(admin), server.add_service(housekeeping)] {
-        if let Some(handover) = &handover {
-            service.add_dependency(handover);
-        }
-    }
-
-    let signals = Signals { drain, upgrade_socket: settings.upgrade_socket.clone() };
+    let parts = Parts {
+        drain: Drain::default(),
+        connections: Connections::new(settings.limits.connections_max, settings.limits.connections_per_address_max),
+        rooms,
+        sync: Arc::default(),
+        pid_file: PidFile::new(&settings.pid_file),
+        ended,
+    };
+    let server = assemble(prepared, sockets, &parts, start.upgrade)?;
+    let signals = Signals { drain: parts.drain.clone(), upgrade_socket: settings.upgrade_socket };
     tracing::info!(node = %settings.node, "started");
-    serve_until_drained(server, signals, ended, &end)?;
+    serve_until_drained(server, signals, parts.ended, &end)?;
     recorder.close();
-    pid_file.remove();
+    parts.pid_file.remove();
     tracing::info!("ended");
     Ok(())
+}
+
+/// What the services of a node have in common.
+#[derive(Debug, Clone)]
+struct Parts {
+    drain: Drain,
+    connections: Arc<Connections>,
+    rooms: Arc<Rooms>,
+    /// How the configuration arrives; known once that service has started.
+    sync: Arc<OnceLock<Arc<SyncHealth>>>,
+    pid_file: PidFile,
+    ended: mpsc::Sender<tasks::Ended>,
+}
+
+/// A server with all services. What listens waits for the predecessor's sockets in an upgrade, and those are asked for
+/// once there is a configuration to serve.
+fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) -> Result<Server, StartError> {
+    let Prepared { settings, certificates, key, source } = prepared;
+    let options = Opt { upgrade, ..Opt::default() };
+    let mut server = Server::new_with_opt_and_conf(Some(options), server_configuration(&settings));
+    server.add_service(tasks::configuration(&settings, source, key, parts));
+    server.add_service(tasks::health_checks(parts.rooms.snapshots.clone()));
+    let watched = certificates.iter().flatten().cloned().collect();
+    let exchange = exchange_service(&server, &settings, sockets.exchange.into_iter().zip(certificates), parts)?;
+    let waiting = [
+        server.add_service(exchange),
+        server.add_service(admin_service(sockets.admin, parts)?),
+        server.add_service(tasks::housekeeping(watched, parts.clone())),
+    ];
+    if upgrade {
+        let asked = server.add_service(tasks::ask_predecessor(parts));
+        let handover = server.bootstrap_as_a_service();
+        handover.add_dependency(&asked);
+        waiting.iter().for_each(|service| service.add_dependency(&handover));
+    }
+    Ok(server)
+}
+
+fn exchange_service(
+    server: &Server,
+    settings: &Settings,
+    sockets: impl Iterator<Item = (Bound, Option<Arc<RotatingCertificate>>)>,
+    parts: &Parts,
+) -> Result<BoundService<Exchange>, StartError> {
+    let connections = parts.connections.clone();
+    let app = Exchange::new(parts.rooms.clone(), connections.clone(), &server.configuration, settings.faces);
+    let mut service = BoundService::new("exchange", app, settings.threads.workers, StopsWith::Server)
+        .with_filter(Arc::new(Gatekeeper(connections)));
+    for (socket, certificate) in sockets {
+        service.add(socket, certificate).map_err(|error| StartError::Listener(error.to_string()))?;
+    }
+    Ok(service)
+}
+
+/// The admin listener goes on while the node drains, so that everyone can see that it does; a successor replaces it.
+fn admin_service(socket: Bound, parts: &Parts) -> Result<BoundService<Admin<NodeFacts>>, StartError> {
+    let Parts { drain, connections, rooms, sync, pid_file: _, ended: _ } = parts.clone();
+    let stops_with = StopsWith::Signal(drain.watch_replaced());
+    let mut service = BoundService::new("admin", Admin(NodeFacts { drain, connections, rooms, sync }), 1, stops_with);
+    service.add(socket, None).map_err(|error| StartError::Listener(error.to_string()))?;
+    Ok(service)
 }
 
 /// Pingora sleeps its whole grace period even when nothing is left to wait for; whoever is first ends the wait here.

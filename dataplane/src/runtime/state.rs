@@ -1,5 +1,6 @@
 //! The node's own files: its state directory, its process id, and the addresses it bound.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -89,6 +90,12 @@ fn addresses_file(settings: &Settings) -> PathBuf {
 /// The file with the process id, by which an upgrade finds its predecessor.
 #[derive(Debug, Clone)]
 pub struct PidFile(PathBuf);
+
+impl fmt::Display for PidFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
 
 impl PidFile {
     pub(super) fn new(path: &Path) -> Self {

@@ -1,8 +1,7 @@
 //! Background services: following the configuration, housekeeping, waiting while the node drains, and asking a
 //! predecessor to hand over.
 
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,12 +12,10 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::{BackgroundService, GenBackgroundService, background_service};
 
+use super::Parts;
 use super::settings::Settings;
 use super::state::PidFile;
 use crate::clock::Now;
-use crate::edge::Rooms;
-use crate::edge::connections::Connections;
-use crate::edge::drain::Drain;
 use crate::edge::health::HealthChecker;
 use crate::edge::tls::{RotatingCertificate, Rotation};
 use crate::snapshot::SnapshotStore;
@@ -38,33 +35,25 @@ pub enum Ended {
     GraceOver,
 }
 
-/// Watches certificates, sweeps handshakes, and reports when the node has drained.
+/// Watches certificates, sweeps what is old, and reports when the node has drained.
 #[derive(Debug)]
 pub struct Housekeeping {
-    rooms: Arc<Rooms>,
-    connections: Arc<Connections>,
     certificates: Vec<Arc<RotatingCertificate>>,
-    drain: Drain,
-    ended: mpsc::Sender<Ended>,
-    pid_file: PidFile,
+    parts: Parts,
 }
 
 /// The housekeeping service. It writes the process id when it starts: after a hand-over, not before it.
-pub fn housekeeping(
-    rooms: Arc<Rooms>,
-    connections: Arc<Connections>,
+pub(super) fn housekeeping(
     certificates: Vec<Arc<RotatingCertificate>>,
-    drain: Drain,
-    ended: mpsc::Sender<Ended>,
-    pid_file: PidFile,
+    parts: Parts,
 ) -> GenBackgroundService<Housekeeping> {
-    background_service("housekeeping", Housekeeping { rooms, connections, certificates, drain, ended, pid_file })
+    background_service("housekeeping", Housekeeping { certificates, parts })
 }
 
 #[async_trait]
 impl BackgroundService for Housekeeping {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        if let Err(error) = self.pid_file.write() {
+        if let Err(error) = self.parts.pid_file.write() {
             tracing::error!(%error, "an upgrade will not find this node by itself");
         }
         let mut look = tokio::time::interval(LOOK);
@@ -74,20 +63,21 @@ impl BackgroundService for Housekeeping {
                 _ = shutdown.wait_for(|stopping| *stopping) => break,
             }
         }
-        self.drain.begin();
-        while self.connections.open() > 0 {
+        // Whoever told this node to end has said so before; else it is a successor.
+        self.parts.drain.begin_replaced();
+        while self.parts.connections.open() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
-            self.connections.sweep(Instant::now());
+            self.parts.connections.sweep(Instant::now());
         }
         // The receiver is gone only when the process is ending anyway.
-        let _ = self.ended.send(Ended::Drained);
+        let _ = self.parts.ended.send(Ended::Drained);
     }
 }
 
 impl Housekeeping {
     fn look(&self) {
-        self.rooms.pool.sweep();
-        self.connections.sweep(Instant::now());
+        self.parts.rooms.pool.sweep();
+        self.parts.connections.sweep(Instant::now());
         for certificate in &self.certificates {
             let path = certificate.path().display();
             match certificate.refresh() {
@@ -131,16 +121,16 @@ pub struct Configuration {
     health: Arc<OnceLock<Arc<SyncHealth>>>,
 }
 
-/// The service that follows the configuration's source; what it knows can be read from `health` once it has started.
-pub fn configuration(
+/// The service that follows the configuration's source.
+pub(super) fn configuration(
     settings: &Settings,
     source: sync::Source,
     key: SealKey,
-    snapshots: Arc<SnapshotStore>,
-    health: Arc<OnceLock<Arc<SyncHealth>>>,
+    parts: &Parts,
 ) -> GenBackgroundService<Configuration> {
     let identity = Identity { node: settings.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let settings = SyncSettings { identity, source, state_dir: settings.state_dir.clone() };
+    let (snapshots, health) = (parts.rooms.snapshots.clone(), parts.sync.clone());
     background_service("configuration", Configuration { settings, key, snapshots, health })
 }
 
@@ -161,13 +151,14 @@ impl BackgroundService for Configuration {
 /// Tells the running node to hand its sockets over, as soon as this one can serve.
 #[derive(Debug)]
 pub struct AskPredecessor {
-    pid_file: PathBuf,
+    pid_file: PidFile,
     snapshots: Arc<SnapshotStore>,
 }
 
 /// The service that asks; the socket hand-over depends on it.
-pub fn ask_predecessor(settings: &Settings, snapshots: Arc<SnapshotStore>) -> GenBackgroundService<AskPredecessor> {
-    background_service("ask predecessor", AskPredecessor { pid_file: settings.pid_file.clone(), snapshots })
+pub(super) fn ask_predecessor(parts: &Parts) -> GenBackgroundService<AskPredecessor> {
+    let (pid_file, snapshots) = (parts.pid_file.clone(), parts.rooms.snapshots.clone());
+    background_service("ask predecessor", AskPredecessor { pid_file, snapshots })
 }
 
 #[async_trait]
@@ -178,13 +169,13 @@ impl BackgroundService for AskPredecessor {
             tracing::info!("waiting for the first configuration before taking over");
             tokio::time::sleep(LOOK).await;
         }
-        match PidFile::new(&self.pid_file).read().and_then(running_node) {
+        match self.pid_file.read().and_then(running_node) {
             Some(predecessor) => match kill(predecessor, Signal::SIGQUIT) {
                 Ok(()) => tracing::info!(pid = predecessor.as_raw(), "asked the running node for its sockets"),
                 Err(error) => tracing::error!(pid = predecessor.as_raw(), %error, "cannot signal the running node"),
             },
             None => tracing::warn!(
-                pid_file = %self.pid_file.display(),
+                pid_file = %self.pid_file,
                 "no running node found; send SIGQUIT to it within seconds"
             ),
         }

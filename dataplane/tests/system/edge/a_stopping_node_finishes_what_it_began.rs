@@ -26,6 +26,9 @@ async fn exchanges_in_flight_finish(node: Node, resources: Resources) {
     node.child.signal(Signal::Terminate);
     eventually(DEADLINE, "no new connection is taken", async || TcpStream::connect(node.address()).await.is_err())
         .await;
+    let ready = node.admin("/readyz?verbose").await;
+    assert_eq!(ready.status, 503);
+    assert!(String::from_utf8_lossy(&ready.body).contains("[-] accepting: draining"), "{ready:?}");
     let response = slow.await.unwrap();
     assert_eq!((response.status, response.body.len()), (200, 4096));
     assert!(node.child.wait(DEADLINE).success());
