@@ -158,7 +158,7 @@ impl ProxyHttp for Phases {
         let Some(admitted) = exchange.admitted() else { return Err(stop(ErrorSource::Internal)) };
         let leased = admitted.lease(MonotonicMillis::now()).map(|lease| lease.address());
         let address = leased.map_err(|code| {
-            admitted.cause.get_or_insert(code);
+            admitted.no_endpoint(code);
             stop(ErrorSource::Upstream)
         })?;
         let peer = peer::proxied(&admitted.admission.route.service.upstream, address).map_err(|_| {
@@ -319,6 +319,7 @@ impl ProxyHttp for Phases {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut ProxyExchange) {
         exchange.watch.ended();
+        tracing::debug!(request_id = %exchange.record.exchange.request_id, error = error.map(tracing::field::display), "exchange ended");
         if let Some(response) = session.response_written() {
             exchange.record.exchange.status = response.status.as_u16();
         }
@@ -353,8 +354,10 @@ fn retry_or_stop(exchange: &mut ProxyExchange, mut error: Box<Error>, code: Code
     error.set_retry(false);
     let Some(admitted) = exchange.admitted() else { return error };
     let code = *admitted.cause.as_ref().unwrap_or(&code);
-    admitted.attempt_failed(failure::blame(code), MonotonicMillis::now());
-    if failure::blame(code).is_some() && admitted.may_retry(reached) {
+    admitted.attempt_failed(code, MonotonicMillis::now());
+    // After a deadline there is no time left for another attempt.
+    let worth_it = failure::blame(code).is_some() && code != Code::TargetTimeout;
+    if worth_it && admitted.may_retry(reached) {
         error.set_retry(true);
     } else if !failure::source_is_gone(&error) {
         admitted.cause = Some(code);

@@ -8,6 +8,7 @@ mod bodies_are_verified_on_every_protocol;
 mod certificates_change_without_a_restart;
 mod http2;
 mod no_request_is_lost_in_an_upgrade;
+mod no_target_keeps_a_caller_waiting;
 mod one_address_cannot_take_every_connection;
 mod trailers_and_upgrades_pass_after_admission;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use lgsp_shared::refusal::{Code, Language};
 
+use super::failure;
 use super::forwarded::Forwarded;
 use super::watch::{Stage as Awaiting, Watch};
 use crate::admission::Admission;
 use crate::clock::MonotonicMillis;
-use crate::record::OpenRecord;
+use crate::record::{OpenRecord, Outcome};
 use crate::stream::{BodyGate, Declared};
 use crate::upstream::{Failure, Lease, Tried};
 
@@ -70,6 +71,7 @@ struct Attempts {
     tried: Tried,
     lease: Option<Lease>,
     retries: u8,
+    failed: Option<Code>,
 }
 
 impl Admitted {
@@ -114,11 +116,17 @@ impl Admitted {
         }
     }
 
-    /// Notes that the attempt failed because of the endpoint, and gives its place back.
-    pub fn attempt_failed(&mut self, failure: Option<Failure>, now: MonotonicMillis) {
-        if let (Some(lease), Some(failure)) = (self.attempts.lease.take(), failure) {
+    /// Notes why the attempt failed, and gives its place back; the endpoint hears of it when it is to blame.
+    pub fn attempt_failed(&mut self, code: Code, now: MonotonicMillis) {
+        self.attempts.failed = Some(code);
+        if let (Some(lease), Some(failure)) = (self.attempts.lease.take(), failure::blame(code)) {
             lease.failed(failure, now);
         }
+    }
+
+    /// Notes that there is no endpoint for an attempt; what the caller hears of is the attempt before it.
+    pub fn no_endpoint(&mut self, code: Code) {
+        self.cause = self.cause.or(self.attempts.failed).or(Some(code));
     }
 
     /// Notes how the endpoint did in an exchange that came to its end.
@@ -189,6 +197,16 @@ impl ProxyExchange {
         let elapsed = self.record.elapsed_micros();
         if let Stage::Admitted(admitted) = &mut self.stage {
             self.record.exchange.target_micros = elapsed.saturating_sub(admitted.sent_micros).max(1);
+        }
+    }
+}
+
+impl Drop for ProxyExchange {
+    fn drop(&mut self) {
+        // An exchange that had to be dropped did not get as far as saying so itself.
+        if let (Stage::Admitted(_), Some(code), false) = (&self.stage, self.watch.cut_because(), self.watch.has_ended())
+        {
+            self.record.ends(Outcome::TargetCut(code));
         }
     }
 }

@@ -127,6 +127,11 @@ impl Watch {
         self.ended.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the exchange came to an end of its own.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
     /// Why the exchange was cut, if it was.
     pub fn cut_because(&self) -> Option<Code> {
         self.cut.get().copied()

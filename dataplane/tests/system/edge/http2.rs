@@ -3,13 +3,34 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
 use http::{HeaderMap, Request as HttpRequest, Version};
 use lgsp_testkit::client::{Client, Request};
 use tokio::net::TcpStream;
 
 /// One HTTP/2 connection.
 pub struct Http2(SendRequest<Bytes>);
+
+/// A stream whose body the test sends by hand.
+pub struct Begun {
+    response: ResponseFuture,
+    stream: SendStream<Bytes>,
+}
+
+impl Begun {
+    pub fn send(&mut self, piece: Bytes, last: bool) {
+        self.stream.send_data(piece, last).unwrap();
+    }
+
+    pub fn reset(&mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+    }
+
+    pub async fn status(self) -> Result<u16, h2::Error> {
+        Ok(self.response.await?.status().as_u16())
+    }
+}
 
 /// What came back on one stream.
 #[derive(Debug)]
@@ -73,6 +94,13 @@ impl Http2 {
         }
         let trailers = received.trailers().await?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: whole, trailers })
+    }
+
+    /// Signs `request` and sends its head.
+    pub async fn begin(&self, client: &Client, request: &Request) -> Begun {
+        let head = http2_head(&client.rfc9421(request), Length::Declared);
+        let (response, stream) = self.0.clone().ready().await.unwrap().send_request(head, false).unwrap();
+        Begun { response, stream }
     }
 
     pub async fn get(&self, client: &Client, target: &str) -> Answer {
