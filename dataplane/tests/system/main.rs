@@ -4,4 +4,5 @@
 mod configuration;
 mod edge;
 mod exchanges;
+mod http1;
 mod real_clients_are_accepted;
