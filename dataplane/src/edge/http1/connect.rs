@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lgsp_shared::refusal::Code;
 use pingora_core::protocols::Stream;
+use tokio::time::Instant;
 
 use super::pool::PoolKey;
 use crate::edge::Rooms;
@@ -24,14 +25,14 @@ pub fn key(lease: &Lease) -> PoolKey {
     PoolKey { address: lease.address(), tls: lease.upstream().tls.as_ref().map_or(0, peer::tls_fingerprint) }
 }
 
-/// Opens a new connection, within the service's connect deadline.
-pub async fn open(context: &Rooms, lease: &Lease) -> Result<Stream, NoConnection> {
+/// Opens a new connection, within the service's connect deadline and before the answer is due.
+pub async fn open(context: &Rooms, lease: &Lease, answer_by: Instant) -> Result<Stream, NoConnection> {
     let upstream = lease.upstream();
     let unreachable = NoConnection { failure: Failure::Connect, code: Code::TargetUnreachable };
     let peer = peer::http1(upstream, lease.address())
         .map_err(|_| NoConnection { failure: Failure::Tls, code: Code::TargetTls })?;
-    let deadline = Duration::from_millis(upstream.deadlines.connect_ms);
-    let connected = tokio::time::timeout(deadline, context.connector.new_stream(&peer)).await;
+    let deadline = answer_by.min(Instant::now() + Duration::from_millis(upstream.deadlines.connect_ms));
+    let connected = tokio::time::timeout_at(deadline, context.connector.new_stream(&peer)).await;
     match connected {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {

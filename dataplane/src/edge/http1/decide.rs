@@ -94,8 +94,15 @@ pub struct Arrival {
     pub now: Now,
 }
 
+/// Buffers for what is written twice: into the head, and into what is signed.
+#[derive(Default)]
+struct Scratch {
+    target: Vec<u8>,
+    identity: IdentityBuffers,
+}
+
 thread_local! {
-    static IDENTITY: RefCell<IdentityBuffers> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// Decides on the request whose complete head is `bytes`, and notes in `record` what it finds out.
@@ -181,20 +188,18 @@ fn forward(request: &Request<'_>, asked: Asked, mut admission: Admission, record
 
 fn write_head(request: &Request<'_>, admission: &Admission, record: &OpenRecord, now: Now, out: &mut Vec<u8>) {
     let Request { head, connection, .. } = request;
-    out.extend_from_slice(head.method.as_bytes());
-    out.push(b' ');
-    let target_start = out.len();
-    forward::append_target(head, admission, out);
-    let target_end = out.len();
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(forward::authority(head, admission).as_bytes());
-    out.extend_from_slice(b"\r\nvia: 1.1 lgsp\r\n");
-    copy_fields(head, connection, admission, out);
-    // The identity headers are signed over the target just written, which lies in the buffer they are appended to.
-    IDENTITY.with_borrow_mut(|buffers| {
-        let target = out.get(target_start..target_end).and_then(|target| std::str::from_utf8(target).ok());
-        let target = target.unwrap_or("/").to_owned();
-        forward::append_identity(head, admission, &target, record.exchange.request_id, now, buffers, out);
+    SCRATCH.with_borrow_mut(|Scratch { target, identity }| {
+        target.clear();
+        forward::append_target(head, admission, target);
+        for part in [head.method.as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: "] {
+            out.extend_from_slice(part);
+        }
+        out.extend_from_slice(forward::authority(head, admission).as_bytes());
+        out.extend_from_slice(b"\r\nvia: 1.1 lgsp\r\n");
+        copy_fields(head, connection, admission, out);
+        // What was appended is ASCII: the parser let nothing else pass, and rewrites are validated.
+        let target = std::str::from_utf8(target).unwrap_or("/");
+        forward::append_identity(head, admission, target, record.exchange.request_id, now, identity, out);
     });
 }
 

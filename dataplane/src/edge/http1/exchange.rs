@@ -172,6 +172,10 @@ impl Exchange<'_> {
         let mut tried = Tried::default();
         let mut failed = None;
         for attempt in 0..=upstream.retry.attempts {
+            if attempt > 0 && Instant::now() >= answer_by {
+                failed = Some(Code::TargetTimeout);
+                break;
+            }
             if attempt > 0 && !upstream.budget.spend() {
                 break;
             }
@@ -198,7 +202,7 @@ impl Exchange<'_> {
             let reused = idle.is_some();
             let stream = match idle.take() {
                 Some(stream) => stream,
-                None => match Box::pin(connect::open(self.context, &lease)).await {
+                None => match Box::pin(connect::open(self.context, &lease, answer_by)).await {
                     Ok(stream) => stream,
                     Err(NoConnection { failure, code }) => {
                         lease.failed(failure, Now::read().monotonic);

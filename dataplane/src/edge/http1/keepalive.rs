@@ -52,6 +52,11 @@ enum Awaited {
 pub async fn serve(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) -> Handover {
     let deadline = Deadline::new(context.limits.header_deadline);
     let mut source = Source::new(stream, deadline, shutdown.clone());
+    let mut stopping = shutdown.clone();
+    let mut stopping = pin!(stopping.wait_for(|stopping| *stopping));
+    // Leaves this task's waker there once: asking again before every request would take a lock that all connections
+    // share. Whether the node stops is then read from the source.
+    poll_fn(|cx| Poll::Ready(stopping.as_mut().poll(cx).is_ready())).await;
     let mut first = true;
     loop {
         match next_request(&mut source, context, first).await {
@@ -86,8 +91,6 @@ async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awai
     // A connection that has not asked anything yet gets the time of one head; one that has may rest.
     let limits = &context.limits;
     source.deadline.set_after(if first { limits.header_deadline } else { limits.keep_alive_idle });
-    let mut shutdown = source.shutdown();
-    let mut stopping = pin!(shutdown.changed());
     let mut scanned = 0;
     let mut begun = false;
     poll_fn(|cx| {
@@ -101,9 +104,7 @@ async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awai
             match source.wire.poll_fill(cx, Use::Head) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Awaited::Quiet),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Pending if !begun && (source.is_closing() || stopping.as_mut().poll(cx).is_ready()) => {
-                    return Poll::Ready(Awaited::Quiet);
-                }
+                Poll::Pending if !begun && source.is_closing() => return Poll::Ready(Awaited::Quiet),
                 Poll::Pending => {
                     return source.deadline.poll_expired(cx).map(|()| if begun { TOO_SLOW } else { Awaited::Quiet });
                 }

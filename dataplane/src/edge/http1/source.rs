@@ -36,9 +36,4 @@ impl Source {
     pub fn is_closing(&self) -> bool {
         *self.shutdown.borrow()
     }
-
-    /// Becomes ready when the node starts to stop.
-    pub fn shutdown(&self) -> ShutdownWatch {
-        self.shutdown.clone()
-    }
 }

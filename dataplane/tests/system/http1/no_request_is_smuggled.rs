@@ -17,6 +17,11 @@ use tokio::net::TcpStream;
 /// How long the node may take to say anything to what it may rightly take for an unfinished request.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
+/// llhttp knows a closed list of methods, and reads chunk extensions, which are dropped here up to their CRLF. What it
+/// refuses for these reasons has one meaning all the same.
+const REFUSED_FOR_LESS: [&str; 3] =
+    ["Invalid method for", "Expected space after method", "Invalid character in chunk extensions"];
+
 struct Vector {
     title: String,
     strict: bool,
@@ -141,7 +146,8 @@ async fn try_on(proxy_face: bool) -> usize {
         let (method, target) = vector.request_line().unwrap();
         let path = target.split('?').next().unwrap();
         assert_eq!((&request.method, request.path.as_str()), (&method, path), "{}", vector.title);
-        if vector.strict && request.complete {
+        let comparable = !REFUSED_FOR_LESS.iter().any(|reason| vector.log.contains(reason));
+        if vector.strict && comparable && request.complete {
             let Some(body) = vector.body() else { panic!("{}: llhttp refuses it: {request:?}", vector.title) };
             let sha256: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(request.sha256, sha256, "{}: {request:?}", vector.title);
