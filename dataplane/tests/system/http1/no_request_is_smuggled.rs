@@ -1,5 +1,5 @@
 //! The requests of llhttp's suite, each signed so that nothing but its bytes can be the reason to refuse it, against a
-//! real node on both faces. Whatever of a connection reaches the target is its first request, with the body llhttp finds.
+//! real node. Whatever of a connection reaches the target is its first request, with the body llhttp finds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -118,7 +118,7 @@ async fn offer(address: std::net::SocketAddr, bytes: Vec<u8>) {
     while let Ok(Ok(1..)) = tokio::time::timeout(SILENCE_MAX, stream.read_buf(&mut answers)).await {}
 }
 
-async fn try_on(proxy_face: bool) -> usize {
+async fn try_all() -> usize {
     let vectors = vectors();
     let target = Target::new().start().await;
     let methods: BTreeSet<String> = vectors.iter().filter_map(|vector| Some(vector.request_line()?.0)).collect();
@@ -127,8 +127,7 @@ async fn try_on(proxy_face: bool) -> usize {
     let resources = Resources::usual(&[target.address()])
         .route("ho-tich", json!({"service": "ho-tich", "path": {"prefix": "/"}, "unsigned_payload": true}))
         .with("Permission", "mot-cua-ho-tich", |spec| spec["methods"] = json!(methods));
-    let builder = Node::new(&resources);
-    let node = if proxy_face { builder.on_proxy_face() } else { builder }.start().await;
+    let node = Node::new(&resources).start().await;
     let client = node.client(&resources, "mot-cua");
 
     let offers = vectors
@@ -160,6 +159,6 @@ async fn try_on(proxy_face: bool) -> usize {
 
 #[tokio::test]
 async fn nothing_but_the_first_request_of_a_connection_reaches_the_target() {
-    let reached = try_on(false).await;
+    let reached = try_all().await;
     assert!(reached >= 20, "only {reached} requests reached the target: the test proves too little");
 }
