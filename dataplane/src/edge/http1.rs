@@ -22,6 +22,7 @@ mod refuse;
 mod relay;
 pub mod response;
 pub mod rewound;
+mod sending;
 mod source;
 pub mod stock;
 pub mod target;

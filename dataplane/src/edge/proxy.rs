@@ -308,7 +308,11 @@ impl ProxyHttp for Phases {
         let code = cause.unwrap_or_else(|| failure::code(error));
         if session.response_written().is_some_and(|response| !response.status.is_informational()) {
             let gone = cause.is_none() && error.esource() == &ErrorSource::Downstream;
-            exchange.record.ends(if gone { Outcome::ClientGone } else { Outcome::TargetCut(code) });
+            exchange.record.ends(match failure::blame(code) {
+                _ if gone => Outcome::ClientGone,
+                Some(_) => Outcome::TargetCut(code),
+                None => Outcome::Refused(code),
+            });
         } else if cause.is_none() && failure::source_is_gone(error) {
             exchange.record.ends(Outcome::ClientGone);
         } else {

@@ -12,11 +12,10 @@ use lgsp_shared::resource::Deadlines;
 use tokio::time::Instant;
 
 use super::head::{Extent, Fields};
-use super::outgoing::Outgoing;
 use super::response;
+use super::sending::{Sending, Sent};
 use super::source::Source;
 use super::stock::{HEAD_BYTES, Use};
-use super::upload::{Progress, Upload};
 use super::wire::Wire;
 
 /// How an attempt ended.
@@ -41,10 +40,8 @@ pub struct Conversation<'a> {
     pub source: &'a mut Source,
     /// Who is asked.
     pub target: &'a mut Wire,
-    /// What is still to be written.
-    pub out: &'a mut Outgoing,
-    /// The body behind it.
-    pub upload: &'a mut Upload,
+    /// What is asked.
+    pub sending: Sending<'a>,
     /// The service's deadlines.
     pub deadlines: &'a Deadlines,
     /// How long the source may pause.
@@ -78,7 +75,7 @@ impl Conversation<'_> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
         loop {
-            let rounds = [self.send(cx), self.refill(cx), self.listen(cx)];
+            let rounds = [self.send(cx), self.listen(cx)];
             let mut moved = false;
             for round in rounds {
                 match round {
@@ -101,7 +98,7 @@ impl Conversation<'_> {
     /// Whom the deadline is about: the source while its body is awaited, the target otherwise.
     fn expired(&self) -> Reply {
         let over = self.total.is_some_and(|total| total <= Instant::now());
-        if self.upload.is_done() || !self.out.is_empty() || over {
+        if self.sending.upload.is_done() || !self.sending.out.is_empty() || over {
             Reply::Failed(Code::TargetTimeout)
         } else {
             Reply::Refused(Code::BodyTimeout)
@@ -110,11 +107,10 @@ impl Conversation<'_> {
 
     fn renew(&mut self) {
         let now = Instant::now();
-        let complete = self.upload.is_done() && self.out.is_empty();
-        if complete {
+        if self.sending.is_whole() {
             self.sent_at.get_or_insert(now);
         }
-        let at = match (self.upload.is_done(), self.out.is_empty()) {
+        let at = match (self.sending.upload.is_done(), self.sending.out.is_empty()) {
             (true, true) => *self.answer_by.get_or_insert(now + Duration::from_millis(self.deadlines.first_byte_ms)),
             (false, true) => now + self.source_idle,
             (_, false) => {
@@ -126,44 +122,17 @@ impl Conversation<'_> {
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> Round {
-        if self.out.is_empty() {
-            return Round::Waiting;
-        }
-        let target = &mut *self.target;
-        match self.out.with_slices(|slices| target.poll_write(cx, slices)) {
-            Poll::Ready(Ok(length)) => {
-                self.out.advance(length);
-                self.flush(cx)
-            }
-            Poll::Ready(Err(_)) if self.out.is_begun() => {
-                // It may have answered before it closed (RFC 9112 section 9.5): what it said decides.
-                self.out.abandon();
+        match self.sending.step(cx, &mut self.source.wire, self.target) {
+            Sent::Moved => Round::Moved,
+            Sent::Waiting => Round::Waiting,
+            // It may have answered before it closed (RFC 9112 section 9.5): what it said decides.
+            Sent::Refused if self.sending.out.is_begun() => {
+                self.sending.give_up();
                 Round::Waiting
             }
-            Poll::Ready(Err(_)) => Round::Over(Reply::Silent),
-            Poll::Pending => Round::Waiting,
-        }
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> Round {
-        match self.out.is_empty().then(|| self.target.poll_flush(cx)) {
-            Some(Poll::Ready(Err(_))) => Round::Over(Reply::Silent),
-            Some(Poll::Ready(Ok(())) | Poll::Pending) | None => Round::Moved,
-        }
-    }
-
-    fn refill(&mut self, cx: &mut Context<'_>) -> Round {
-        if self.upload.is_done() || !self.out.is_empty() {
-            return Round::Waiting;
-        }
-        match self.upload.advance(&mut self.source.wire, self.out) {
-            Ok(Progress::Moved | Progress::Done) => Round::Moved,
-            Err(code) => Round::Over(Reply::Refused(code)),
-            Ok(Progress::More) => match self.source.wire.poll_fill(cx, Use::Body) {
-                Poll::Ready(Ok(0) | Err(_)) => Round::Over(Reply::SourceGone),
-                Poll::Ready(Ok(_)) => Round::Moved,
-                Poll::Pending => Round::Waiting,
-            },
+            Sent::Refused => Round::Over(Reply::Silent),
+            Sent::SourceGone => Round::Over(Reply::SourceGone),
+            Sent::Wrong(code) => Round::Over(Reply::Refused(code)),
         }
     }
 
@@ -214,7 +183,7 @@ impl Conversation<'_> {
     /// Ready when the source closed while the target is awaited. A source that half-closes after its request is taken
     /// to be gone, as other proxies do: the two cannot be told apart, and work for nobody is worse.
     fn watch_source(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.upload.is_done() {
+        if !self.sending.upload.is_done() {
             return Poll::Pending;
         }
         poll_gone(&mut self.source.wire, cx)

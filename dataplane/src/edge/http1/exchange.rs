@@ -11,6 +11,7 @@ use super::decide::{Arrival, Asked, Decision, Forward, decide};
 use super::framing::Framing;
 use super::refuse::{self, After, refuse};
 use super::relay::{Patience, Relay, Relayed};
+use super::sending::Sending;
 use super::source::Source;
 use super::stock::{BODY_BYTES, Use};
 use super::upload::Progress;
@@ -248,8 +249,7 @@ impl Exchange<'_> {
         let conversation = Conversation {
             source: self.source,
             target,
-            out,
-            upload,
+            sending: Sending::new(out, upload),
             deadlines,
             source_idle: Duration::from_millis(asked.source_idle_ms),
             total,
@@ -270,8 +270,8 @@ impl Exchange<'_> {
     async fn pass_on(mut self, answered: Answered) -> Next {
         let Answered { mut wire, lease, head } = answered;
         let first_byte = Instant::now();
-        let request_whole = self.forward.upload.is_done() && self.forward.out.is_empty();
-        let keep = request_whole && !self.source.is_closing();
+        let Forward { out, upload, .. } = &mut self.forward;
+        let keep = Sending::new(out, upload).is_whole() && !self.source.is_closing();
         let begun = Relay::begin(&mut wire, head, &self.forward.asked, keep, self.record.exchange.request_id);
         let mut relay = match begun {
             Ok(relay) => relay,
@@ -287,7 +287,11 @@ impl Exchange<'_> {
             source: Duration::from_millis(self.forward.asked.source_idle_ms),
             total: total(Instant::now(), deadlines.total_ms),
         };
-        let relayed = relay.run(self.source, &mut wire, patience).await;
+        let Forward { out, upload, .. } = &mut self.forward;
+        let mut rest = Sending::new(out, upload);
+        let relayed = relay.run(self.source, &mut wire, &mut rest, patience).await;
+        let request_whole = rest.is_whole();
+        self.record.exchange.request_bytes = self.forward.upload.received_bytes();
         if let Relayed::NotBegun(code) = relayed {
             lease.failed(Failure::Protocol, Now::read().monotonic);
             return self.refuse(code).await;
@@ -314,6 +318,10 @@ impl Exchange<'_> {
             Relayed::TargetCut(code) | Relayed::NotBegun(code) => {
                 self.record.ends(Outcome::TargetCut(code));
                 lease.failed(Failure::Broken, Now::read().monotonic);
+                return Next::Close;
+            }
+            Relayed::RequestWrong(code) => {
+                self.record.ends(Outcome::Refused(code));
                 return Next::Close;
             }
             Relayed::SourceGone => return Next::Close,

@@ -19,6 +19,7 @@ pub struct Outgoing {
     sent: usize,
     pieces: VecDeque<Bytes>,
     body_sent: bool,
+    abandoned: bool,
 }
 
 impl Outgoing {
@@ -49,8 +50,14 @@ impl Outgoing {
         self.sent = 0;
     }
 
+    /// Whether the rest was given up.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
     /// Gives up on what is not written.
     pub fn abandon(&mut self) {
+        self.abandoned = true;
         self.sent = self.head.len();
         self.pieces.clear();
     }

@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::framing::Framing;
 use super::head::Fields;
 use super::response::{self, Response};
+use super::sending::{Sending, Sent};
 use super::source::Source;
 use super::stock::{HEAD_BYTES, Lines, Use};
 use super::wire::Wire;
@@ -34,6 +35,8 @@ pub enum Relayed {
     NotBegun(Code),
     /// The target failed in the middle of it.
     TargetCut(Code),
+    /// The rest of the request, sent meanwhile, turned out wrong: its answer is worth nothing and is cut.
+    RequestWrong(Code),
     /// The source stopped taking it.
     SourceGone,
 }
@@ -146,9 +149,15 @@ impl Relay {
         self.begun_at
     }
 
-    /// Relays to the end.
-    pub async fn run(&mut self, source: &mut Source, target: &mut Wire, patience: Patience) -> Relayed {
-        poll_fn(|cx| self.poll(cx, source, target, patience)).await
+    /// Relays to the end, and sends the rest of the request meanwhile, if there is one.
+    pub async fn run(
+        &mut self,
+        source: &mut Source,
+        target: &mut Wire,
+        rest: &mut Sending<'_>,
+        patience: Patience,
+    ) -> Relayed {
+        poll_fn(|cx| self.poll(cx, source, target, rest, patience)).await
     }
 
     fn poll(
@@ -156,9 +165,15 @@ impl Relay {
         cx: &mut Context<'_>,
         source: &mut Source,
         target: &mut Wire,
+        rest: &mut Sending<'_>,
         patience: Patience,
     ) -> Poll<Relayed> {
         loop {
+            match send_rest(cx, source, target, rest) {
+                Ok(true) => self.awaited = None,
+                Ok(false) => {}
+                Err(relayed) => return Poll::Ready(relayed),
+            }
             if let Err(fault) = self.stage(target) {
                 let begun = self.begun_at.is_some() || self.staged_sent > 0;
                 return Poll::Ready(if begun { Relayed::TargetCut(fault.code) } else { Relayed::NotBegun(fault.code) });
@@ -175,7 +190,7 @@ impl Relay {
                 Poll::Ready(Ok(0)) if self.decoder.ends_with_connection() => self.end(&[]),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Relayed::TargetCut(Code::TargetClosed)),
                 Poll::Ready(Ok(_)) => self.awaited = None,
-                Poll::Pending if poll_gone(&mut source.wire, cx).is_ready() => {
+                Poll::Pending if rest.is_over() && poll_gone(&mut source.wire, cx).is_ready() => {
                     return Poll::Ready(Relayed::SourceGone);
                 }
                 Poll::Pending => return self.wait(cx, source, Side::Target, patience),
@@ -293,6 +308,27 @@ impl Relay {
             Side::Target => Relayed::TargetCut(Code::TargetTimeout),
         })
     }
+}
+
+/// Sends what can be sent of the rest of the request; tells whether anything moved. A target that takes no more of it
+/// has its answer passed on all the same.
+fn send_rest(
+    cx: &mut Context<'_>,
+    source: &mut Source,
+    target: &mut Wire,
+    rest: &mut Sending<'_>,
+) -> Result<bool, Relayed> {
+    let mut moved = false;
+    while !rest.is_over() {
+        match rest.step(cx, &mut source.wire, target) {
+            Sent::Moved => moved = true,
+            Sent::Waiting => break,
+            Sent::Refused => rest.give_up(),
+            Sent::SourceGone => return Err(Relayed::SourceGone),
+            Sent::Wrong(code) => return Err(Relayed::RequestWrong(code)),
+        }
+    }
+    Ok(moved)
 }
 
 /// How the source gets the body: an end that only the closing connection would tell becomes chunks where it can.

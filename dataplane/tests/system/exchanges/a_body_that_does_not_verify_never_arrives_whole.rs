@@ -79,6 +79,45 @@ async fn an_honest_body_arrives_whole_however_it_is_framed() {
 }
 
 #[tokio::test]
+async fn a_target_may_answer_while_it_still_reads() {
+    for face in FACES {
+        let (target, resources, node) = usual(face).await;
+        let client = node.client(&resources, "mot-cua");
+        for size in [100_000, 5_000_000] {
+            let body: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let request = Request::post("/ho-tich/echo", body.clone());
+            let response = client.send(&request).await;
+            assert_eq!((response.status, response.body == body), (200, true), "{face:?} {size}");
+        }
+        assert_eq!((target.ledger().complete(), target.ledger().incomplete()), (2, 0), "{face:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_body_that_turns_out_wrong_is_cut() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    for face in FACES {
+        let (target, resources, node) = usual(face).await;
+        let client = node.client(&resources, "mot-cua");
+        let body = vec![b'a'; 400_000];
+        let mut changed = body.clone();
+        changed[399_999] = b'b';
+        let signed = client.rfc9421(&Request::post("/ho-tich/echo", body.clone()));
+        let sent = with_another_body(signed, &body, &changed);
+        let stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        // The node may close before it has read everything.
+        let writing = tokio::spawn(async move { writer.write_all(&sent).await });
+        let mut answer = Vec::new();
+        let _ = reader.read_to_end(&mut answer).await;
+        let _ = writing.await.unwrap();
+        assert!(answer.len() < body.len(), "{face:?}: {} bytes came back", answer.len());
+        assert_eq!(target.ledger().complete(), 0, "{face:?}");
+        node.record("why it was cut", |record| record["outcome"] == "digest-mismatch").await;
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_nothing_vouches_for_is_refused_before_it_is_sent() {
     for face in FACES {
         let (target, resources, node) = usual(face).await;
