@@ -152,7 +152,8 @@ pub(super) async fn report(bundle: PathBuf, context: Context, mut shutdown: Shut
 
 /// Replaces a file by rename. Not synced: a status lost in a power cut is written again within seconds.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let next = path.with_extension("next");
+    // During an upgrade two processes of the node report: each has its own file until the rename.
+    let next = path.with_extension(format!("{}.next", std::process::id()));
     fs::write(&next, content)?;
     fs::rename(&next, path)
 }

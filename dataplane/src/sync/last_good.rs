@@ -139,7 +139,8 @@ impl LastGoodFile {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(LastGoodError::Random)?;
         let sealed = self.key.seal(&Secret::new(content), &self.identity, nonce)?;
-        let next = self.path.with_extension("next");
+        // During an upgrade two processes of the node write here: each has its own file until the rename.
+        let next = self.path.with_extension(format!("{}.next", std::process::id()));
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
         file.write_all(sealed.as_str().as_bytes())?;
         file.sync_all()?;

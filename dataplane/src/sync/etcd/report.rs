@@ -13,8 +13,9 @@ use super::{EtcdSettings, Failure, answered, connect};
 
 /// The shortest pause between two writes, however fast the report changes.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
-/// Written again after this long without a change, in case somebody removed it.
-const WRITE_AGAIN: Duration = Duration::from_secs(30);
+/// Written again after this long without a change: the process this one succeeds in an upgrade takes the status away
+/// when it ends, if it wrote last.
+const WRITE_AGAIN: Duration = Duration::from_secs(10);
 /// Keep-alives per lifetime of the lease.
 const KEEP_ALIVES_PER_LEASE: u32 = 3;
 
