@@ -53,13 +53,13 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
 
 /// Whether a header of the source goes on to the target. Names nominated by `Connection` are the caller's to drop.
 pub fn passes_to_target(name: &str, scheme: SignatureScheme) -> bool {
-    let signed_with_sigv4 = scheme != SignatureScheme::Rfc9421;
-    !is_one_of(name, HOP_BY_HOP)
-        && !is_one_of(name, REPLACED)
-        && !starts_with(name, OWN_PREFIX)
-        && !starts_with(name, "x-amz-")
-        && !starts_with(name, "x-forwarded-")
-        && !(signed_with_sigv4 && name.eq_ignore_ascii_case("authorization"))
+    let belongs_to_the_signature = match scheme {
+        SignatureScheme::Rfc9421 => false,
+        SignatureScheme::SigV4Header | SignatureScheme::SigV4Presigned => name.eq_ignore_ascii_case("authorization"),
+    };
+    let has_prefix_of_ours = [OWN_PREFIX, "x-amz-", "x-forwarded-"].iter().any(|prefix| starts_with(name, prefix));
+    let stops_here = is_one_of(name, HOP_BY_HOP) || is_one_of(name, REPLACED);
+    !(stops_here || has_prefix_of_ours || belongs_to_the_signature)
 }
 
 /// Whether a trailer of the source goes on to the target: as for headers, and nothing that decides about the message.

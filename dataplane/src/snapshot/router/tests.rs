@@ -27,7 +27,7 @@ fn snapshot(routes: &[(&str, Value)]) -> Snapshot {
     compiled.snapshot
 }
 
-fn found<'a>(snapshot: &'a Snapshot, authority: &str, path: &str, method: &str) -> (String, usize) {
+fn found(snapshot: &Snapshot, authority: &str, path: &str, method: &str) -> (String, usize) {
     match snapshot.router().find(authority, path, method) {
         Ok(found) => (found.route.id.to_string(), found.matched.path_bytes),
         Err(NotFound::Path) => ("no path".into(), 0),
