@@ -84,7 +84,6 @@ async fn main() {
 impl Tally {
     fn quantile(&self, share: f64) -> u64 {
         let total: u64 = self.steps.iter().map(|step| step.load(Ordering::Relaxed)).sum();
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let wanted = (total as f64 * share) as u64;
         let mut below = 0;
         for (index, step) in self.steps.iter().enumerate() {
@@ -117,7 +116,9 @@ async fn drive(plan: Arc<Plan>, tally: Arc<Tally>) {
                     tally.good.fetch_add(1, Ordering::Relaxed);
                     let step = sent.elapsed().as_micros() as u64 / STEP_MICROS;
                     let step = usize::try_from(step).unwrap_or(STEPS).min(STEPS - 1);
-                    tally.steps.get(step).map(|count| count.fetch_add(1, Ordering::Relaxed));
+                    if let Some(count) = tally.steps.get(step) {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
                 Some(_) | None => {
                     tally.bad.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +152,7 @@ impl Plan {
             let params = Rfc9421Params { created, expires: None, nonce: &nonce, key_id: access_key, label: "sig1" };
             let (mut input, mut signature) = (Vec::new(), Vec::new());
             sign_rfc9421(&head, COVERED, &params, key, &mut input, &mut signature).expect("the request can be signed");
-            for part in [b"signature-input: ", &*input, b"\r\nsignature: ", &*signature, b"\r\n"] {
+            for part in [b"signature-input: ".as_slice(), &*input, b"\r\nsignature: ", &*signature, b"\r\n"] {
                 request.extend_from_slice(part);
             }
         }
