@@ -3,6 +3,7 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
@@ -93,6 +94,7 @@ async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awai
     source.deadline.set_after(if first { limits.header_deadline } else { limits.keep_alive_idle });
     let mut scanned = 0;
     let mut begun = false;
+    let mut hurried = false;
     poll_fn(|cx| {
         loop {
             if let Some(awaited) = look(source, &mut scanned, first) {
@@ -104,8 +106,11 @@ async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awai
             match source.wire.poll_fill(cx, Use::Head) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Awaited::Quiet),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Pending if !begun && source.is_closing() => return Poll::Ready(Awaited::Quiet),
+                Poll::Pending if !begun && !first && source.is_closing() => return Poll::Ready(Awaited::Quiet),
                 Poll::Pending => {
+                    if first && source.is_closing() && !std::mem::replace(&mut hurried, true) {
+                        source.deadline.set_after(FIRST_REQUEST_WHILE_STOPPING.min(limits.header_deadline));
+                    }
                     return source.deadline.poll_expired(cx).map(|()| if begun { TOO_SLOW } else { Awaited::Quiet });
                 }
             }
@@ -113,6 +118,10 @@ async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awai
     })
     .await
 }
+
+/// How long a stopping node waits for the request of a connection that it accepted just before: the request may be on
+/// its way, and closing now would lose it.
+const FIRST_REQUEST_WHILE_STOPPING: Duration = Duration::from_secs(1);
 
 const TOO_SLOW: Awaited =
     Awaited::Wrong(Fault { code: Code::HeaderTimeout, detail: "the head did not arrive within the header deadline" });
