@@ -20,7 +20,7 @@ mkdir -p .local
 home=$(mktemp -d .local/compare.XXXXXX)
 pids=()
 finish() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || :; done
+    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || :; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || :; done
     rm -rf "$home"
 }
@@ -150,7 +150,8 @@ for proxy in $proxies; do
     pids+=("$pid")
     wait_until python3 -c "import socket; socket.create_connection(('127.0.0.1', ${address##*:}), 1)"
     for count in $connections; do measure "$proxy" "$count"; done
-    kill "$pid"
+    # Not TERM: Pingora and nginx would first wait for their connections, bare Pingora for five minutes.
+    kill -KILL "$pid"
     wait "$pid" 2>/dev/null || :
 done
 exit "$failed"
