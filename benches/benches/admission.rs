@@ -1,6 +1,6 @@
 //! The decision and its steps. Budget: 2 µs in all; what each step takes of it.
 
-#![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that cannot be set up must stop")]
 
 use std::hint::black_box;
 
