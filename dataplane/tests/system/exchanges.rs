@@ -8,6 +8,7 @@ mod a_body_that_does_not_verify_never_arrives_whole;
 mod a_failing_target_is_answered_for_in_time;
 mod a_revoked_key_stops_working;
 mod a_target_can_prove_who_is_calling;
+mod a_target_must_prove_who_it_is;
 mod a_thousand_connections_see_no_failure_while_revisions_change;
 mod every_refusal_says_why;
 mod nothing_of_a_payload_is_kept;
