@@ -34,7 +34,7 @@ pub use rooms::Rooms;
 /// Limits and deadlines towards sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; an idle one costs about 8 KiB.
+    /// Connections at a time; an idle one costs about 18 KiB.
     pub connections_max: usize,
     /// Connections at a time from one address.
     pub connections_per_address_max: usize,
