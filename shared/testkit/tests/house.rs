@@ -1,6 +1,6 @@
 //! The rules of the house that can be checked: who may use what, which licences come in, and how files look.
 //!
-//! The offline half of `deny.toml`, and the room table of the data plane. Needs no network and no extra tool.
+//! The offline half of `.deny.toml`, and the room table of the data plane. Needs no network and no extra tool.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The largest file, in lines; 300 is wanted.
 const FILE_LINES_MAX: usize = 500;
 
-/// Licences that may come in; the same list as in `deny.toml`.
+/// Licences that may come in; the same list as in `.deny.toml`.
 const LICENCES: [&str; 11] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -152,12 +152,12 @@ fn every_dependency_has_an_accepted_licence() {
         !accepted(&licence)
     });
     let refused: Vec<String> = refused.map(|package| format!("{}: {}", package["name"], package["license"])).collect();
-    assert!(refused.is_empty(), "not in the accepted list of deny.toml: {refused:#?}");
+    assert!(refused.is_empty(), "not in the accepted list of .deny.toml: {refused:#?}");
 }
 
 #[test]
 fn the_licence_list_is_the_one_in_deny_toml() {
-    let deny = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let deny = std::fs::read_to_string(root().join(".deny.toml")).unwrap();
     let list = deny.split_once("allow = [").unwrap().1.split_once(']').unwrap().0;
     let listed: BTreeSet<&str> = list.split(',').map(|item| item.trim().trim_matches('"')).collect();
     let mut ours: BTreeSet<&str> = LICENCES.into();
