@@ -24,6 +24,9 @@ use crate::record::OpenRecord;
 use crate::snapshot::{Route, Snapshot};
 use crate::stream::{BodyGate, Declared};
 
+/// How long a source may pause while nothing says otherwise: its head could not be read, or there is no configuration.
+const SOURCE_IDLE_UNCONFIGURED_MS: u64 = 10_000;
+
 /// What of a request matters after its head was used.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
@@ -56,7 +59,7 @@ impl Default for Asked {
             framing: Framing::UntilClose,
             expects_continue: false,
             language: Language::Vietnamese,
-            source_idle_ms: 10_000,
+            source_idle_ms: SOURCE_IDLE_UNCONFIGURED_MS,
         }
     }
 }
@@ -160,7 +163,7 @@ fn asked(request: &Request<'_>, snapshot: Option<&Snapshot>) -> Asked {
         framing: request.framing,
         expects_continue: request.expects_continue,
         language: accepted.map_or(Language::Vietnamese, |value| Language::negotiate(Some(value))),
-        source_idle_ms: snapshot.map_or(10_000, |snapshot| snapshot.defaults.body_idle_ms),
+        source_idle_ms: snapshot.map_or(SOURCE_IDLE_UNCONFIGURED_MS, |snapshot| snapshot.defaults.body_idle_ms),
     }
 }
 
