@@ -33,7 +33,7 @@ done < <(needed "${1:-}")
 # `python3 -m venv` exists without being able to make one: the part Debian splits off is `ensurepip`.
 if ! has python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
 # `protoc` alone compiles nothing that imports the well-known types: Debian splits those files off too.
-[ -e /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev)
+protoc -o /dev/null google/protobuf/descriptor.proto 2>/dev/null || missing+=(libprotobuf-dev)
 
 if ! has cargo && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
     echo "There is no Rust toolchain on this machine." >&2
