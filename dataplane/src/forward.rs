@@ -154,7 +154,9 @@ pub fn append_identity(
     for field in fields {
         append_line(out, field.name, field.value);
     }
-    append_line(out, "traceparent", request_id.traceparent().as_bytes());
+    out.extend_from_slice(b"traceparent: ");
+    request_id.append_traceparent(out);
+    out.extend_from_slice(b"\r\n");
 
     let Some(signer) = admission.route.service.signer_at(now.unix) else { return };
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));

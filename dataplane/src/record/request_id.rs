@@ -32,11 +32,13 @@ impl RequestId {
         })
     }
 
-    /// The `traceparent` of the call to the target (W3C Trace Context, section 3.2): this id as the trace, sampled.
-    pub fn traceparent(self) -> String {
-        let text = self.to_string();
-        let span = text.get(REQUEST_ID_BYTES - SPAN_ID_BYTES..).unwrap_or_default();
-        format!("00-{text}-{span}-01")
+    /// Appends the `traceparent` of the call to the target (W3C Trace Context, section 3.2): this id as the trace, sampled.
+    pub fn append_traceparent(self, out: &mut Vec<u8>) {
+        let id = self.to_ascii();
+        let span = id.get(REQUEST_ID_BYTES - SPAN_ID_BYTES..).unwrap_or_default();
+        for part in [b"00-".as_slice(), &id, b"-", span, b"-01"] {
+            out.extend_from_slice(part);
+        }
     }
 }
 
@@ -63,7 +65,9 @@ mod tests {
         assert_eq!(ids.len(), 10_000);
         for id in ids.iter().take(100) {
             assert_eq!(id.to_string().as_bytes(), id.to_ascii());
-            assert_eq!(id.traceparent().len(), 55);
+            let (text, mut traceparent) = (id.to_string(), Vec::new());
+            id.append_traceparent(&mut traceparent);
+            assert_eq!(traceparent, format!("00-{text}-{}-01", &text[16..]).as_bytes());
         }
     }
 }

@@ -193,10 +193,10 @@ impl Writer {
         while let Ok(closed) = self.records.try_recv() {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             self.shared.metrics.observe(&closed);
-            if self.unwritten.len() > UNWRITTEN_BYTES_MAX
-                || line::append(&closed, self.node.as_str(), &mut self.unwritten).is_err()
-            {
+            if self.unwritten.len() > UNWRITTEN_BYTES_MAX {
                 self.shared.metrics.records_lost.inc();
+            } else {
+                line::append(&closed, self.node.as_str(), &mut self.unwritten);
             }
         }
     }
