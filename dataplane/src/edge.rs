@@ -34,7 +34,7 @@ pub use rooms::Rooms;
 /// Limits and deadlines towards sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; an idle one costs about 18 KiB.
+    /// Connections at a time; an idle plain one costs about 7 KiB.
     pub connections_max: usize,
     /// Connections at a time from one address.
     pub connections_per_address_max: usize,
@@ -88,6 +88,24 @@ impl Exchange {
         Some(stream)
     }
 
+    /// Serves a connection to its end.
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let for_proxy = if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            Some(stream)
+        } else if self.faces == Faces::Proxy {
+            Box::pin(self.begun(stream, shutdown)).await
+        } else {
+            match http1::serve(stream, &self.rooms, shutdown).await {
+                Handover::Closed => None,
+                Handover::HandOver(stream) => Some(stream),
+            }
+        };
+        if let Some(stream) = for_proxy {
+            // What comes back would be an HTTP/1.1 connection kept for another exchange; those are not handed over.
+            drop(self.proxy.process_new(stream, shutdown).await);
+        }
+    }
+
     fn claim(&self, stream: &Stream) -> Option<Permit> {
         self.connections.claim(&peer_address(stream)?)
     }
@@ -95,20 +113,17 @@ impl Exchange {
 
 #[async_trait]
 impl ServerApp for Exchange {
+    /// Goes on in a task of our own: Pingora's keeps the room of a TLS handshake for as long as it lives. Whoever waits
+    /// for the connections to end waits for their permits.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // Without a permit the peer was gone before it was counted. The permit is held as long as the connection.
-        let _permit = self.claim(&stream)?;
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.proxy.process_new(stream, shutdown).await;
-        }
-        if self.faces == Faces::Proxy {
-            let stream = self.begun(stream, shutdown).await?;
-            return self.proxy.process_new(stream, shutdown).await;
-        }
-        match http1::serve(stream, &self.rooms, shutdown).await {
-            Handover::Closed => None,
-            Handover::HandOver(stream) => self.proxy.process_new(stream, shutdown).await,
-        }
+        let permit = self.claim(&stream)?;
+        let (exchange, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            exchange.serve(stream, &shutdown).await;
+            drop(permit);
+        });
+        None
     }
 
     async fn cleanup(&self) {

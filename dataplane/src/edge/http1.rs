@@ -2,7 +2,7 @@
 //!
 //! The order of a request's way: [`keepalive`] waits for a head, [`head`] parses it, [`decide`] admits it, [`exchange`] asks the target and passes its answer on;
 //! [`chunked`] and [`framing`] find the ends of bodies, [`pool`] keeps connections to targets. Budget: one read and one
-//! write on each side for a small request, no allocation for a request without a body, no buffer while waiting.
+//! write on each side for a small request, neither buffer nor room for an exchange while waiting.
 
 mod body;
 pub mod chunked;

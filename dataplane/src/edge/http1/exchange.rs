@@ -17,7 +17,7 @@ use super::stock::{BODY_BYTES, Use};
 use super::upload::Progress;
 use super::wire::Wire;
 use crate::admission::Refusal;
-use crate::clock::Now;
+use crate::clock::{MonotonicMillis, Now};
 use crate::edge::Rooms;
 use crate::record::{Face, OpenRecord, Outcome, RequestId};
 use crate::upstream::{Failure, Lease, Tried};
@@ -180,7 +180,7 @@ impl Exchange<'_> {
             if attempt > 0 && !upstream.budget.spend() {
                 break;
             }
-            let lease = match upstream.pick(Now::read().monotonic, &mut tried) {
+            let lease = match upstream.pick(MonotonicMillis::now(), &mut tried) {
                 Ok(lease) => lease,
                 Err(code) => return Err(Unanswered::Refused(failed.unwrap_or(code))),
             };
@@ -206,7 +206,7 @@ impl Exchange<'_> {
                 None => match Box::pin(connect::open(self.context, &lease, answer_by)).await {
                     Ok(stream) => stream,
                     Err(NoConnection { failure, code }) => {
-                        lease.failed(failure, Now::read().monotonic);
+                        lease.failed(failure, MonotonicMillis::now());
                         return Attempt::Again(code);
                     }
                 },
@@ -225,7 +225,7 @@ impl Exchange<'_> {
                 Reply::Failed(code @ Code::TargetTimeout) => (Failure::Deadline, code),
                 Reply::Failed(code) => (Failure::Protocol, code),
             };
-            lease.failed(blame.0, Now::read().monotonic);
+            lease.failed(blame.0, MonotonicMillis::now());
             if reply == Reply::Silent && self.may_repeat() {
                 self.forward.out.restart();
                 return Attempt::Again(blame.1);
@@ -276,7 +276,7 @@ impl Exchange<'_> {
         let mut relay = match begun {
             Ok(relay) => relay,
             Err(fault) => {
-                lease.failed(Failure::Protocol, Now::read().monotonic);
+                lease.failed(Failure::Protocol, MonotonicMillis::now());
                 return self.refuse(fault.code).await;
             }
         };
@@ -285,7 +285,7 @@ impl Exchange<'_> {
         let patience = Patience {
             target: Duration::from_millis(deadlines.idle_ms),
             source: Duration::from_millis(self.forward.asked.source_idle_ms),
-            total: total(Instant::now(), deadlines.total_ms),
+            total: total(first_byte, deadlines.total_ms),
         };
         let Forward { out, upload, .. } = &mut self.forward;
         let mut rest = Sending::new(out, upload);
@@ -293,7 +293,7 @@ impl Exchange<'_> {
         let request_whole = rest.is_whole();
         self.record.exchange.request_bytes = self.forward.upload.received_bytes();
         if let Relayed::NotBegun(code) = relayed {
-            lease.failed(Failure::Protocol, Now::read().monotonic);
+            lease.failed(Failure::Protocol, MonotonicMillis::now());
             return self.refuse(code).await;
         }
         self.record.exchange.response_bytes = relay.body_bytes;
@@ -307,7 +307,7 @@ impl Exchange<'_> {
             Relayed::Whole => {
                 self.record.ends(Outcome::Completed);
                 match relay.status {
-                    502..=504 => lease.failed(Failure::Status, Now::read().monotonic),
+                    502..=504 => lease.failed(Failure::Status, MonotonicMillis::now()),
                     _ => lease.succeeded(),
                 }
                 let (stream, unread) = wire.into_parts();
@@ -317,7 +317,7 @@ impl Exchange<'_> {
             }
             Relayed::TargetCut(code) | Relayed::NotBegun(code) => {
                 self.record.ends(Outcome::TargetCut(code));
-                lease.failed(Failure::Broken, Now::read().monotonic);
+                lease.failed(Failure::Broken, MonotonicMillis::now());
                 return Next::Close;
             }
             Relayed::RequestWrong(code) => {

@@ -61,10 +61,11 @@ pub async fn serve(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) ->
     let mut first = true;
     loop {
         match next_request(&mut source, context, first).await {
-            Awaited::Head(length) => match exchange::serve(&mut source, context, length).await {
+            // In a box for as long as it lasts: inside this future its room would be held while the connection rests.
+            Awaited::Head(length) => match Box::pin(exchange::serve(&mut source, context, length)).await {
                 Next::Request => {}
                 Next::Linger => {
-                    refuse::linger(&mut source).await;
+                    Box::pin(refuse::linger(&mut source)).await;
                     return Handover::Closed;
                 }
                 Next::Close => return Handover::Closed,
@@ -73,8 +74,8 @@ pub async fn serve(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) ->
             Awaited::Http2 => return hand_over(source),
             Awaited::Quiet => return Handover::Closed,
             Awaited::Wrong(fault) => {
-                if refuse_unread(&mut source, context, fault).await == After::Linger {
-                    refuse::linger(&mut source).await;
+                if Box::pin(refuse_unread(&mut source, context, fault)).await == After::Linger {
+                    Box::pin(refuse::linger(&mut source)).await;
                 }
                 return Handover::Closed;
             }

@@ -128,3 +128,9 @@ fn a_waiting_connection_costs_little() {
     let gateway = Gateway::towards(&[([127, 0, 0, 1], 1).into()]);
     assert!(gateway.waiting_bytes() <= 5 << 10, "{}", gateway.waiting_bytes());
 }
+
+#[tokio::test]
+async fn a_connection_at_rest_does_not_hold_the_room_of_an_exchange() {
+    let gateway = Gateway::towards(&[([127, 0, 0, 1], 1).into()]);
+    assert!(gateway.task_bytes() <= 1 << 10, "{} bytes", gateway.task_bytes());
+}

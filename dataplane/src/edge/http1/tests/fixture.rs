@@ -35,6 +35,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Bytes of a connection's task, which are held for as long as it is open.
+    pub fn task_bytes(&self) -> usize {
+        let (stream, _) = tokio::io::duplex(8);
+        let shutdown = self.stop.subscribe();
+        std::mem::size_of_val(&serve(Box::new(stream), &self.rooms, &shutdown))
+    }
+
     /// A route `/v` to these targets.
     pub fn towards(targets: &[SocketAddr]) -> Self {
         Self::with(targets, |_, _| ())
