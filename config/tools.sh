@@ -35,6 +35,8 @@ if ! has python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(
 # `protoc` alone compiles nothing that imports the well-known types: Debian splits those files off too.
 protoc -o /dev/null google/protobuf/descriptor.proto 2>/dev/null || missing+=(libprotobuf-dev)
 
+[ "${1:-}" != bench ] || [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] || missing+=(libnginx-mod-http-lua)
+
 if ! has cargo && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
     echo "There is no Rust toolchain on this machine." >&2
     echo "hint: install it from https://rustup.rs, open a new shell, and run this again." >&2
