@@ -172,17 +172,14 @@ async fn drive(index: u64, plan: Arc<Plan>, tally: Arc<Tally>) {
             continue;
         };
         loop {
-            match every {
-                Some(every) => {
-                    tokio::time::sleep_until(due).await;
-                    due += every;
-                }
-                None => due = Instant::now(),
-            }
-            if due >= plan.until {
+            let since = every.map_or_else(Instant::now, |_| due);
+            if since >= plan.until {
                 return;
             }
-            let since = every.map_or(due, |every| due - every);
+            if let Some(every) = every {
+                tokio::time::sleep_until(since).await;
+                due += every;
+            }
             plan.write(&mut request);
             let status = exchange(&mut stream, &plan, &request, &mut answer).await;
             if !tally.count(status, since) {
