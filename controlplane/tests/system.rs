@@ -9,6 +9,8 @@ mod platform;
 mod a_refused_change_changes_nothing;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
+#[path = "system/nothing_is_removed_without_prune.rs"]
+mod nothing_is_removed_without_prune;
 #[path = "system/revisions_reach_etcd_whole.rs"]
 mod revisions_reach_etcd_whole;
 #[path = "system/revisions_reach_the_bundle.rs"]

@@ -43,7 +43,7 @@ pub enum Format {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add or replace the resources in files; nothing is removed that is not named with --delete.
+    /// Add or replace the resources in files; nothing is removed without --delete or --prune.
     Apply(ApplyArguments),
     /// Remove resources.
     Delete(DeleteArguments),
@@ -103,6 +103,9 @@ pub struct ApplyArguments {
     /// Also remove this `Kind/name`. May be repeated.
     #[arg(long, value_name = "KIND/NAME")]
     pub delete: Vec<String>,
+    /// Also remove every resource the files do not hold. Credentials stay: they are issued, not written in files.
+    #[arg(long)]
+    pub prune: bool,
     #[command(flatten)]
     pub change: ChangeArguments,
 }

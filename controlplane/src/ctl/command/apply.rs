@@ -1,8 +1,12 @@
 //! `apply`, `delete` and `diff`: changes, made or only shown.
 
+use std::collections::HashSet;
+
+use lgsp_shared::resource::Kind;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use super::get::pages;
 use super::nodes::wait_for;
 use crate::ctl::arguments::{ApplyArguments, ChangeArguments, DeleteArguments, FilesArguments};
 use crate::ctl::client::Client;
@@ -14,8 +18,29 @@ use crate::ctl::output::{Output, items, note, text, yaml};
 const CONTEXT_LINES: usize = 3;
 
 pub fn apply(client: &Client, output: &Output, arguments: ApplyArguments) -> Result<Exit, Failure> {
-    let sourced = files::read(&arguments.files.files)?;
-    change(client, output, &sourced, &arguments.delete, &arguments.change)
+    let ApplyArguments { files, mut delete, prune, mut change } = arguments;
+    let sourced = files::read(&files.files)?;
+    if prune {
+        // What is read now is what the change is made against: a revision made meanwhile is a conflict.
+        let current = client.get("/v1/documents?limit=1")?.get("revision").and_then(Value::as_u64);
+        change.base = change.base.or(current);
+        delete.extend(unwritten(client, &sourced)?);
+        delete.sort();
+        delete.dedup();
+    }
+    self::change(client, output, &sourced, &delete, &change)
+}
+
+/// What the current revision has and the files do not, without credentials.
+fn unwritten(client: &Client, sourced: &Sourced) -> Result<Vec<String>, Failure> {
+    let written: HashSet<(&str, &str)> =
+        sourced.documents.iter().map(|one| (one.kind.as_str(), one.name.as_str())).collect();
+    let all = pages(client, "/v1/documents", None)?;
+    let names = all.iter().map(|one| (text(one, "kind"), text(one, "name")));
+    Ok(names
+        .filter(|(kind, name)| kind != Kind::Credential.as_str() && !written.contains(&(kind.as_str(), name.as_str())))
+        .map(|(kind, name)| format!("{kind}/{name}"))
+        .collect())
 }
 
 pub fn delete(client: &Client, output: &Output, arguments: DeleteArguments) -> Result<Exit, Failure> {

@@ -45,7 +45,8 @@ pub fn get(client: &Client, output: &Output, arguments: &GetArguments) -> Result
     Ok(Exit::Done)
 }
 
-fn pages(client: &Client, base: &str, kind: Option<Kind>) -> Result<Vec<Value>, Failure> {
+/// All documents below `base`, page by page.
+pub(super) fn pages(client: &Client, base: &str, kind: Option<Kind>) -> Result<Vec<Value>, Failure> {
     let mut documents = Vec::new();
     let mut after = String::new();
     loop {
