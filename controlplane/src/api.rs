@@ -1,7 +1,9 @@
 //! The HTTP API under `/v1`: thin handlers over `desired`, `publish` and `rollout`.
 //!
 //! Every route is registered together with its description, so `/openapi.json` lists all of them. Everything under
-//! `/v1` needs an operator token; `/livez`, `/readyz` and `/openapi.json` tell nothing that needs one.
+//! `/v1` needs an operator token; `/livez`, `/readyz` and `/openapi.json` tell nothing that needs one. A handler's
+//! signature names the right it needs ([`needs::Needs`]), and its description names the same one as the scope of
+//! `operator_token`; a test tries every handler with every role.
 
 use std::sync::Arc;
 
@@ -9,8 +11,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use tokio::sync::watch;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,17 +28,24 @@ mod credentials;
 mod documents;
 mod guard;
 mod health;
+mod needs;
 mod nodes;
 mod problem;
 mod revisions;
 
 pub use body::DocumentBody;
+use needs::Gate;
+use problem::ProblemBody;
 
 /// The longest body of a change, in bytes: about 100,000 documents. Held in memory once as text and once as values,
 /// about five times this, and only for operators.
 pub const CHANGE_BYTES_MAX: usize = 32 << 20;
 /// The longest of all other bodies, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// What the guard answers to every operation that takes an operator token.
+const GUARDED: [(&str, &str); 2] =
+    [("401", "There is no operator token, or a wrong one"), ("403", "The operator's roles do not allow it")];
 
 /// What handlers need; cloned per request, so it is one reference.
 #[derive(Debug, Clone)]
@@ -76,10 +86,10 @@ impl std::ops::Deref for App {
     info(
         title = "LGSP control plane",
         description = "Who exists, who may do what, which revision is current, and whether nodes have it. \
-                       Errors are problem documents (RFC 9457) with `code`, `detail`, `next` and `errors`."
+                       Errors are problem documents (RFC 9457) with `code`, `detail`, `next` and `errors`. The scope of \
+                       `operator_token` is the right an operation takes."
     ),
-    modifiers(&OperatorToken),
-    security(("operator_token" = []))
+    modifiers(&OperatorToken)
 )]
 struct Description;
 
@@ -94,10 +104,10 @@ impl Modify for OperatorToken {
 
 /// The description of all routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    described().1
 }
 
-fn routes() -> OpenApiRouter<App> {
+fn routes() -> OpenApiRouter<Gate> {
     let changes = OpenApiRouter::new().routes(routes!(changes::apply)).layer(DefaultBodyLimit::max(CHANGE_BYTES_MAX));
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(documents::list))
@@ -117,15 +127,37 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::readyz))
 }
 
+/// The routes and their description. What the guard answers is the same everywhere and told here.
+fn described() -> (Router<Gate>, utoipa::openapi::OpenApi) {
+    let (router, mut openapi) = routes().split_for_parts();
+    let items = openapi.paths.paths.values_mut();
+    let operations = items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.put, &mut item.delete]);
+    for operation in operations.flatten() {
+        if operation.security.iter().flatten().any(|wanted| *wanted != SecurityRequirement::default()) {
+            let responses = &mut operation.responses.responses;
+            for (status, description) in GUARDED {
+                responses.entry(status.to_owned()).or_insert_with(|| problem_response(description).into());
+            }
+        }
+    }
+    (router, openapi)
+}
+
+fn problem_response(description: &str) -> Response {
+    let schema = utoipa::openapi::Ref::from_schema_name(ProblemBody::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}
+
 /// All routes.
 pub fn router(app: App) -> Router {
-    let (router, openapi) = routes().split_for_parts();
+    let (router, openapi) = described();
     router
         .route("/openapi.json", get(async move || axum::Json(openapi)))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard::guard))
-        .with_state(app)
+        .with_state(Gate::new(app))
 }
 
 #[cfg(test)]

@@ -14,11 +14,14 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
 
+pub mod authority;
 pub mod change;
 pub mod credential;
 pub mod rollback;
+pub mod sight;
 pub mod whole;
 
+pub use authority::Authority;
 pub use change::{Change, Edit, Proposal};
 pub use whole::{Entry, Whole};
 
@@ -34,6 +37,8 @@ pub struct Audit {
     pub message: String,
     /// Now.
     pub at: UnixSeconds,
+    /// What the author may change.
+    pub authority: Authority,
 }
 
 /// Whether a change takes effect.
@@ -77,6 +82,12 @@ pub enum ChangeError {
         removed: usize,
         /// How many there are.
         of: usize,
+    },
+    /// The author may not change this.
+    #[error("you may not change {what}")]
+    Forbidden {
+        /// Kinds, or a document beyond the author's agency.
+        what: String,
     },
     /// What it is about does not exist.
     #[error("there is no {what}")]
@@ -135,7 +146,8 @@ impl Desired {
         self.edit(mode, audit, move |_, _| Ok(change.clone())).await
     }
 
-    /// Makes the change that `make` derives from the current whole; `make` runs again when another process was faster.
+    /// Makes the change that `make` derives from the current whole, of which it is given what the author sees; `make`
+    /// runs again when another process was faster.
     pub async fn edit(
         &self,
         mode: Mode,
@@ -146,11 +158,9 @@ impl Desired {
         let _turn = self.writer.acquire().await.map_err(|_| ChangeError::Interrupted)?;
         for _ in 0..ATTEMPTS_MAX {
             let (whole, key, make) = (self.current(), self.key.clone(), make.clone());
+            let authority = audit.authority.clone();
             // Validating tens of thousands of documents takes a while: not on the threads that answer others.
-            let proposal = tokio::task::spawn_blocking(move || {
-                let change = make(&whole, &key)?;
-                change::propose(&whole, &change, &key)
-            });
+            let proposal = tokio::task::spawn_blocking(move || propose(&whole, &key, &authority, &*make));
             let Proposal { whole, edits, warnings } = proposal.await.map_err(|_| ChangeError::Interrupted)??;
             let outcome = Outcome { whole: Arc::new(whole), edits, warnings };
             if mode == Mode::DryRun || outcome.edits.is_empty() {
@@ -169,7 +179,7 @@ impl Desired {
     }
 
     async fn commit(&self, outcome: &Outcome, audit: &Audit) -> Result<(), StoreError> {
-        let Audit { author, message, at } = audit.clone();
+        let Audit { author, message, at, authority: _ } = audit.clone();
         let whole = &outcome.whole;
         let base = self.current.borrow().revision();
         let documents = u64::try_from(whole.len()).unwrap_or(u64::MAX);
@@ -181,6 +191,20 @@ impl Desired {
         self.current.send_replace(whole.clone());
         Ok(())
     }
+}
+
+fn propose(
+    whole: &Whole,
+    key: &SealKey,
+    authority: &Authority,
+    make: &dyn Fn(&Whole, &SealKey) -> Result<Change, ChangeError>,
+) -> Result<Proposal, ChangeError> {
+    let sight = authority.sight(whole);
+    let change = if sight.is_whole() { make(whole, key)? } else { make(&sight.restrict(whole), key)? };
+    authority.check(whole, &change)?;
+    let mut proposal = change::propose(whole, &change, key).map_err(|error| authority.narrow(whole, &change, error))?;
+    proposal.warnings = authority.narrowed(whole, &change, proposal.warnings);
+    Ok(proposal)
 }
 
 async fn load_current(store: &Store) -> Result<Whole, StoreError> {

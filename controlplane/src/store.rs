@@ -15,6 +15,7 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 mod migration;
 mod token;
+mod touching;
 
 /// Connections to the database; each costs about 2 MiB of page cache at most.
 const CONNECTIONS_MAX: u32 = 4;

@@ -83,8 +83,8 @@ impl From<DocumentBody> for Document {
     }
 }
 
-impl From<&Document> for DocumentBody {
-    fn from(Document { kind, name, spec }: &Document) -> Self {
-        Self { kind: kind.clone(), name: name.clone(), spec: spec.clone() }
+impl From<Document> for DocumentBody {
+    fn from(Document { kind, name, spec }: Document) -> Self {
+        Self { kind, name, spec }
     }
 }

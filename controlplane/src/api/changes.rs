@@ -1,21 +1,16 @@
 //! Changes: puts and deletes against a base.
 
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::{Document, ResourceKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::body::{Body, DocumentBody};
+use super::needs::Needs;
 use super::problem::{Finding, Problem, ProblemBody};
-use crate::desired::{Audit, Change, Edit, Mode, Outcome};
-use crate::operator::Operator;
-use crate::runtime::now;
-
-/// The longest message of a change, in characters.
-const MESSAGE_CHARS_MAX: usize = 1_000;
+use crate::desired::{Change, Edit, Mode, Outcome};
+use crate::operator::right;
 
 /// A set of puts and deletes.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -90,28 +85,17 @@ impl EditBody {
     }
 }
 
-/// The audit columns of what `operator` does now.
-pub fn audit(operator: &Operator, message: &str) -> Result<Audit, Problem> {
-    if message.chars().count() > MESSAGE_CHARS_MAX {
-        return Err(Problem::malformed(format!("`message` is longer than {MESSAGE_CHARS_MAX} characters")));
-    }
-    Ok(Audit { author: operator.name().to_owned(), message: message.to_owned(), at: now() })
-}
-
-/// Applies a change to the whole, validates the whole, and makes a revision or refuses with every error.
+/// Applies a change to the whole, validates the whole, and makes a revision or refuses with every error. Takes a role
+/// that may change each kind the change touches; a dry run does too, so that it tells what would really happen.
 #[utoipa::path(
-    post, path = "/v1/changes", request_body = ChangeBody,
+    post, path = "/v1/changes", request_body = ChangeBody, security(("operator_token" = ["change"])),
     responses(
         (status = 200, description = "Done, or what would be done", body = ChangeResult),
         (status = 409, description = "The base is stale", body = ProblemBody),
         (status = 422, description = "Refused, with every error", body = ProblemBody),
     )
 )]
-pub async fn apply(
-    State(app): State<App>,
-    Extension(operator): Extension<Operator>,
-    Body(body): Body<ChangeBody>,
-) -> Result<Json<ChangeResult>, Problem> {
+pub async fn apply(needs: Needs<right::Change>, Body(body): Body<ChangeBody>) -> Result<Json<ChangeResult>, Problem> {
     let ChangeBody { base, puts, deletes, message, dry_run, allow_large_removal } = body;
     let deletes = deletes.iter().map(|key| {
         let malformed = || Problem::malformed(format!("`{key}` in `deletes` is not `Kind/name`"));
@@ -124,6 +108,6 @@ pub async fn apply(
         allow_large_removal,
     };
     let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
-    let outcome = app.desired.apply(change, mode, audit(&operator, &message)?).await?;
+    let outcome = needs.desired.apply(change, mode, needs.audit(&message)?).await?;
     Ok(Json(ChangeResult::new(outcome, mode)))
 }

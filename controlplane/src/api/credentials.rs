@@ -1,22 +1,22 @@
 //! Credentials: issued and rotated here; the secret key is in one answer and nowhere else.
 
-use axum::extract::{Path, State};
+use axum::Json;
+use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use lgsp_shared::id::{CredentialId, SystemId};
 use lgsp_shared::resource::CredentialSpec;
 use lgsp_shared::seal::SealKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::body::{Body, segment};
-use super::changes::{ChangeResult, audit};
+use super::changes::ChangeResult;
+use super::needs::Needs;
 use super::problem::{Code, Problem, ProblemBody};
 use crate::desired::credential::{self, Draw, OVERLAP_SECS_DEFAULT, OVERLAP_SECS_MAX, Overlap};
 use crate::desired::{Change, ChangeError, Mode, Whole};
-use crate::operator::Operator;
+use crate::operator::right;
 use crate::runtime::now;
 
 /// A credential without its secret.
@@ -91,11 +91,12 @@ pub struct RotateBody {
 
 /// All credentials, without secrets.
 #[utoipa::path(
-    get, path = "/v1/credentials",
+    get, path = "/v1/credentials", security(("operator_token" = ["look"])),
     responses((status = 200, description = "All of them", body = CredentialList))
 )]
-pub async fn list(State(app): State<App>) -> Json<CredentialList> {
-    let whole = app.desired.current();
+pub async fn list(needs: Needs<right::Look>) -> Json<CredentialList> {
+    let whole = needs.desired.current();
+    let sight = needs.sight(&whole);
     let body = |(name, spec): (CredentialId, CredentialSpec)| CredentialBody {
         name: name.to_string(),
         system: spec.system.to_string(),
@@ -104,33 +105,33 @@ pub async fn list(State(app): State<App>) -> Json<CredentialList> {
         not_before: spec.not_before.map(|instant| instant.to_string()),
         not_after: spec.not_after.map(|instant| instant.to_string()),
     };
-    Json(CredentialList { revision: whole.revision().0, credentials: credential::list(&whole).map(body).collect() })
+    Json(CredentialList {
+        revision: whole.revision().0,
+        credentials: credential::list(&whole, &sight).map(body).collect(),
+    })
 }
 
 /// Issues a credential for a system. The secret key is in this answer and never shown again.
 #[utoipa::path(
-    post, path = "/v1/credentials", request_body = IssueBody,
+    post, path = "/v1/credentials", request_body = IssueBody, security(("operator_token" = ["keys"])),
     responses(
         (status = 201, description = "Issued", body = IssuedCredential),
         (status = 404, description = "There is no such system", body = ProblemBody),
         (status = 409, description = "The name is taken", body = ProblemBody),
     )
 )]
-pub async fn issue(
-    State(app): State<App>,
-    Extension(operator): Extension<Operator>,
-    Body(body): Body<IssueBody>,
-) -> Result<Response, Problem> {
+pub async fn issue(needs: Needs<right::Keys>, Body(body): Body<IssueBody>) -> Result<Response, Problem> {
     let IssueBody { system, name, message } = body;
     let message = or_default(message, || format!("credential issue {system}"));
     let make =
         move |whole: &Whole, key: &SealKey, draw: &Draw| credential::issue(whole, key, draw, &system, name.as_ref());
-    make_one(&app, &operator, &message, make).await
+    make_one(&needs, &message, make).await
 }
 
 /// Issues a successor; the old credential stays valid until the overlap ends.
 #[utoipa::path(
     post, path = "/v1/credentials/{name}/rotate", params(("name" = String, Path)), request_body = RotateBody,
+    security(("operator_token" = ["keys"])),
     responses(
         (status = 201, description = "The successor", body = IssuedCredential),
         (status = 404, description = "There is no such credential", body = ProblemBody),
@@ -138,8 +139,7 @@ pub async fn issue(
     )
 )]
 pub async fn rotate(
-    State(app): State<App>,
-    Extension(operator): Extension<Operator>,
+    needs: Needs<right::Keys>,
     Path(name): Path<String>,
     Body(body): Body<RotateBody>,
 ) -> Result<Response, Problem> {
@@ -154,25 +154,22 @@ pub async fn rotate(
     let make = move |whole: &Whole, key: &SealKey, draw: &Draw| {
         credential::rotate(whole, key, draw, &old, Overlap { now: now(), secs })
     };
-    make_one(&app, &operator, &message, make).await
+    make_one(&needs, &message, make).await
 }
 
 /// Refuses the credential from now on.
 #[utoipa::path(
     post, path = "/v1/credentials/{name}/disable", params(("name" = String, Path)),
+    security(("operator_token" = ["keys"])),
     responses(
         (status = 200, description = "Disabled", body = ChangeResult),
         (status = 404, description = "There is no such credential", body = ProblemBody),
     )
 )]
-pub async fn disable(
-    State(app): State<App>,
-    Extension(operator): Extension<Operator>,
-    Path(name): Path<String>,
-) -> Result<Json<ChangeResult>, Problem> {
+pub async fn disable(needs: Needs<right::Keys>, Path(name): Path<String>) -> Result<Json<ChangeResult>, Problem> {
     let name: CredentialId = segment(&name, "credential")?;
-    let audit = audit(&operator, &format!("credential disable {name}"))?;
-    let outcome = app.desired.edit(Mode::Commit, audit, move |whole, _| credential::disable(whole, &name)).await?;
+    let audit = needs.audit(&format!("credential disable {name}"))?;
+    let outcome = needs.desired.edit(Mode::Commit, audit, move |whole, _| credential::disable(whole, &name)).await?;
     Ok(Json(ChangeResult::new(outcome, Mode::Commit)))
 }
 
@@ -182,8 +179,7 @@ fn or_default(message: String, default: impl FnOnce() -> String) -> String {
 
 /// Draws a credential, makes the revision that holds it, and shows it once.
 async fn make_one(
-    app: &App,
-    operator: &Operator,
+    needs: &Needs<right::Keys>,
     message: &str,
     make: impl Fn(&Whole, &SealKey, &Draw) -> Result<(CredentialId, Change), ChangeError> + Send + Sync + 'static,
 ) -> Result<Response, Problem> {
@@ -194,9 +190,9 @@ async fn make_one(
     let draw = std::sync::Arc::new(Draw::random().map_err(random)?);
     let drawn = draw.clone();
     let edit = move |whole: &Whole, key: &SealKey| make(whole, key, &drawn).map(|(_, change)| change);
-    let outcome = app.desired.edit(Mode::Commit, audit(operator, message)?, edit).await?;
+    let outcome = needs.desired.edit(Mode::Commit, needs.audit(message)?, edit).await?;
     let access_key = draw.access_key().map_err(|error| Problem::malformed(error.to_string()))?;
-    let (name, spec) = credential::list(&outcome.whole)
+    let (name, spec) = credential::list(&outcome.whole, &needs.sight(&outcome.whole))
         .find(|(_, spec)| spec.access_key == access_key)
         .ok_or_else(|| Problem::not_found("credential that was just made"))?;
     let issued = IssuedCredential {

@@ -1,15 +1,17 @@
 //! The documents of the current revision, by page: nothing loads everything at once.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use lgsp_shared::resource::{Kind, ResourceKey};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
 use super::body::{DocumentBody, Query};
+use super::needs::Needs;
 use super::problem::{Problem, ProblemBody};
 use crate::desired::Whole;
+use crate::desired::sight::Sight;
+use crate::operator::right;
 
 /// The most documents on one page; about 1 KiB each.
 const PAGE_MAX: usize = 1_000;
@@ -34,7 +36,7 @@ pub struct DocumentPage {
     revision: u64,
     /// The hash of all documents of the revision.
     hash: String,
-    /// How many documents the revision has.
+    /// How many documents of the revision are seen.
     total: usize,
     /// This page, in the order of kind and name.
     documents: Vec<DocumentBody>,
@@ -42,8 +44,9 @@ pub struct DocumentPage {
     next: Option<String>,
 }
 
-/// Cuts one page out of a revision.
-pub fn page(whole: &Whole, PageQuery { kind, after, limit }: PageQuery) -> Result<DocumentPage, Problem> {
+/// Cuts one page out of what is seen of a revision.
+pub fn page(whole: &Whole, sight: &Sight, query: PageQuery) -> Result<DocumentPage, Problem> {
+    let PageQuery { kind, after, limit } = query;
     let kind = kind.map(|kind| parse_kind(&kind)).transpose()?;
     let malformed = |after: &String| Problem::malformed(format!("`after={after}` is not `Kind/name`"));
     let after = after.as_ref().map(|after| ResourceKey::parse(after).ok_or_else(|| malformed(after))).transpose()?;
@@ -52,14 +55,14 @@ pub fn page(whole: &Whole, PageQuery { kind, after, limit }: PageQuery) -> Resul
     let mut rest = whole
         .entries()
         .range((start, std::ops::Bound::Unbounded))
-        .filter(|(key, _)| kind.is_none_or(|kind| key.kind == kind));
+        .filter(|(key, entry)| kind.is_none_or(|kind| key.kind == kind) && sight.sees(entry.document()));
     let found: Vec<_> = rest.by_ref().take(limit).collect();
     let next = if rest.next().is_some() { found.last().map(|(key, _)| key.to_string()) } else { None };
     Ok(DocumentPage {
         revision: whole.revision().0,
         hash: whole.hash().to_string(),
-        total: whole.len(),
-        documents: found.into_iter().map(|(_, entry)| entry.document().into()).collect(),
+        total: if sight.is_whole() { whole.len() } else { sight.restrict(whole).len() },
+        documents: found.into_iter().filter_map(|(_, entry)| sight.show(entry.document())).map(Into::into).collect(),
         next,
     })
 }
@@ -73,28 +76,31 @@ fn parse_kind(kind: &str) -> Result<Kind, Problem> {
 
 /// The documents of the current revision.
 #[utoipa::path(
-    get, path = "/v1/documents", params(PageQuery),
+    get, path = "/v1/documents", params(PageQuery), security(("operator_token" = ["look"])),
     responses((status = 200, description = "One page", body = DocumentPage))
 )]
-pub async fn list(State(app): State<App>, Query(query): Query<PageQuery>) -> Result<Json<DocumentPage>, Problem> {
-    page(&app.desired.current(), query).map(Json)
+pub async fn list(needs: Needs<right::Look>, Query(query): Query<PageQuery>) -> Result<Json<DocumentPage>, Problem> {
+    let whole = needs.desired.current();
+    page(&whole, &needs.sight(&whole), query).map(Json)
 }
 
 /// One document of the current revision.
 #[utoipa::path(
     get, path = "/v1/documents/{kind}/{name}",
-    params(("kind" = String, Path), ("name" = String, Path)),
+    params(("kind" = String, Path), ("name" = String, Path)), security(("operator_token" = ["look"])),
     responses(
         (status = 200, description = "The document", body = DocumentBody),
         (status = 404, description = "There is none", body = ProblemBody),
     )
 )]
 pub async fn one(
-    State(app): State<App>,
+    needs: Needs<right::Look>,
     Path((kind, name)): Path<(String, String)>,
 ) -> Result<Json<DocumentBody>, Problem> {
     let written = format!("{kind}/{name}");
-    let whole = app.desired.current();
-    let found = ResourceKey::parse(&written).and_then(|key| whole.get(&key).map(DocumentBody::from));
-    found.map(Json).ok_or_else(|| Problem::not_found(&format!("`{written}` in revision {}", whole.revision())))
+    let whole = needs.desired.current();
+    let found = ResourceKey::parse(&written).and_then(|key| needs.sight(&whole).show(whole.get(&key)?));
+    found
+        .map(|document| Json(document.into()))
+        .ok_or_else(|| Problem::not_found(&format!("`{written}` in revision {}", whole.revision())))
 }

@@ -1,8 +1,6 @@
 //! Whether this process runs, and whether it can do its work.
 
-use axum::extract::State;
-
-use super::App;
+use super::needs::Open;
 use super::problem::{Problem, ProblemBody};
 
 /// Whether the process runs.
@@ -19,7 +17,7 @@ pub async fn livez() -> &'static str {
         (status = 503, description = "It cannot", body = ProblemBody),
     )
 )]
-pub async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
-    app.desired.store().ping().await?;
+pub async fn readyz(open: Open) -> Result<&'static str, Problem> {
+    open.desired.store().ping().await?;
     Ok("ok\n")
 }

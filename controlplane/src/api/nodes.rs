@@ -1,14 +1,15 @@
 //! Where the current revision is: publishing, and the nodes.
 
 use axum::Json;
-use axum::extract::State;
 use lgsp_shared::keyspace::{NodeStatus, StatusError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
+use super::Rooms;
 use super::body::Body;
+use super::needs::Needs;
 use super::problem::{Finding, Problem, ProblemBody};
+use crate::operator::right;
 use crate::publish::{Demand, Permits, Status};
 use crate::rollout::Standing;
 use crate::runtime::now;
@@ -71,15 +72,15 @@ impl NodeBody {
 
 /// What every node serves, against what it should.
 #[utoipa::path(
-    get, path = "/v1/nodes",
+    get, path = "/v1/nodes", security(("operator_token" = ["watch"])),
     responses(
         (status = 200, description = "All nodes that report", body = NodeList),
         (status = 503, description = "The reports cannot be read", body = ProblemBody),
     )
 )]
-pub async fn nodes(State(app): State<App>) -> Result<Json<NodeList>, Problem> {
-    let whole = app.desired.current();
-    let nodes = app.rollout.nodes(&whole, now()).await?;
+pub async fn nodes(needs: Needs<right::Watch>) -> Result<Json<NodeList>, Problem> {
+    let whole = needs.desired.current();
+    let nodes = needs.rollout.nodes(&whole, now()).await?;
     let nodes = nodes.into_iter().map(NodeBody::new).collect();
     Ok(Json(NodeList { revision: whole.revision().0, hash: whole.hash().to_string(), nodes }))
 }
@@ -101,13 +102,17 @@ pub struct PublishBody {
 
 /// Whether the current revision is published.
 #[utoipa::path(
-    get, path = "/v1/publish",
+    get, path = "/v1/publish", security(("operator_token" = ["watch"])),
     responses((status = 200, description = "How publishing stands", body = PublishBody))
 )]
-pub async fn publish_status(State(app): State<App>) -> Json<PublishBody> {
-    let Status { published, failures, error } = app.published.borrow().clone();
+pub async fn publish_status(needs: Needs<right::Watch>) -> Json<PublishBody> {
+    Json(status(&needs))
+}
+
+fn status(rooms: &Rooms) -> PublishBody {
+    let Status { published, failures, error } = rooms.published.borrow().clone();
     let (published, hash) = published.map(|(revision, hash)| (revision.0, hash.to_string())).unzip();
-    Json(PublishBody { current: app.desired.current().revision().0, published, hash, failures, error })
+    PublishBody { current: rooms.desired.current().revision().0, published, hash, failures, error }
 }
 
 /// What is permitted.
@@ -124,15 +129,15 @@ pub struct PublishDemand {
 
 /// Publishes the current revision now, with what is permitted; look at `GET /v1/publish` for the outcome.
 #[utoipa::path(
-    post, path = "/v1/publish", request_body = PublishDemand,
+    post, path = "/v1/publish", request_body = PublishDemand, security(("operator_token" = ["publish"])),
     responses((status = 202, description = "Asked for", body = PublishBody))
 )]
 pub async fn publish_again(
-    State(app): State<App>,
+    needs: Needs<right::Publish>,
     Body(body): Body<PublishDemand>,
 ) -> (axum::http::StatusCode, Json<PublishBody>) {
     let PublishDemand { allow_older, allow_large_removal } = body;
     let permits = Permits { older: allow_older, large_removal: allow_large_removal };
-    app.demands.send_replace(Demand { revision: app.desired.current().revision(), permits });
-    (axum::http::StatusCode::ACCEPTED, publish_status(State(app)).await)
+    needs.demands.send_replace(Demand { revision: needs.desired.current().revision(), permits });
+    (axum::http::StatusCode::ACCEPTED, Json(status(&needs)))
 }

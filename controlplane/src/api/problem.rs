@@ -17,6 +17,8 @@ use crate::store::StoreError;
 pub enum Code {
     /// No operator token, or a wrong one.
     Unauthorized,
+    /// The operator may not do this.
+    Forbidden,
     /// The request itself is not understood.
     Malformed,
     /// The configuration would not be valid; `errors` lists everything.
@@ -43,6 +45,7 @@ impl Code {
     fn status(self) -> StatusCode {
         match self {
             Code::Unauthorized => StatusCode::UNAUTHORIZED,
+            Code::Forbidden => StatusCode::FORBIDDEN,
             Code::Malformed => StatusCode::BAD_REQUEST,
             Code::Refused | Code::LargeRemoval => StatusCode::UNPROCESSABLE_ENTITY,
             Code::StaleBase | Code::NotNow => StatusCode::CONFLICT,
@@ -57,6 +60,7 @@ impl Code {
     fn title(self) -> &'static str {
         match self {
             Code::Unauthorized => "An operator token is needed",
+            Code::Forbidden => "You may not do this",
             Code::Malformed => "The request is not understood",
             Code::Refused => "The configuration is refused",
             Code::StaleBase => "The configuration has moved on",
@@ -176,6 +180,10 @@ impl From<ChangeError> for Problem {
             ChangeError::LargeRemoval { .. } => {
                 let next = "If that is meant, say so: `allow_large_removal: true`, or `--allow-large-removal`.";
                 Self::new(Code::LargeRemoval, detail, next)
+            }
+            ChangeError::Forbidden { .. } => {
+                let next = "Leave it out, or ask somebody whose roles allow it; `lgspctl whoami` shows yours.";
+                Self::new(Code::Forbidden, detail, next)
             }
             ChangeError::NotFound { what } => Self::not_found(&what),
             ChangeError::NotNow(detail) => Self::new(Code::NotNow, detail, "Nothing was changed."),

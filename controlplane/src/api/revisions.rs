@@ -1,20 +1,23 @@
 //! History: every revision, what it changed, and the way back.
 
-use axum::extract::{Path, State};
-use axum::{Extension, Json};
+use axum::Json;
+use axum::extract::Path;
 use lgsp_shared::id::Revision;
+use lgsp_shared::resource::{Document, ResourceKey};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
+use super::Rooms;
 use super::body::{Body, Query, revision};
-use super::changes::{ChangeResult, audit};
+use super::changes::ChangeResult;
 use super::documents::{DocumentPage, PageQuery, page};
+use super::needs::Needs;
 use super::problem::{Problem, ProblemBody};
 use crate::desired::rollback::{self, Credentials};
+use crate::desired::sight::Sight;
 use crate::desired::{Mode, Whole};
-use crate::operator::Operator;
-use crate::store::{ChangeRow, RevisionRow, StoreError};
+use crate::operator::right;
+use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
 
 /// Revisions on one page when nothing else is said.
 const PAGE_DEFAULT: u32 = 50;
@@ -80,53 +83,100 @@ pub struct History {
     revisions: Vec<RevisionBody>,
 }
 
-/// The revisions, newest first.
+/// The revisions, newest first; for whoever is bound to an agency, those that changed what concerns it now.
 #[utoipa::path(
-    get, path = "/v1/revisions", params(HistoryQuery),
+    get, path = "/v1/revisions", params(HistoryQuery), security(("operator_token" = ["look"])),
     responses((status = 200, description = "One page", body = History))
 )]
-pub async fn history(State(app): State<App>, Query(query): Query<HistoryQuery>) -> Result<Json<History>, Problem> {
-    let HistoryQuery { before, limit } = query;
-    let rows = app.desired.store().history(before.map(Revision), limit.unwrap_or(PAGE_DEFAULT)).await?;
-    let current = app.desired.current().revision().0;
-    Ok(Json(History { current, revisions: rows.into_iter().map(RevisionBody::from).collect() }))
+pub async fn history(
+    needs: Needs<right::Look>,
+    Query(HistoryQuery { before, limit }): Query<HistoryQuery>,
+) -> Result<Json<History>, Problem> {
+    let (before, limit) = (before.map(Revision), limit.unwrap_or(PAGE_DEFAULT));
+    let (store, whole) = (needs.desired.store(), needs.desired.current());
+    let sight = needs.sight(&whole);
+    let revisions = if sight.is_whole() {
+        store.history(before, limit).await?.into_iter().map(RevisionBody::from).collect()
+    } else {
+        let seen = sight.restrict(&whole);
+        concerning(store, seen.entries().keys(), before, limit).await?
+    };
+    Ok(Json(History { current: whole.revision().0, revisions }))
+}
+
+/// The revisions that changed one of these. A message is told only where it can be about nothing else.
+async fn concerning(
+    store: &Store,
+    keys: impl Iterator<Item = &ResourceKey>,
+    before: Option<Revision>,
+    limit: u32,
+) -> Result<Vec<RevisionBody>, Problem> {
+    let mut revisions = Vec::new();
+    for (number, seen) in store.touching(keys, before, limit).await? {
+        let Some(row) = store.revision(number).await? else { continue };
+        let alone = store.change_count(number).await? == seen;
+        let mut body = RevisionBody::from(row);
+        if !alone {
+            body.message.clear();
+        }
+        revisions.push(body);
+    }
+    Ok(revisions)
 }
 
 /// One revision and what it changed.
 #[utoipa::path(
     get, path = "/v1/revisions/{revision}", params(("revision" = u64, Path)),
+    security(("operator_token" = ["look"])),
     responses(
         (status = 200, description = "The revision", body = RevisionBody),
         (status = 404, description = "There is none", body = ProblemBody),
     )
 )]
-pub async fn one(State(app): State<App>, Path(number): Path<String>) -> Result<Json<RevisionBody>, Problem> {
-    let row = find(&app, revision(&number)?).await?;
-    let rows = app.desired.store().changes(row.number).await?;
-    let changes = rows.into_iter().map(change).collect::<Result<_, _>>()?;
-    Ok(Json(RevisionBody { changes: Some(changes), ..row.into() }))
+pub async fn one(needs: Needs<right::Look>, Path(number): Path<String>) -> Result<Json<RevisionBody>, Problem> {
+    let row = find(&needs, revision(&number)?).await?;
+    let number = row.number;
+    let rows = needs.desired.store().changes(number).await?;
+    let (sight, all) = (needs.sight(&needs.desired.current()), rows.len());
+    let changes = rows.into_iter().map(|row| change(row, &sight)).filter_map(Result::transpose);
+    let changes = changes.collect::<Result<Vec<_>, _>>()?;
+    if changes.is_empty() && !sight.is_whole() {
+        return Err(no_such_revision(number));
+    }
+    let mut body = RevisionBody::from(row);
+    if changes.len() != all {
+        body.message.clear();
+    }
+    Ok(Json(RevisionBody { changes: Some(changes), ..body }))
 }
 
-fn change(ChangeRow { kind, name, content }: ChangeRow) -> Result<RevisionChange, Problem> {
-    let damaged = |_| StoreError::Damaged { what: "document" };
-    let spec = content.map(|content| serde_json::from_str(&content.spec).map_err(damaged)).transpose()?;
-    Ok(RevisionChange { document: format!("{kind}/{name}"), spec })
+/// A change as far as it is seen. What was removed concerns no agency any more.
+fn change(ChangeRow { kind, name, content }: ChangeRow, sight: &Sight) -> Result<Option<RevisionChange>, Problem> {
+    let document = format!("{kind}/{name}");
+    let Some(Content { spec, .. }) = content else {
+        return Ok(sight.is_whole().then_some(RevisionChange { document, spec: None }));
+    };
+    let spec = serde_json::from_str(&spec).map_err(|_| StoreError::Damaged { what: "document" })?;
+    let shown = sight.show(&Document { kind, name, spec });
+    Ok(shown.map(|shown| RevisionChange { document, spec: Some(shown.spec) }))
 }
 
 /// All documents of one revision.
 #[utoipa::path(
     get, path = "/v1/revisions/{revision}/documents", params(("revision" = u64, Path), PageQuery),
+    security(("operator_token" = ["look"])),
     responses(
         (status = 200, description = "One page", body = DocumentPage),
         (status = 404, description = "There is no such revision", body = ProblemBody),
     )
 )]
 pub async fn documents(
-    State(app): State<App>,
+    needs: Needs<right::Look>,
     Path(number): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<DocumentPage>, Problem> {
-    page(&load(&app, revision(&number)?).await?, query).map(Json)
+    let whole = load(&needs, revision(&number)?).await?;
+    page(&whole, &needs.sight(&whole), query).map(Json)
 }
 
 /// What to bring back.
@@ -147,9 +197,11 @@ pub struct RollbackBody {
     allow_large_removal: bool,
 }
 
-/// Makes a new revision with the content of an old one. Credentials stay as they are now unless asked for.
+/// Makes a new revision with the content of an old one. Credentials stay as they are now unless asked for. Takes a role
+/// that may change each kind that differs.
 #[utoipa::path(
     post, path = "/v1/revisions/{revision}/rollback", params(("revision" = u64, Path)), request_body = RollbackBody,
+    security(("operator_token" = ["change"])),
     responses(
         (status = 200, description = "Done, or what would be done", body = ChangeResult),
         (status = 404, description = "There is no such revision", body = ProblemBody),
@@ -157,33 +209,37 @@ pub struct RollbackBody {
     )
 )]
 pub async fn rollback(
-    State(app): State<App>,
-    Extension(operator): Extension<Operator>,
+    needs: Needs<right::Change>,
     Path(number): Path<String>,
     Body(body): Body<RollbackBody>,
 ) -> Result<Json<ChangeResult>, Problem> {
     let RollbackBody { message, restore_credentials, dry_run, allow_large_removal } = body;
-    let old = load(&app, revision(&number)?).await?;
+    let old = load(&needs, revision(&number)?).await?;
+    let sight = needs.sight(&old);
     let message = if message.is_empty() { format!("rollback to revision {number}") } else { message };
     let credentials = if restore_credentials { Credentials::Restore } else { Credentials::Keep };
     let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
-    let old: Vec<_> = old.documents().cloned().collect();
+    let old: Vec<_> = old.documents().filter(|document| sight.sees(document)).cloned().collect();
     let make = move |current: &Whole, _: &_| {
         let mut change = rollback::to(current, &old, credentials);
         change.allow_large_removal = allow_large_removal;
         Ok(change)
     };
-    let outcome = app.desired.edit(mode, audit(&operator, &message)?, make).await?;
+    let outcome = needs.desired.edit(mode, needs.audit(&message)?, make).await?;
     Ok(Json(ChangeResult::new(outcome, mode)))
 }
 
-async fn find(app: &App, number: Revision) -> Result<RevisionRow, Problem> {
-    let row = app.desired.store().revision(number).await?;
-    row.ok_or_else(|| Problem::not_found(&format!("revision `{number}`; `lgspctl history` lists all of them")))
+async fn find(rooms: &Rooms, number: Revision) -> Result<RevisionRow, Problem> {
+    let row = rooms.desired.store().revision(number).await?;
+    row.ok_or_else(|| no_such_revision(number))
 }
 
-async fn load(app: &App, number: Revision) -> Result<Whole, Problem> {
-    let number = find(app, number).await?.number;
-    let documents = app.desired.store().documents(number).await?;
+fn no_such_revision(number: Revision) -> Problem {
+    Problem::not_found(&format!("revision `{number}`; `lgspctl history` lists all of them"))
+}
+
+async fn load(rooms: &Rooms, number: Revision) -> Result<Whole, Problem> {
+    let number = find(rooms, number).await?.number;
+    let documents = rooms.desired.store().documents(number).await?;
     Ok(Whole::new(number, documents).ok_or(StoreError::Damaged { what: "document name" })?)
 }

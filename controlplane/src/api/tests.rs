@@ -1,5 +1,7 @@
 use super::*;
 
+mod matrix;
+
 #[test]
 fn every_path_under_v1_is_described_with_its_security() {
     let openapi = serde_json::to_value(openapi()).unwrap();

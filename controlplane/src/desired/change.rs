@@ -121,7 +121,8 @@ fn too_long(document: &Document) -> Option<Problem> {
     (bytes > SPEC_BYTES_MAX).then(|| Problem { document: document.label(), path: "spec".into(), message })
 }
 
-fn edits(current: &Whole, puts: &[Document], deletes: &[ResourceKey]) -> Vec<Edit> {
+/// What differs from the current revision, in the order of kind and name.
+pub(super) fn edits(current: &Whole, puts: &[Document], deletes: &[ResourceKey]) -> Vec<Edit> {
     let put = |document: &Document| {
         let key = document.key().ok()?;
         let before = current.entries().get(&key).cloned();

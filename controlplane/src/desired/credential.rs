@@ -7,6 +7,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 
 use super::ChangeError;
 use super::change::Change;
+use super::sight::Sight;
 use super::whole::Whole;
 
 /// What every access key of this platform starts with.
@@ -124,11 +125,13 @@ pub fn disable(whole: &Whole, name: &CredentialId) -> Result<Change, ChangeError
     Ok(Change { puts: vec![write(name, &spec)?], ..Change::default() })
 }
 
-/// All credentials, by name.
-pub fn list(whole: &Whole) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
-    whole.documents().filter_map(|document| match document.read().map(|read| read.resource) {
-        Ok(Resource::Credential(name, spec)) => Some((name, spec)),
-        Ok(_) | Err(_) => None,
+/// All credentials that are seen, by name.
+pub fn list(whole: &Whole, sight: &Sight) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
+    whole.documents().filter(|document| sight.sees(document)).filter_map(|document| {
+        match document.read().map(|read| read.resource) {
+            Ok(Resource::Credential(name, spec)) => Some((name, spec)),
+            Ok(_) | Err(_) => None,
+        }
     })
 }
 

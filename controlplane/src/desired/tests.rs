@@ -1,8 +1,9 @@
-use lgsp_shared::resource::{CredentialState, Document, ResourceKey};
+use lgsp_shared::id::CredentialId;
+use lgsp_shared::resource::{CredentialSpec, CredentialState, Document, ResourceKey};
 use lgsp_shared::seal::credential_identity;
 use serde_json::json;
 
-use super::credential::{Draw, Overlap, disable, issue, list, rotate};
+use super::credential::{Draw, Overlap, disable, issue, rotate};
 use super::*;
 
 fn key() -> SealKey {
@@ -25,8 +26,13 @@ fn deletes(keys: &[&str]) -> Change {
     Change { deletes: keys.iter().map(|key| ResourceKey::parse(key).unwrap()).collect(), ..Change::default() }
 }
 
+fn list(whole: &Whole) -> std::vec::IntoIter<(CredentialId, CredentialSpec)> {
+    let sight = Authority::everything().sight(whole);
+    credential::list(whole, &sight).collect::<Vec<_>>().into_iter()
+}
+
 fn audit() -> Audit {
-    Audit { author: "operator".into(), message: "test".into(), at: UnixSeconds(1) }
+    Audit { author: "operator".into(), message: "test".into(), at: UnixSeconds(1), authority: Authority::everything() }
 }
 
 async fn desired(directory: &tempfile::TempDir) -> Desired {

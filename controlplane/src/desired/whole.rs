@@ -74,6 +74,11 @@ impl Whole {
         Self { revision, hash, entries }
     }
 
+    /// The same revision, number and hash included, with only these of its entries.
+    pub fn with_entries(&self, entries: Entries) -> Self {
+        Self { revision: self.revision, hash: self.hash.clone(), entries }
+    }
+
     /// Its number.
     pub fn revision(&self) -> Revision {
         self.revision

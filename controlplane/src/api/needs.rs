@@ -1,0 +1,116 @@
+//! What a handler is given: the rooms, behind a right.
+//!
+//! A handler that wants to reach anything takes [`Needs`] with the right it needs, or says by [`Open`] that it needs none.
+//! Nothing else opens the [`Gate`] that the router holds as its state, so a handler that forgets to ask reaches nothing.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::problem::{Code, Problem};
+use super::{App, Rooms};
+use crate::desired::Audit;
+use crate::desired::sight::Sight;
+use crate::desired::whole::Whole;
+use crate::operator::right::Named;
+use crate::operator::{Operator, Right};
+use crate::runtime::now;
+
+/// The longest message of a change, in characters.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// The rooms, closed.
+#[derive(Debug, Clone)]
+pub struct Gate(App);
+
+impl Gate {
+    /// Closes them.
+    pub fn new(app: App) -> Self {
+        Self(app)
+    }
+}
+
+/// Proof that whoever asks has the right `R`; opens the rooms.
+#[derive(Debug)]
+pub struct Needs<R> {
+    app: App,
+    operator: Operator,
+    right: PhantomData<R>,
+}
+
+impl<R: Named> FromRequestParts<Gate> for Needs<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, Gate(app): &Gate) -> Result<Self, Problem> {
+        // The guard lets nobody under `/v1` without an operator beside the request.
+        let operator = parts.extensions.get::<Operator>().cloned().ok_or_else(no_operator)?;
+        if !operator.may(R::RIGHT) {
+            return Err(forbidden(&operator, R::RIGHT));
+        }
+        Ok(Self { app: app.clone(), operator, right: PhantomData })
+    }
+}
+
+impl<R> Deref for Needs<R> {
+    type Target = Rooms;
+
+    fn deref(&self) -> &Rooms {
+        &self.app
+    }
+}
+
+impl<R> Needs<R> {
+    /// What whoever asks sees of a revision. Whatever is shown of one passes through it.
+    pub fn sight(&self, whole: &Whole) -> Sight {
+        self.operator.authority().sight(whole)
+    }
+
+    /// Who changes something now, why, and with which authority.
+    pub fn audit(&self, message: &str) -> Result<Audit, Problem> {
+        if message.chars().count() > MESSAGE_CHARS_MAX {
+            return Err(Problem::malformed(format!("`message` is longer than {MESSAGE_CHARS_MAX} characters")));
+        }
+        let (author, authority) = (self.operator.name().to_owned(), self.operator.authority());
+        Ok(Audit { author, message: message.to_owned(), at: now(), authority })
+    }
+}
+
+/// The rooms for a handler that anybody may ask.
+#[derive(Debug)]
+pub struct Open(App);
+
+impl FromRequestParts<Gate> for Open {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, Gate(app): &Gate) -> Result<Self, Self::Rejection> {
+        Ok(Self(app.clone()))
+    }
+}
+
+impl Deref for Open {
+    type Target = Rooms;
+
+    fn deref(&self) -> &Rooms {
+        &self.0
+    }
+}
+
+fn no_operator() -> Problem {
+    Problem::new(Code::Unauthorized, "there is no operator token", "Send `Authorization: Bearer <token>`.")
+}
+
+fn forbidden(operator: &Operator, right: Right) -> Problem {
+    let holders: Vec<String> = right.roles().iter().map(|role| format!("`{role}`")).collect();
+    let detail = match operator.agency() {
+        Some(agency) if !right.within_agency() => {
+            format!("the right `{}` is over the whole platform, and you are bound to `Agency/{agency}`", right.label())
+        }
+        Some(_) | None => {
+            format!("this takes the right `{}`, and `{}` does not have it", right.label(), operator.name())
+        }
+    };
+    let next = format!("It comes with the roles {}; a system administrator grants roles.", holders.join(", "));
+    Problem::new(Code::Forbidden, detail, next)
+}

@@ -1,0 +1,150 @@
+//! Every handler with every role. A handler that is not in the table fails the test.
+
+use std::collections::BTreeMap;
+
+use lgsp_shared::seal::SealKey;
+use serde_json::Value;
+
+use crate::api::{App, Rooms, openapi, router};
+use crate::desired::Desired;
+use crate::operator::{Operator, Operators, Right, Role};
+use crate::publish::{Demand, Status};
+use crate::rollout::Rollout;
+use crate::settings::PublishSettings;
+use crate::store::Store;
+
+/// The operation, the right it takes, and who has it: security officer, registration officer, service administrator,
+/// system administrator, observer, auditor, agency administrator.
+const TABLE: &str = "
+GET  /v1/documents                       look     S R A Y O U G
+GET  /v1/documents/{kind}/{name}         look     S R A Y O U G
+GET  /v1/revisions                       look     S R A Y O U G
+GET  /v1/revisions/{revision}            look     S R A Y O U G
+GET  /v1/revisions/{revision}/documents  look     S R A Y O U G
+POST /v1/revisions/{revision}/rollback   change   S R A Y . . G
+POST /v1/changes                         change   S R A Y . . G
+GET  /v1/credentials                     look     S R A Y O U G
+POST /v1/credentials                     keys     S . . . . . .
+POST /v1/credentials/{name}/rotate       keys     S . . . . . .
+POST /v1/credentials/{name}/disable      keys     S . . . . . .
+GET  /v1/nodes                           watch    S R A Y O U .
+GET  /v1/publish                         watch    S R A Y O U .
+POST /v1/publish                         publish  . . . Y . . .
+";
+
+/// What the guard lets pass without an operator.
+const OPEN: [&str; 2] = ["GET /livez", "GET /readyz"];
+
+struct Line {
+    right: &'static str,
+    holders: Vec<Role>,
+}
+
+fn table() -> BTreeMap<String, Line> {
+    let lines = TABLE.lines().filter(|line| !line.is_empty()).map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (marks, holders) = (&words[3..], Role::ALL.into_iter());
+        assert_eq!(marks.len(), Role::ALL.len(), "{line}");
+        let holders = holders.zip(marks).filter(|(_, mark)| **mark != ".").map(|(role, _)| role).collect();
+        (format!("{} {}", words[0], words[1]), Line { right: words[2], holders })
+    });
+    lines.collect()
+}
+
+/// Every operation of the description and the right it says it takes; none where it takes no token.
+fn described() -> BTreeMap<String, Option<String>> {
+    let openapi = serde_json::to_value(openapi()).unwrap();
+    let mut found = BTreeMap::new();
+    for (path, item) in openapi["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(_, operation)| operation.is_object()) {
+            let operation_name = format!("{} {path}", method.to_uppercase());
+            let right = operation["security"][0]["operator_token"][0].as_str().map(str::to_owned);
+            let guarded = operation["responses"]["403"].is_object() && operation["responses"]["401"].is_object();
+            assert_eq!(guarded, right.is_some(), "{operation_name} describes 401 and 403 as it should");
+            found.insert(operation_name, right);
+        }
+    }
+    found
+}
+
+fn token(role: Option<Role>) -> String {
+    format!("token-of-{}", role.map_or("nobody", Role::label))
+}
+
+fn operator(role: Role) -> Operator {
+    let agency = role.wants_agency().then(|| "so-tu-phap".parse().unwrap());
+    Operator::new(role.label(), [role], agency)
+}
+
+/// A server whose operators have one role each, and one that has none.
+async fn serve(directory: &tempfile::TempDir) -> String {
+    let store = Store::open(&directory.path().join("test.db")).await.unwrap();
+    let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
+    let tokens: Vec<(String, Operator)> = Role::ALL
+        .into_iter()
+        .map(|role| (token(Some(role)), operator(role)))
+        .chain([(token(None), Operator::new("nobody", [], None))])
+        .collect();
+    let rooms = Rooms {
+        desired: Desired::load(store, key).await.unwrap(),
+        operators: Operators::of(tokens.iter().map(|(token, operator)| (token.as_str(), operator.clone()))),
+        rollout: Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json"))),
+        published: tokio::sync::watch::channel(Status::default()).1,
+        demands: tokio::sync::watch::channel(Demand::default()).0,
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, router(App::new(rooms))).into_future());
+    url
+}
+
+fn ask(url: &str, operation: &str, token: &str) -> (u16, Value) {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
+    let (method, path) = operation.split_once(' ').unwrap();
+    let path = path.replace("{revision}", "1").replace("{kind}", "Agency").replace("{name}", "a");
+    let request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
+    let request = request.header("authorization", format!("Bearer {token}")).body("{}".to_owned()).unwrap();
+    let mut response = agent.run(request).unwrap();
+    let body = response.body_mut().read_to_string().unwrap();
+    (response.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::Null))
+}
+
+#[test]
+fn every_handler_is_in_the_table_with_the_right_its_description_names() {
+    let table = table();
+    for (operation, right) in described() {
+        match right {
+            None => assert!(OPEN.contains(&operation.as_str()), "`{operation}` names no right, and is not in OPEN"),
+            Some(right) => {
+                let line = table.get(&operation).unwrap_or_else(|| panic!("add `{operation}` to TABLE"));
+                assert_eq!(line.right, right, "{operation}");
+            }
+        }
+    }
+    let described = described();
+    for (operation, line) in &table {
+        assert!(described.contains_key(operation), "`{operation}` is in TABLE, but nowhere else");
+        let right = Right::ALL.into_iter().find(|right| right.label() == line.right).unwrap();
+        assert_eq!(right.roles(), line.holders, "{operation}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_handler_answers_every_role_as_the_table_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = serve(&directory).await;
+    for (operation, Line { right, holders }) in table() {
+        for role in Role::ALL {
+            let (status, problem) = ask(&url, &operation, &token(Some(role)));
+            if holders.contains(&role) {
+                assert!(status != 403 && status != 401 && status < 500, "{operation} as {role}: {status} {problem}");
+            } else {
+                assert_eq!((status, problem["code"].as_str()), (403, Some("forbidden")), "{operation} as {role}");
+                let detail = problem["detail"].as_str().unwrap();
+                assert!(detail.contains(&format!("`{right}`")), "{operation} takes `{right}`, but says: {detail}");
+            }
+        }
+        assert_eq!(ask(&url, &operation, &token(None)).0, 403, "{operation} without any role");
+        assert_eq!(ask(&url, &operation, "token-of-a-stranger").0, 401, "{operation} with a wrong token");
+    }
+}
