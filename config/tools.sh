@@ -32,6 +32,8 @@ while read -r tool package; do
 done < <(needed "${1:-}")
 # `python3 -m venv` exists without being able to make one: the part Debian splits off is `ensurepip`.
 if ! has python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
+# Debian keeps PostgreSQL's server off the path, in a folder of its version.
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 # `protoc` alone compiles nothing that imports the well-known types: Debian splits those files off too.
 protoc -o /dev/null google/protobuf/descriptor.proto 2>/dev/null || missing+=(libprotobuf-dev)
 

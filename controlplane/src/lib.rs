@@ -3,7 +3,7 @@
 //! ```text
 //! api      HTTP under /v1: thin handlers, OpenAPI, problem documents
 //! desired  change → the whole → validated → revision N+1; knows neither HTTP nor etcd
-//! store    revisions in SQLite
+//! store    revisions in SQLite or PostgreSQL
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
 //! runtime  builds the rooms and owns shutdown

@@ -17,6 +17,7 @@ use crate::publish::bundle::BundleSink;
 use crate::publish::etcd::EtcdSink;
 use crate::publish::{Demand, Publisher, Sink, Status};
 use crate::rollout::Rollout;
+use crate::settings::database::{DatabaseSettings, read_password};
 use crate::settings::{PublishSettings, Settings, key_file};
 use crate::store::Store;
 
@@ -41,7 +42,7 @@ pub struct Announce {
 /// Runs until SIGTERM or SIGINT.
 pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()> {
     let key = key_file::read(&settings.key_file)?;
-    let store = Store::open(&settings.database).await?;
+    let store = open_store(&settings).await?;
     let operators = first_token(&store, announce.token_file.as_deref()).await?;
     let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
@@ -76,11 +77,20 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
 
 /// Makes another token for the first operator; the one before is worth nothing from the next start on.
 pub async fn new_token(settings: &Settings, token_file: Option<&Path>) -> anyhow::Result<()> {
-    let store = Store::open(&settings.database).await?;
+    let store = open_store(settings).await?;
     let token = operator::make_token(&store, FIRST_OPERATOR, now()).await?;
     show_token(&token, token_file)?;
     store.close().await;
     Ok(())
+}
+
+/// Opens the database that the settings name.
+pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let password = settings.database_password_file.as_deref().map(read_password).transpose()?;
+    match &settings.database {
+        DatabaseSettings::Sqlite(path) => Ok(Store::open(path).await?),
+        DatabaseSettings::Postgres(address) => Ok(Store::connect(address, password.as_ref()).await?),
+    }
 }
 
 async fn first_token(store: &Store, token_file: Option<&Path>) -> anyhow::Result<Operators> {

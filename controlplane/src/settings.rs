@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub mod database;
 pub mod key_file;
+
+use database::DatabaseSettings;
 
 /// The longest settings file, in bytes.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -25,8 +28,11 @@ pub struct Settings {
     /// Allows another address than loopback: the API speaks plain HTTP, so a TLS proxy must stand before it.
     #[serde(default)]
     pub listen_beyond_loopback: bool,
-    /// The SQLite database; made when missing.
-    pub database: PathBuf,
+    /// The path of a SQLite file, which is made when missing, or `postgres://user@host:port/database`.
+    pub database: DatabaseSettings,
+    /// A file that holds the PostgreSQL user's password. Without it libpq's `PGPASSWORD` and `~/.pgpass` count.
+    #[serde(default)]
+    pub database_password_file: Option<PathBuf>,
     /// The key-encryption key, made by `lgsp-controlplane init-key`.
     pub key_file: PathBuf,
     /// Where revisions are published.
@@ -119,10 +125,11 @@ pub enum SettingsError {
 }
 
 /// Where a variable's value goes, and whether it is a list written with commas.
-const VARIABLES: [(&str, &[&str]); 7] = [
+const VARIABLES: [(&str, &[&str]); 8] = [
     ("LISTEN", &["listen"]),
     ("LISTEN_BEYOND_LOOPBACK", &["listen_beyond_loopback"]),
     ("DATABASE", &["database"]),
+    ("DATABASE_PASSWORD_FILE", &["database_password_file"]),
     ("KEY_FILE", &["key_file"]),
     ("LOG", &["log"]),
     ("PUBLISH_BUNDLE", &["publish", "bundle"]),
@@ -178,6 +185,9 @@ impl Settings {
                 self.listen
             );
             return wrong("listen", message);
+        }
+        if let (DatabaseSettings::Sqlite(_), Some(_)) = (&self.database, &self.database_password_file) {
+            return wrong("database_password_file", "a SQLite file has no password; leave it out".to_owned());
         }
         match &self.publish {
             PublishSettings::Bundle(path) if path.file_name().is_none() => {

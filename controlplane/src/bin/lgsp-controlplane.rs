@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use lgsp_controlplane::runtime::{self, Announce};
+use lgsp_controlplane::settings::database::read_password;
 use lgsp_controlplane::settings::{Settings, key_file};
 use tracing_subscriber::EnvFilter;
 
@@ -34,7 +35,7 @@ struct Serve {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the settings and the key file, and end.
+    /// Check the settings and the files of secrets they name, and end.
     Check {
         /// The settings file (YAML).
         #[arg(long)]
@@ -79,6 +80,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let settings = load(config)?;
             EnvFilter::try_new(&settings.log).context("setting `log`")?;
             let key = key_file::read(&settings.key_file)?;
+            settings.database_password_file.as_deref().map(read_password).transpose()?;
             println!("the settings are good; the key is {}", key.id());
             Ok(())
         }

@@ -33,8 +33,12 @@ fn variables_come_over_the_file() {
 
 #[test]
 fn what_is_not_known_or_not_right_is_refused_by_name() {
-    let cases =
-        [("mood: 1\n", "mood"), ("listen: here\n", "listen"), ("listen: 0.0.0.0:8090\n", "listen_beyond_loopback")];
+    let cases = [
+        ("mood: 1\n", "mood"),
+        ("listen: here\n", "listen"),
+        ("listen: 0.0.0.0:8090\n", "listen_beyond_loopback"),
+        ("database_password_file: x\n", "database_password_file"),
+    ];
     for (line, named) in cases {
         let error = parse(&format!("{MINIMAL}{line}"), &[]).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");

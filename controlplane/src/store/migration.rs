@@ -2,22 +2,94 @@
 
 use std::borrow::Cow;
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "revisions", include_str!("../../migrations/sqlite/0001_revisions.sql"))];
+use super::database::Dialect;
 
-pub(super) fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.into_iter().map(|(version, description, sql)| {
+/// One version of the schema.
+struct Step {
+    description: &'static str,
+    sql: Sql,
+}
+
+/// How a step is written.
+enum Sql {
+    /// Twice, because the databases differ.
+    Each { sqlite: &'static str, postgres: &'static str },
+    /// Once, for both: `TEXT` and `BIGINT` columns only (see [`super`]). Nothing in the tables of `append_only` can be
+    /// updated or deleted afterwards, whoever tries.
+    #[allow(dead_code, reason = "how every step after the first is written")]
+    Both { sql: &'static str, append_only: &'static [&'static str] },
+}
+
+/// All steps in order; the first is version 1.
+const STEPS: [Step; 1] = [Step {
+    description: "revisions",
+    sql: Sql::Each {
+        sqlite: include_str!("../../migrations/sqlite/0001_revisions.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_revisions.sql"),
+    },
+}];
+
+pub(super) fn migrator(dialect: Dialect) -> Migrator {
+    let migrations = (1..).zip(STEPS).map(|(version, Step { description, sql })| {
         let in_own_transaction = false;
         Migration::new(
             version,
             Cow::Borrowed(description),
             MigrationType::Simple,
-            sql.into_sql_str(),
+            AssertSqlSafe(sql.text(dialect)).into_sql_str(),
             in_own_transaction,
         )
     });
     Migrator::with_migrations(migrations.collect())
+}
+
+impl Sql {
+    fn text(self, dialect: Dialect) -> String {
+        match (self, dialect) {
+            (Self::Each { sqlite, .. }, Dialect::Sqlite) => sqlite.to_owned(),
+            (Self::Each { postgres, .. }, Dialect::Postgres) => postgres.to_owned(),
+            (Self::Both { sql, append_only }, Dialect::Sqlite) => {
+                append_only.iter().fold(sql.to_owned(), |text, table| text + &sqlite_guard(table))
+            }
+            (Self::Both { sql, append_only }, Dialect::Postgres) => {
+                // Texts sort by their bytes in both databases, whatever locale the server was made with.
+                let sql = sql.replace(" TEXT", " TEXT COLLATE \"C\"");
+                append_only.iter().fold(sql, |text, table| text + &postgres_guard(table))
+            }
+        }
+    }
+}
+
+fn sqlite_guard(table: &str) -> String {
+    let guard = |event: &str| {
+        format!(
+            "CREATE TRIGGER {table}_refuses_{event} BEFORE {event} ON {table}\n\
+             BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;\n"
+        )
+    };
+    format!("\n{}{}", guard("UPDATE"), guard("DELETE"))
+}
+
+fn postgres_guard(table: &str) -> String {
+    format!(
+        "\nCREATE TRIGGER {table}_never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}\n\
+         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_for_both_is_guarded_in_both_and_sorts_by_bytes_in_both() {
+        let both = || Sql::Both { sql: "CREATE TABLE t (a TEXT NOT NULL);", append_only: &["t"] };
+        let sqlite = both().text(Dialect::Sqlite);
+        assert!(sqlite.contains("(a TEXT NOT NULL)") && sqlite.contains("BEFORE DELETE ON t"), "{sqlite}");
+        let postgres = both().text(Dialect::Postgres);
+        assert!(postgres.contains("a TEXT COLLATE \"C\" NOT NULL") && postgres.contains("ON t\n"), "{postgres}");
+    }
 }

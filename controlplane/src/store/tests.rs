@@ -1,9 +1,49 @@
 use std::os::unix::fs::PermissionsExt;
 
-use super::*;
+use lgsp_shared::bundle::ContentHash;
+use lgsp_shared::timestamp::UnixSeconds;
+use lgsp_testkit::postgres::{PASSWORD, Postgres};
 
-async fn store(directory: &tempfile::TempDir) -> Store {
-    Store::open(&directory.path().join("test.db")).await.unwrap()
+use super::*;
+use crate::settings::database::DatabaseSettings;
+
+/// Runs each test against a new SQLite file and against a database of a real PostgreSQL server.
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$test($crate::store::Store::open(&directory.path().join("test.db")).await.unwrap()).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                let server = lgsp_testkit::postgres::Postgres::start().await.unwrap();
+                super::$test($crate::store::tests::connect(&server).await.unwrap()).await;
+            })+
+        }
+    };
+}
+#[allow(unused_imports, reason = "for the tests of the rooms above")]
+pub(crate) use on_both;
+
+/// A store in the server's database.
+pub(crate) fn connect(server: &Postgres) -> impl Future<Output = Result<Store, StoreError>> + Send + use<> {
+    let address = address_of(&server.address());
+    async move { Store::connect(&address, Some(&password())).await }
+}
+
+fn address_of(text: &str) -> PostgresAddress {
+    match DatabaseSettings::try_from(text.to_owned()) {
+        Ok(DatabaseSettings::Postgres(address)) => address,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn password() -> Secret {
+    Secret::new(PASSWORD.as_bytes().to_vec())
 }
 
 fn revision(number: u64, base: u64) -> RevisionRow {
@@ -27,10 +67,7 @@ fn delete(name: &str) -> ChangeRow {
     ChangeRow { kind: "Agency".into(), name: name.into(), content: None }
 }
 
-#[tokio::test]
-async fn every_revision_can_be_read_back_as_it_was() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory).await;
+async fn every_revision_can_be_read_back_as_it_was(store: Store) {
     assert_eq!(store.head().await.unwrap(), None);
     store.commit(&revision(1, 0), &[put("a", "1"), put("b", "1")]).await.unwrap();
     store.commit(&revision(2, 1), &[put("a", "2")]).await.unwrap();
@@ -48,20 +85,14 @@ async fn every_revision_can_be_read_back_as_it_was() {
     assert_eq!(history.iter().map(|row| row.number.0).collect::<Vec<_>>(), [3, 2]);
 }
 
-#[tokio::test]
-async fn a_stale_base_changes_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory).await;
+async fn a_stale_base_changes_nothing(store: Store) {
     store.commit(&revision(1, 0), &[put("a", "1")]).await.unwrap();
     let error = store.commit(&revision(1, 0), &[put("a", "2")]).await.unwrap_err();
     assert!(matches!(error, StoreError::Stale { current: Revision(1) }), "{error}");
     assert_eq!(store.documents(Revision(1)).await.unwrap()[0].spec, 1);
 }
 
-#[tokio::test]
-async fn a_revision_never_changes_even_by_hand() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory).await;
+async fn a_revision_never_changes_even_by_hand(store: Store) {
     store.commit(&revision(1, 0), &[put("a", "1")]).await.unwrap();
     for statement in [
         "UPDATE revision SET message = 'x'",
@@ -70,25 +101,120 @@ async fn a_revision_never_changes_even_by_hand() {
         "DELETE FROM revision_change",
         "UPDATE content SET spec = '2'",
     ] {
-        assert!(sqlx::query(statement).execute(&store.pool).await.is_err(), "{statement}");
+        assert!(sqlx::query(statement).execute(store.pool()).await.is_err(), "{statement}");
     }
 }
 
+async fn a_token_replaces_the_one_before(store: Store) {
+    store.put_token_hash("operator", "aa", UnixSeconds(1)).await.unwrap();
+    store.put_token_hash("operator", "bb", UnixSeconds(2)).await.unwrap();
+    assert_eq!(store.token_hashes().await.unwrap(), [("operator".to_owned(), "bb".to_owned())]);
+}
+
+async fn a_change_of_thousands_of_documents_is_one_revision(store: Store) {
+    let names: Vec<String> = (0..1_234).map(|number| format!("a-{number}")).collect();
+    let changes: Vec<ChangeRow> = names.iter().map(|name| put(name, "\"the same\"")).collect();
+    store.commit(&revision(1, 0), &changes).await.unwrap();
+    let documents = store.documents(Revision(1)).await.unwrap();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    assert_eq!(documents.iter().map(|document| &document.name).collect::<Vec<_>>(), sorted.iter().collect::<Vec<_>>());
+}
+
+async fn names_sort_by_their_bytes(store: Store) {
+    let names = ["B", "a", "a-b", "a.c", "aB", "ab"];
+    let changes: Vec<ChangeRow> = names.iter().map(|name| put(name, "1")).collect();
+    store.commit(&revision(1, 0), &changes).await.unwrap();
+    let found = store.changes(Revision(1)).await.unwrap();
+    assert_eq!(found.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), names);
+}
+
+async fn writers_of_one_revision_are_told_apart(store: Store) {
+    const WRITERS: u64 = 8;
+    let commits: Vec<_> = (0..WRITERS)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.commit(&revision(1, 0), &[put("a", &number.to_string())]).await })
+        })
+        .collect();
+    let mut won = 0;
+    for commit in commits {
+        match commit.await.unwrap() {
+            Ok(()) => won += 1,
+            Err(StoreError::Stale { current }) => assert_eq!(current, Revision(1)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(won, 1);
+    assert_eq!(store.changes(Revision(1)).await.unwrap().len(), 1);
+}
+
+on_both![
+    every_revision_can_be_read_back_as_it_was,
+    a_stale_base_changes_nothing,
+    a_revision_never_changes_even_by_hand,
+    a_token_replaces_the_one_before,
+    a_change_of_thousands_of_documents_is_one_revision,
+    names_sort_by_their_bytes,
+    writers_of_one_revision_are_told_apart,
+];
+
 #[tokio::test]
-async fn the_database_is_private_and_opens_again() {
+async fn the_file_is_private_and_opens_again() {
     let directory = tempfile::tempdir().unwrap();
-    let first = store(&directory).await;
-    first.put_token_hash("operator", "aa", UnixSeconds(1)).await.unwrap();
-    first.put_token_hash("operator", "bb", UnixSeconds(2)).await.unwrap();
+    let path = directory.path().join("cơ quan?#%.db");
+    let first = Store::open(&path).await.unwrap();
+    first.commit(&revision(1, 0), &[put("a", "1")]).await.unwrap();
     first.close().await;
-    let mode = std::fs::metadata(directory.path().join("test.db")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let second = store(&directory).await;
-    assert_eq!(second.token_hashes().await.unwrap(), [("operator".to_owned(), "bb".to_owned())]);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(Store::open(&path).await.unwrap().head().await.unwrap(), Some(revision(1, 0)));
 }
 
 #[tokio::test]
 async fn a_database_that_cannot_be_opened_is_named() {
     let error = Store::open(Path::new("/nonexistent/x.db")).await.unwrap_err();
     assert!(error.to_string().contains("`/nonexistent/x.db`"), "{error}");
+}
+
+#[tokio::test]
+async fn processes_that_start_at_one_instant_make_the_schema_once() {
+    const STARTS: usize = 6;
+    let directory = tempfile::tempdir().unwrap();
+    let server = Postgres::start().await.unwrap();
+    let starts: Vec<_> = (0..STARTS)
+        .flat_map(|_| {
+            let (path, server) = (directory.path().join("test.db"), connect(&server));
+            [tokio::spawn(async move { Store::open(&path).await }), tokio::spawn(server)]
+        })
+        .collect();
+    for start in starts {
+        start.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_used_over_verified_tls_or_not_at_all() {
+    let server = Postgres::start_with_tls().await.unwrap();
+    let store = |parameters: String| {
+        let address = format!("{}?{parameters}", server.address_by_name());
+        async move { Store::connect(&address_of(&address), Some(&password())).await }
+    };
+    let root = server.certificate().unwrap().display().to_string();
+    let encrypted = store(format!("sslmode=verify-full&sslrootcert={root}")).await.unwrap();
+    let used: String = sqlx::query_scalar("SELECT CAST(ssl AS TEXT) FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        .fetch_one(encrypted.pool())
+        .await
+        .unwrap();
+    assert_eq!(used, "true");
+    let error = store("sslmode=verify-full".to_owned()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_without_the_password() {
+    let server = Postgres::start().await.unwrap();
+    let wrong = Secret::new(b"geheim".to_vec());
+    let error = Store::connect(&address_of(&server.address()), Some(&wrong)).await.unwrap_err();
+    let told = format!("{error:?}");
+    assert!(error.to_string().contains(&server.address()) && !told.contains("geheim"), "{told}");
 }

@@ -8,7 +8,7 @@ use super::{Store, StoreError};
 impl Store {
     /// All operator tokens, by name, as hexadecimal SHA-256.
     pub async fn token_hashes(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let rows = sqlx::query("SELECT name, hash FROM operator_token ORDER BY name").fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT name, hash FROM operator_token ORDER BY name").fetch_all(self.pool()).await?;
         rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("hash")?))).collect()
     }
 
@@ -21,7 +21,7 @@ impl Store {
         .bind(name)
         .bind(hash)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(())
     }

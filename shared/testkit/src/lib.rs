@@ -1,4 +1,5 @@
-//! What tests stand on: children that die with the test, fake targets, certificates, a signing client, real etcd.
+//! What tests stand on: children that die with the test, fake targets, certificates, a signing client, real etcd and
+//! PostgreSQL.
 //!
 //! What is absent, and why: nothing here skips a test when something is missing, because a suite that skips quietly
 //! proves nothing (`make test` installs what it takes); nothing sleeps to wait ([`eventually`] polls a condition up to a
@@ -12,6 +13,7 @@ pub mod etcd;
 pub mod eventually;
 pub mod node;
 pub mod port;
+pub mod postgres;
 pub mod program;
 pub mod python;
 pub mod resources;
