@@ -132,5 +132,13 @@ fn placeholders(rows: usize, columns: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
+fn to_sql(revision: Revision) -> i64 {
+    i64::try_from(revision.0).unwrap_or(i64::MAX)
+}
+
+fn from_sql(number: i64) -> Result<Revision, StoreError> {
+    u64::try_from(number).map(Revision).map_err(|_| StoreError::Damaged { what: "revision number" })
+}
+
 #[cfg(test)]
 mod tests;

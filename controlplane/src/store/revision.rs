@@ -9,7 +9,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::{Store, StoreError, placeholders};
+use super::{Store, StoreError, from_sql, placeholders, to_sql};
 
 /// The most revisions one page of history holds; about 300 bytes each.
 pub const HISTORY_PAGE_MAX: u32 = 500;
@@ -200,12 +200,4 @@ fn revision_row(row: &AnyRow) -> Result<RevisionRow, StoreError> {
         message: row.try_get("message")?,
         created_at: UnixSeconds(row.try_get("created_at")?),
     })
-}
-
-fn to_sql(revision: Revision) -> i64 {
-    i64::try_from(revision.0).unwrap_or(i64::MAX)
-}
-
-fn from_sql(number: i64) -> Result<Revision, StoreError> {
-    u64::try_from(number).map(Revision).map_err(|_| StoreError::Damaged { what: "revision number" })
 }

@@ -24,7 +24,7 @@ impl Store {
                     .bind(key.kind.as_str())
                     .bind(key.name.as_str())
                     .bind(before.map_or(i64::MAX, to_sql))
-                    .fetch_all(&self.pool)
+                    .fetch_all(self.pool())
                     .await?;
             for row in rows {
                 *found.entry(row.try_get("revision")?).or_default() += 1;
@@ -38,7 +38,7 @@ impl Store {
     pub async fn change_count(&self, number: Revision) -> Result<usize, StoreError> {
         let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM revision_change WHERE revision = $1")
             .bind(to_sql(number))
-            .fetch_one(&self.pool)
+            .fetch_one(self.pool())
             .await?;
         usize::try_from(count).map_err(|_| StoreError::Damaged { what: "revision" })
     }
