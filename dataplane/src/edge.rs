@@ -14,7 +14,7 @@ use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 
-use self::connections::{Connections, Permit};
+use self::connections::{Claim, Connections};
 use self::http1::Handover;
 use self::proxy::ProxyFace;
 
@@ -106,7 +106,7 @@ impl Exchange {
         }
     }
 
-    fn claim(&self, stream: &Stream) -> Option<Permit> {
+    fn claim(&self, stream: &Stream) -> Option<Claim> {
         self.connections.claim(&peer_address(stream)?)
     }
 }
@@ -116,12 +116,15 @@ impl ServerApp for Exchange {
     /// Goes on in a task of our own: Pingora's keeps the room of a TLS handshake for as long as it lives. Whoever waits
     /// for the connections to end waits for their permits.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        // Without a permit the peer was gone before it was counted. The permit is held as long as the connection.
-        let permit = self.claim(&stream)?;
+        // Without a claim the peer was gone before it was counted. The claim is held as long as the connection.
+        let claim = self.claim(&stream)?;
         let (exchange, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
-            exchange.serve(stream, &shutdown).await;
-            drop(permit);
+            match &claim {
+                Claim::Permit(_) => exchange.serve(stream, &shutdown).await,
+                Claim::TurnedAway(_) => http1::turn_away(stream, &exchange.rooms, &shutdown).await,
+            }
+            drop(claim);
         });
         None
     }

@@ -211,7 +211,7 @@ fn exchange_service(
     let connections = parts.connections.clone();
     let app = Exchange::new(parts.rooms.clone(), connections.clone(), &server.configuration, settings.faces);
     let mut service = BoundService::new("exchange", app, settings.threads.workers, StopsWith::Server)
-        .with_filter(Arc::new(Gatekeeper(connections)));
+        .guarded_by(Arc::new(Gatekeeper(connections)));
     for (socket, certificate) in sockets {
         service.add(socket, certificate).map_err(|error| StartError::Listener(error.to_string()))?;
     }

@@ -1,9 +1,11 @@
 //! The connection guard: how many connections may be open, in all and from one address.
 //!
 //! A connection takes its [`Permit`] when it is accepted, before any TLS, and gives it back when the permit is dropped,
-//! after its last exchange. Refusing costs one lookup and a `close`. Between acceptance and the exchange service lies
-//! Pingora's handshake, which hands nothing through; the permit waits meanwhile under the peer's address, and a
-//! handshake that never ends gives it back after [`HANDSHAKE_MAX`].
+//! after its last exchange. One over the limits is [`Claim::TurnedAway`]: the exchange service answers it 503, unless
+//! it speaks TLS, whose handshake costs more than a refusal may, or [`TURNED_AWAY_MAX`] are being answered already;
+//! those are closed. Between acceptance and the exchange service lies Pingora's handshake, which hands nothing through;
+//! what was decided waits meanwhile under the peer's address, and a handshake that never ends gives it back after
+//! [`HANDSHAKE_MAX`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,10 +14,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use dashmap::{DashMap, Entry};
-use pingora_core::listeners::ConnectionFilter;
+use pingora_core::listeners::{ConnectionFilter, PreTlsProcess};
+use pingora_core::protocols::GetSocketDigest as _;
+use pingora_core::protocols::l4::stream::Stream as Accepted;
+use pingora_core::{Error, ErrorType};
 
 /// Pingora ends a handshake after 60 s; a permit not claimed by then belongs to a connection that is gone.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(61);
+/// Connections over the limits that are told so at one time; each costs at most one buffer of 8 KiB for a second.
+pub const TURNED_AWAY_MAX: usize = 64;
 
 /// Counts open connections. About 64 bytes for each address that has one, and 96 for each handshake under way.
 #[derive(Debug)]
@@ -23,8 +30,9 @@ pub struct Connections {
     max: usize,
     per_address_max: usize,
     open: AtomicUsize,
+    turned_away: AtomicUsize,
     by_address: DashMap<IpAddr, usize>,
-    handshakes: DashMap<SocketAddr, (Permit, Instant)>,
+    handshakes: DashMap<SocketAddr, (Claim, Instant)>,
     refused_total: AtomicU64,
     refused_per_address: AtomicU64,
 }
@@ -38,11 +46,26 @@ pub struct Refused {
     pub per_address: u64,
 }
 
+/// What a connection may expect.
+#[derive(Debug)]
+pub enum Claim {
+    /// To be served.
+    Permit(Permit),
+    /// To be told that it is not.
+    TurnedAway(Telling),
+}
+
 /// The right to one open connection; given back on drop.
 #[derive(Debug)]
 pub struct Permit {
     connections: std::sync::Weak<Connections>,
     address: IpAddr,
+}
+
+/// One of the places in which connections are told that there is no room; given back on drop.
+#[derive(Debug)]
+pub struct Telling {
+    connections: std::sync::Weak<Connections>,
 }
 
 impl Connections {
@@ -52,6 +75,7 @@ impl Connections {
             max,
             per_address_max,
             open: AtomicUsize::new(0),
+            turned_away: AtomicUsize::new(0),
             by_address: DashMap::new(),
             handshakes: DashMap::new(),
             refused_total: AtomicU64::new(0),
@@ -74,8 +98,7 @@ impl Connections {
 
     /// Takes a permit for a connection from `address`; `None`, and counted, when a limit is reached.
     pub fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
-        let taken = |open: usize| (open < self.max).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_err() {
+        if !count_below(&self.open, self.max) {
             self.refused_total.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -87,9 +110,19 @@ impl Connections {
         Some(Permit { connections: Arc::downgrade(self), address })
     }
 
-    /// The permit taken when the connection from `peer` was accepted.
-    pub fn claim(&self, peer: &SocketAddr) -> Option<Permit> {
-        self.handshakes.remove(peer).map(|(_, (permit, _))| permit)
+    /// What was decided when the connection from `peer` was accepted.
+    pub fn claim(&self, peer: &SocketAddr) -> Option<Claim> {
+        self.handshakes.remove(peer).map(|(_, (claim, _))| claim)
+    }
+
+    /// A place to tell a connection that it is over the limits; `None` when all are taken.
+    fn turn_away(self: &Arc<Self>) -> Option<Telling> {
+        count_below(&self.turned_away, TURNED_AWAY_MAX).then(|| Telling { connections: Arc::downgrade(self) })
+    }
+
+    /// Forgets the connection from `peer` if it is to be turned away.
+    fn forget_turned_away(&self, peer: &SocketAddr) -> bool {
+        self.handshakes.remove_if(peer, |_, (claim, _)| matches!(claim, Claim::TurnedAway(_))).is_some()
     }
 
     /// Gives back the permits of handshakes that ended without reaching the exchange service.
@@ -120,6 +153,20 @@ impl Connections {
     }
 }
 
+/// Counts one more unless there are `max`.
+fn count_below(count: &AtomicUsize, max: usize) -> bool {
+    let taken = |count: usize| (count < max).then_some(count + 1);
+    count.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_ok()
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some(connections) = self.connections.upgrade() {
+            connections.turned_away.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(connections) = self.connections.upgrade() {
@@ -137,11 +184,26 @@ impl ConnectionFilter for Gatekeeper {
     async fn should_accept(&self, peer: Option<&SocketAddr>) -> bool {
         // Without a peer address the client is already gone.
         let Some(peer) = peer else { return false };
-        let Some(permit) = self.0.acquire(peer.ip()) else { return false };
-        let replaced = self.0.handshakes.insert(*peer, (permit, Instant::now()));
+        let permit = self.0.acquire(peer.ip()).map(Claim::Permit);
+        let Some(claim) = permit.or_else(|| self.0.turn_away().map(Claim::TurnedAway)) else { return false };
+        let replaced = self.0.handshakes.insert(*peer, (claim, Instant::now()));
         // The old permit is given back here, outside the map's lock.
         drop(replaced);
         true
+    }
+}
+
+#[async_trait]
+impl PreTlsProcess for Gatekeeper {
+    /// Asked before a handshake, on TLS listeners only: an error closes the connection.
+    async fn process(&self, stream: &mut Accepted) -> pingora_core::Result<()> {
+        let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr()?.as_inet().copied());
+        match peer {
+            Some(peer) if self.0.forget_turned_away(&peer) => {
+                Err(Error::explain(ErrorType::AcceptError, "over the limit of connections").into_down())
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -181,7 +243,6 @@ mod tests {
         let gatekeeper = Gatekeeper(connections.clone());
         let peer = SocketAddr::new(address(1), 5000);
         assert!(gatekeeper.should_accept(Some(&peer)).await);
-        assert!(!gatekeeper.should_accept(Some(&SocketAddr::new(address(1), 5001))).await);
         connections.sweep(Instant::now());
         assert_eq!(connections.open(), 1);
         connections.sweep(Instant::now() + HANDSHAKE_MAX);
@@ -194,10 +255,31 @@ mod tests {
         let peer = SocketAddr::new(address(1), 5000);
         assert!(Gatekeeper(connections.clone()).should_accept(Some(&peer)).await);
         let permit = connections.claim(&peer).unwrap();
+        assert!(matches!(permit, Claim::Permit(_)), "{permit:?}");
         connections.sweep(Instant::now() + HANDSHAKE_MAX);
         assert_eq!(connections.open(), 1);
         assert!(connections.claim(&peer).is_none());
         drop(permit);
         assert_eq!(connections.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn so_many_over_the_limit_are_told_and_the_rest_is_closed() {
+        let connections = Connections::new(1, 1);
+        let gatekeeper = Gatekeeper(connections.clone());
+        let peer = |port| SocketAddr::new(address(1), port);
+        let _served = connections.acquire(address(1)).unwrap();
+        for port in 1..=TURNED_AWAY_MAX {
+            assert!(gatekeeper.should_accept(Some(&peer(u16::try_from(port).unwrap()))).await);
+        }
+        assert!(!gatekeeper.should_accept(Some(&peer(5_000))).await);
+        let told = connections.claim(&peer(1)).unwrap();
+        assert!(matches!(told, Claim::TurnedAway(_)) && connections.open() == 1, "{told:?}");
+        assert!(connections.forget_turned_away(&peer(2)) && !connections.forget_turned_away(&peer(2)));
+        drop(told);
+        assert!(gatekeeper.should_accept(Some(&peer(5_000))).await);
+        assert!(gatekeeper.should_accept(Some(&peer(5_001))).await);
+        assert!(!gatekeeper.should_accept(Some(&peer(5_002))).await);
+        assert_eq!(connections.refused().total, 68);
     }
 }

@@ -26,10 +26,12 @@ mod sending;
 mod source;
 pub mod stock;
 pub mod target;
+mod turn_away;
 mod upload;
 pub mod wire;
 
 pub use keepalive::{Handover, serve};
+pub use turn_away::turn_away;
 
 #[cfg(test)]
 mod tests;

@@ -10,13 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
 use pingora_core::listeners::tls::TlsSettings;
-use pingora_core::listeners::{ALPN, ConnectionFilter, L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora_core::listeners::{ALPN, L4BufferSettings, ListenerConfig, TcpSocketOptions};
 use pingora_core::protocols::TcpKeepalive;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service as PingoraService;
 use pingora_core::services::listening::Service;
 use tokio::sync::watch;
 
+use crate::edge::connections::Gatekeeper;
 use crate::edge::tls::RotatingCertificate;
 
 /// Bytes of each buffer under TLS: with 4 KiB an idle connection costs 27 KiB in pingora-proxy instead of 87. A plain
@@ -87,9 +88,10 @@ impl<A: ServerApp + Send + Sync + 'static> BoundService<A> {
         Self { inner, sockets: Vec::new(), stops_with }
     }
 
-    /// Asks `filter` about every connection. Set it before the sockets are added.
-    pub fn with_filter(mut self, filter: Arc<dyn ConnectionFilter>) -> Self {
-        self.inner.set_connection_filter(filter);
+    /// Asks the gatekeeper about every connection, and once more before each TLS handshake.
+    pub fn guarded_by(mut self, gatekeeper: Arc<Gatekeeper>) -> Self {
+        self.inner.endpoints().set_pre_tls_callback(gatekeeper.clone());
+        self.inner.set_connection_filter(gatekeeper);
         self
     }
 

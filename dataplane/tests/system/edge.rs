@@ -11,6 +11,7 @@ mod no_request_is_lost_in_an_upgrade;
 mod no_target_keeps_a_caller_waiting;
 mod one_address_cannot_take_every_connection;
 mod trailers_and_upgrades_pass_after_admission;
+mod whoever_finds_no_room_is_told_so;
 
 /// How long anything here may take; generous, because the machine may be busy.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);

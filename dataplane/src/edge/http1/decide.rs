@@ -136,6 +136,14 @@ pub fn decide(bytes: &[u8], arrival: Arrival, context: &Rooms, record: &mut Open
     }
 }
 
+/// What matters of a request that is refused whatever it asks, and whose connection ends with it.
+pub fn unheard(bytes: &[u8], scheme: Scheme, record: &mut OpenRecord) -> Asked {
+    let mut fields = Fields::new();
+    let Ok(request) = head::parse(bytes, scheme, &mut fields) else { return Asked::default() };
+    record.asked(request.head.method, request.head.path);
+    Asked { persistent: false, ..asked(&request, None) }
+}
+
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Refusal::new(fault.code).with_detail(fault.detail)

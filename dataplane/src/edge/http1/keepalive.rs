@@ -38,7 +38,7 @@ pub enum Handover {
 }
 
 /// What waiting for a request came to.
-enum Awaited {
+pub(super) enum Awaited {
     /// A head of this many bytes is at the front of the input.
     Head(usize),
     /// HTTP/2.
@@ -89,7 +89,7 @@ fn hand_over(source: Source) -> Handover {
     Handover::HandOver(Box::new(Rewound::new(stream, &already_read)))
 }
 
-async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awaited {
+pub(super) async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awaited {
     // A connection that has not asked anything yet gets the time of one head; one that has may rest.
     let limits = &context.limits;
     source.deadline.set_after(if first { limits.header_deadline } else { limits.keep_alive_idle });

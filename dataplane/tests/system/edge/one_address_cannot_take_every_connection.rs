@@ -1,4 +1,4 @@
-//! Connections are counted, in all and per address; what is over the limit is closed at once and counted.
+//! Connections are counted, in all and per address; what is over the limit ends and is counted.
 
 use lgsp_testkit::client::Request;
 use lgsp_testkit::eventually::eventually;
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 
 use super::{DEADLINE, target};
 
-async fn metric(node: &Node, name: &str) -> u64 {
+pub async fn metric(node: &Node, name: &str) -> u64 {
     let text = String::from_utf8(node.admin("/metrics").await.body).unwrap();
     let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_over_the_limit_are_closed_and_places_come_back() {
+async fn connections_over_the_limit_end_and_places_come_back() {
     let target = target().await;
     let resources = Resources::usual(&[target.address()]);
     let limits = json!({"connections_max": 100, "connections_per_address_max": 3});
