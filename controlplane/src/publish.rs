@@ -44,9 +44,9 @@ pub enum PublishError {
     /// etcd does not do what it was asked.
     #[error("etcd does not answer as it should ({0}); check that it runs and that its endpoints are right")]
     Etcd(String),
-    /// The etcd settings cannot be used.
-    #[error("the etcd settings cannot be used: {0}")]
-    Settings(String),
+    /// A certificate, key or password that was good at the start is not any more.
+    #[error(transparent)]
+    Unusable(#[from] lgsp_etcd::UnusableFile),
     /// Another control plane is publishing.
     #[error("another control plane is publishing to this etcd; only one may")]
     Taken,

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use etcd_client::{Client, GetOptions};
+use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
 use lgsp_shared::keyspace::{NODE_PREFIX, NodeState, NodeStatus, STATUS_BYTES_MAX, bundle_status_dir, node_of_key};
 use lgsp_shared::timestamp::UnixSeconds;
 
 use crate::desired::Whole;
 use crate::publish::{PublishError, etcd};
-use crate::settings::{EtcdSettings, PublishSettings};
+use crate::settings::PublishSettings;
 
 /// The most nodes shown; at most 64 KiB each while they are read.
 const NODES_MAX: usize = 1_000;
@@ -77,8 +78,9 @@ impl std::fmt::Debug for Source {
 
 /// Reports under leases: a node that is gone leaves nothing, so those seen before are remembered.
 struct EtcdReports {
-    settings: EtcdSettings,
-    client: tokio::sync::OnceCell<Client>,
+    access: Access,
+    /// Made anew after a failure, with the certificates as they are then.
+    client: tokio::sync::Mutex<Option<Client>>,
     seen: Mutex<BTreeMap<NodeId, NodeStatus>>,
 }
 
@@ -104,9 +106,9 @@ impl Rollout {
     pub fn new(settings: &PublishSettings) -> Self {
         let source = match settings {
             PublishSettings::Bundle(path) => Source::Bundle(bundle_status_dir(path)),
-            PublishSettings::Etcd(settings) => Source::Etcd(Box::new(EtcdReports {
-                settings: settings.clone(),
-                client: tokio::sync::OnceCell::new(),
+            PublishSettings::Etcd(access) => Source::Etcd(Box::new(EtcdReports {
+                access: access.clone(),
+                client: tokio::sync::Mutex::default(),
                 seen: Mutex::default(),
             })),
         };
@@ -178,12 +180,27 @@ fn read_file(path: &std::path::Path) -> Option<NodeStatus> {
 }
 
 impl EtcdReports {
+    async fn client(&self) -> Result<Client, PublishError> {
+        if let Some(client) = &*self.client.lock().await {
+            return Ok(client.clone());
+        }
+        let client = etcd::connect(&self.access).await?;
+        *self.client.lock().await = Some(client.clone());
+        Ok(client)
+    }
+
     async fn read(&self) -> Result<Vec<(NodeStatus, Life)>, RolloutError> {
-        let client = self.client.get_or_try_init(|| etcd::connect(&self.settings)).await?;
+        let client = self.client().await?;
         let limit = i64::try_from(NODES_MAX).unwrap_or(i64::MAX);
         let options = GetOptions::new().with_prefix().with_limit(limit);
         let mut kv = client.kv_client().max_decoding_message_size(NODES_MAX * STATUS_BYTES_MAX * 2);
-        let response = kv.get(NODE_PREFIX, Some(options)).await.map_err(PublishError::from)?;
+        let response = match kv.get(NODE_PREFIX, Some(options)).await {
+            Ok(response) => response,
+            Err(error) => {
+                *self.client.lock().await = None;
+                return Err(PublishError::from(error).into());
+            }
+        };
         let reports = response.kvs().iter().filter_map(|entry| {
             let node = node_of_key(entry.key())?;
             NodeStatus::parse(entry.value()).filter(|status| status.node == node)

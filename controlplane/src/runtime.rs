@@ -42,6 +42,7 @@ pub struct Announce {
 /// Runs until SIGTERM or SIGINT.
 pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()> {
     let key = key_file::read(&settings.key_file)?;
+    settings.publish.check_files()?;
     let store = open_store(&settings).await?;
     let operators = first_token(&store, announce.token_file.as_deref()).await?;
     let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
@@ -142,7 +143,7 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 fn sink(settings: &PublishSettings) -> Sink {
     match settings {
         PublishSettings::Bundle(path) => Sink::Bundle(BundleSink::new(path.clone())),
-        PublishSettings::Etcd(settings) => Sink::Etcd(Box::new(EtcdSink::new(settings.clone()))),
+        PublishSettings::Etcd(access) => Sink::Etcd(Box::new(EtcdSink::new(access.clone()))),
     }
 }
 

@@ -4,7 +4,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use lgsp_etcd::{Access, UnusableFile, Written};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 pub mod database;
@@ -49,27 +51,26 @@ pub enum PublishSettings {
     /// Into a file that nodes on this machine watch.
     Bundle(PathBuf),
     /// Into etcd.
-    Etcd(EtcdSettings),
+    Etcd(#[serde(deserialize_with = "access")] Access),
 }
 
-/// How etcd is reached.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EtcdSettings {
-    /// Such as `http://127.0.0.1:2379`; several are tried in turn.
-    pub endpoints: Vec<String>,
-    /// The user, where etcd asks for one.
-    #[serde(default)]
-    pub user: Option<String>,
-    /// A file that holds the user's password.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for EtcdSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EtcdSettings").field("endpoints", &self.endpoints).finish_non_exhaustive()
+impl PublishSettings {
+    /// Reads the files that publishing needs, and says what is wrong with them.
+    pub fn check_files(&self) -> Result<(), UnusableFile> {
+        match self {
+            PublishSettings::Bundle(_) => Ok(()),
+            PublishSettings::Etcd(access) => access.check(),
+        }
     }
+}
+
+fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Access, D::Error> {
+    let written = Written::deserialize(deserializer)?;
+    written.resolve("publish.etcd").map_err(|problems| {
+        let told: Vec<String> =
+            problems.into_iter().map(|problem| format!("`{}` {}", problem.setting, problem.message)).collect();
+        D::Error::custom(told.join("; "))
+    })
 }
 
 fn listen() -> SocketAddr {
@@ -192,12 +193,6 @@ impl Settings {
         match &self.publish {
             PublishSettings::Bundle(path) if path.file_name().is_none() => {
                 wrong("publish.bundle", format!("`{}` is not a file name", path.display()))
-            }
-            PublishSettings::Etcd(etcd) if etcd.endpoints.is_empty() => {
-                wrong("publish.etcd.endpoints", "there is none; write `[http://127.0.0.1:2379]`".to_owned())
-            }
-            PublishSettings::Etcd(etcd) if etcd.user.is_some() != etcd.password_file.is_some() => {
-                wrong("publish.etcd", "`user` and `password_file` come together".to_owned())
             }
             PublishSettings::Bundle(_) | PublishSettings::Etcd(_) => Ok(()),
         }

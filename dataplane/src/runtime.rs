@@ -79,9 +79,9 @@ pub enum StartError {
         /// The settings key.
         key: String,
     },
-    /// A secret the configuration's source needs.
+    /// A file that the configuration's source needs.
     #[error(transparent)]
-    Source(#[from] source::SourceError),
+    Source(#[from] lgsp_etcd::UnusableFile),
     /// The node's own files.
     #[error(transparent)]
     State(#[from] state::StateError),

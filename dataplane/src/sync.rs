@@ -41,7 +41,7 @@ use rejection::Offer;
 #[derive(Debug, Clone)]
 pub enum Source {
     /// An etcd cluster.
-    Etcd(EtcdSettings),
+    Etcd(Box<EtcdSettings>),
     /// A bundle file, replaced atomically.
     Bundle(PathBuf),
 }
@@ -89,6 +89,7 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, 
     let mut following = JoinSet::new();
     match source {
         Source::Etcd(settings) => {
+            let settings = *settings;
             let (told, heard, stop) = (settings.clone(), context.clone(), shutdown_of());
             let report = move || etcd::report(told.clone(), heard.clone(), stop.clone());
             following.spawn(keep_running("reporting to etcd", report, shutdown_of()));

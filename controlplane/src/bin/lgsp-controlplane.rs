@@ -35,7 +35,7 @@ struct Serve {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the settings and the files of secrets they name, and end.
+    /// Check the settings and the files they name, and end.
     Check {
         /// The settings file (YAML).
         #[arg(long)]
@@ -81,6 +81,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             EnvFilter::try_new(&settings.log).context("setting `log`")?;
             let key = key_file::read(&settings.key_file)?;
             settings.database_password_file.as_deref().map(read_password).transpose()?;
+            settings.publish.check_files()?;
             println!("the settings are good; the key is {}", key.id());
             Ok(())
         }

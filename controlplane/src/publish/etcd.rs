@@ -7,16 +7,15 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, LeaseKeepAliveStream, LeaseKeeper, PutOptions,
-    Txn, TxnOp,
+    Client, Compare, CompareOp, GetOptions, KvClient, LeaseKeepAliveStream, LeaseKeeper, PutOptions, Txn, TxnOp,
 };
+use lgsp_etcd::Access;
 use lgsp_shared::bundle;
 use lgsp_shared::keyspace::{DOCUMENT_PREFIX, HEAD_KEY, Head, TXN_OPERATIONS_MAX, document_key};
 use lgsp_shared::resource::Document;
 
 use super::{Permits, PublishError, is_large_removal};
 use crate::desired::Whole;
-use crate::settings::EtcdSettings;
 
 /// Held by whoever publishes; outside the prefix that nodes watch.
 const PUBLISHER_KEY: &str = "/lgsp/v1/publisher";
@@ -34,29 +33,21 @@ const DECODE_BYTES_MAX: usize = 160 << 20;
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
+
 impl From<etcd_client::Error> for PublishError {
     fn from(error: etcd_client::Error) -> Self {
-        Self::Etcd(match error {
-            // The whole status repeats its message in the words of three layers.
-            etcd_client::Error::GRpcStatus(status) => status.message().to_owned(),
-            other => other.to_string(),
-        })
+        Self::Etcd(lgsp_etcd::explain(&error))
     }
 }
 
-/// Connects; what fails later is tried again by the caller.
-pub async fn connect(settings: &EtcdSettings) -> Result<Client, PublishError> {
-    let mut options = ConnectOptions::new()
+/// Connects, with the login and certificates as they are now; what fails later is tried again by the caller.
+pub async fn connect(access: &Access) -> Result<Client, PublishError> {
+    let options = access
+        .options()?
         .with_connect_timeout(CONNECT_WAIT)
         .with_timeout(REQUEST_WAIT)
-        .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
-        .with_auto_token_refresh(true);
-    if let (Some(user), Some(file)) = (&settings.user, &settings.password_file) {
-        let password = std::fs::read_to_string(file)
-            .map_err(|error| PublishError::Settings(format!("`{}`: {error}", file.display())))?;
-        options = options.with_user(user, password.trim());
-    }
-    Ok(Client::connect(&settings.endpoints, Some(options)).await?)
+        .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1);
+    Ok(Client::connect(access.endpoints(), Some(options)).await?)
 }
 
 /// The documents etcd holds, by key and hash.
@@ -64,7 +55,7 @@ type Held = HashMap<String, [u8; 32]>;
 
 /// Publishes to etcd.
 pub struct EtcdSink {
-    settings: EtcdSettings,
+    access: Access,
     client: Option<Client>,
     /// What etcd holds, good while the head has this modification revision.
     known: Option<(i64, Held)>,
@@ -72,7 +63,7 @@ pub struct EtcdSink {
 
 impl std::fmt::Debug for EtcdSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EtcdSink").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("EtcdSink").field("access", &self.access).finish_non_exhaustive()
     }
 }
 
@@ -102,16 +93,16 @@ impl Turn {
 }
 
 impl EtcdSink {
-    /// Publishes to the etcd of `settings`; connects when first used.
-    pub fn new(settings: EtcdSettings) -> Self {
-        Self { settings, client: None, known: None }
+    /// Publishes to this etcd; connects when first used.
+    pub fn new(access: Access) -> Self {
+        Self { access, client: None, known: None }
     }
 
     /// Writes the revision unless etcd holds it already.
     pub async fn publish(&mut self, whole: &Whole, permits: Permits) -> Result<(), PublishError> {
         let mut client = match self.client.take() {
             Some(client) => client,
-            None => connect(&self.settings).await?,
+            None => connect(&self.access).await?,
         };
         let mut turn = take_turn(&mut client).await?;
         let known = self.known.take();

@@ -27,7 +27,7 @@ fn variables_come_over_the_file() {
     .unwrap();
     assert_eq!(settings.listen.port(), 0);
     let PublishSettings::Etcd(etcd) = settings.publish else { panic!("{settings:?}") };
-    assert_eq!(etcd.endpoints, ["http://a:2379", "http://b:2379"]);
+    assert_eq!(etcd.endpoints(), ["http://a:2379", "http://b:2379"]);
     assert!(parse("", &[]).unwrap_err().to_string().contains("database"));
 }
 

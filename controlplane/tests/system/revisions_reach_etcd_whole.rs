@@ -6,6 +6,7 @@ use etcd_client::GetOptions;
 use lgsp_shared::bundle::content_hash;
 use lgsp_shared::keyspace::{DOCUMENT_PREFIX, HEAD_KEY, Head, NODE_PREFIX};
 use lgsp_shared::resource::Document;
+use lgsp_testkit::certificate::Authority;
 use lgsp_testkit::etcd::Etcd;
 use lgsp_testkit::eventually::{eventually, eventually_some};
 
@@ -14,7 +15,7 @@ use crate::platform::{Platform, RESOURCES, agency};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn start(etcd: &Etcd) -> Platform {
-    Platform::start_with(&format!("publish: {{etcd: {{endpoints: ['http://{}']}}}}\n", etcd.endpoint())).await
+    Platform::start_with(&format!("publish: {{etcd: {}}}\n", etcd.settings())).await
 }
 
 /// Waits until the head names `revision`, and returns it with the documents of the same etcd revision.
@@ -102,6 +103,45 @@ async fn a_revision_made_while_etcd_is_away_is_published_when_it_is_back() {
     platform.restart().await;
     platform.apply(&agency("c", "C"));
     assert_whole(published(&etcd, 3).await, 3);
+}
+
+#[tokio::test]
+async fn over_tls_revisions_and_reports_pass_and_a_stranger_publishes_nothing() {
+    let etcd = Etcd::start_with_tls().await.unwrap();
+    let stranger = Authority::new("stranger");
+    let mut settings = etcd.settings();
+    let directory = tempfile::tempdir().unwrap();
+    let files = stranger.issue(&["client.test"]).write(directory.path(), "stranger");
+    settings["tls"]["certificate"] = serde_json::json!(files.cert);
+    settings["tls"]["key"] = serde_json::json!(files.key);
+    let refused = Platform::start_with(&format!("publish: {{etcd: {settings}}}\n")).await;
+    refused.apply(&agency("z", "Z"));
+    eventually(DEADLINE, "the refusal is told", async || refused.log().contains("revision not published yet")).await;
+
+    let platform = start(&etcd).await;
+    platform.apply(&agency("a", "A"));
+    let (head, documents) = published(&etcd, 1).await;
+    assert_eq!(documents[0].name, "a");
+    let report = serde_json::json!({
+        "node": "node-1", "state": "applied", "desired": 1, "active": 1, "hash": head.hash,
+        "since": "2026-11-23T08:00:00Z", "reported_at": "2026-11-23T08:00:00Z", "version": "0.1.0",
+    });
+    let mut client = etcd.client().await.unwrap();
+    client.put(format!("{NODE_PREFIX}node-1"), report.to_string(), None).await.unwrap();
+    assert_eq!(platform.json(&["nodes"])["nodes"][0]["state"], "synced");
+}
+
+#[tokio::test]
+async fn a_file_for_tls_that_is_missing_stops_check_and_the_start_with_its_name() {
+    let platform = Platform::start().await;
+    let tls = "publish: {etcd: {endpoints: ['https://127.0.0.1:1'], tls: {ca: nowhere.pem}}}";
+    platform.write("tls.yaml", &format!("listen: 127.0.0.1:0\ndatabase: tls.db\nkey_file: seal.key\n{tls}\n"));
+    for arguments in [&["check", "--config", "tls.yaml"][..], &["--config", "tls.yaml"]] {
+        let done = platform.server_command(arguments).output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(!done.status.success() && told.contains("`publish.etcd.tls.ca`"), "{arguments:?}: {told}");
+        assert!(told.contains("nowhere.pem"), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
 
 use crate::edge::{Faces, Limits};
@@ -77,25 +78,7 @@ pub enum Source {
         file: PathBuf,
     },
     /// An etcd cluster.
-    Etcd(Etcd),
-}
-
-/// How to reach etcd.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Etcd {
-    /// Its endpoints, such as `http://10.0.0.1:2379`.
-    pub endpoints: Vec<String>,
-    /// User and password file, when etcd asks for them.
-    pub login: Option<EtcdLogin>,
-}
-
-/// How to log in to etcd.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EtcdLogin {
-    /// The user.
-    pub user: String,
-    /// A file with the password.
-    pub password_file: PathBuf,
+    Etcd(Access),
 }
 
 /// Where records go, and what happens when they cannot.

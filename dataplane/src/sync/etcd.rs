@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, ResponseHeader};
-use lgsp_shared::seal::Secret;
+use etcd_client::{Client, ResponseHeader};
+use lgsp_etcd::Access;
 
 use super::assembly::Assembly;
 use super::backoff::{Backoff, BackoffBounds, random};
@@ -25,10 +25,8 @@ pub(super) use report::report;
 /// Where etcd is and how to speak to it.
 #[derive(Debug, Clone)]
 pub struct EtcdSettings {
-    /// `host:port` or `http://host:port` of each member.
-    pub endpoints: Vec<String>,
-    /// User and password, when etcd asks for them.
-    pub user: Option<(String, Secret)>,
+    /// Its members, TLS and login.
+    pub access: Access,
     /// Intervals and deadlines.
     pub timing: EtcdTiming,
 }
@@ -63,18 +61,16 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// larger configuration from ever loading. At most one such message is in memory at a time.
 const MESSAGE_BYTES_MAX: usize = 128 << 20;
 
-/// Opens a client. Connections are made when first used.
+/// Opens a client with the login and certificates as they are now. Connections are made when first used.
 async fn connect(settings: &EtcdSettings) -> Result<Client, Failure> {
-    let mut options = ConnectOptions::new()
+    let options = settings
+        .access
+        .options()?
         .with_connect_timeout(settings.timing.reply_deadline)
         .with_keep_alive(KEEP_ALIVE_EVERY, settings.timing.reply_deadline)
         .with_keep_alive_while_idle(true)
         .with_require_leader(true);
-    if let Some((user, password)) = &settings.user {
-        options = options.with_user(user.as_str(), String::from_utf8_lossy(password.expose()));
-        options = options.with_auto_token_refresh(true);
-    }
-    answered(&settings.timing, Client::connect(&settings.endpoints, Some(options))).await
+    answered(&settings.timing, Client::connect(settings.access.endpoints(), Some(options))).await
 }
 
 /// The answer, or a failure when there is none in time.
@@ -143,7 +139,7 @@ struct Follower {
 impl Follower {
     /// One connection: from where the last one ended, or from a list. Ends only with a failure.
     async fn session(&mut self) -> Failure {
-        match self.try_session().await {
+        match Box::pin(self.try_session()).await {
             Ok(never) => match never {},
             Err(failure) => failure,
         }

@@ -14,6 +14,7 @@ use lgsp_dataplane::snapshot::{DocumentProblem, Effect};
 use lgsp_dataplane::sync::{
     Apply, BackoffBounds, EtcdSettings, EtcdTiming, Identity, Prepared, Source, SyncHandle, SyncHealth, SyncSettings,
 };
+use lgsp_etcd::Access;
 use lgsp_shared::bundle::{ContentHash, content_hash};
 use lgsp_shared::id::Revision;
 use lgsp_shared::keyspace::{HEAD_KEY, Head, NodeState, TXN_OPERATIONS_MAX, document_key};
@@ -29,6 +30,7 @@ mod a_half_written_revision_never_serves;
 mod a_node_reports_what_it_serves;
 mod a_node_restarts_without_its_source;
 mod a_torn_bundle_never_serves;
+mod etcd_proves_itself_and_is_shown_who_asks;
 mod faults_of_etcd_never_stop_a_node;
 mod one_bad_document_costs_only_itself;
 mod traffic_never_stops_while_configuration_fails;
@@ -107,7 +109,7 @@ impl Node {
     }
 
     pub async fn follow(etcd: &Etcd, state_dir: &Path) -> Self {
-        Self::start(Source::Etcd(settings(etcd)), state_dir).await
+        Self::start(Source::Etcd(Box::new(settings(etcd))), state_dir).await
     }
 
     pub async fn stop(self) {
@@ -144,7 +146,7 @@ pub fn settings(etcd: &Etcd) -> EtcdSettings {
         backoff: BackoffBounds { min: Duration::from_millis(20), max: Duration::from_millis(500) },
         lease: Duration::from_secs(3),
     };
-    EtcdSettings { endpoints: vec![etcd.endpoint()], user: None, timing }
+    EtcdSettings { access: Access::plain(vec![etcd.endpoint()]), timing }
 }
 
 pub fn agency(name: &str, at: u64) -> Document {

@@ -9,8 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use etcd_client::Client;
+use etcd_client::{Client, ConnectOptions, Identity, TlsOptions};
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::certificate::{Authority, Certificate, CertificateFiles};
 
 const START_DEADLINE: Duration = Duration::from_secs(30);
 const START_ATTEMPTS: u32 = 5;
@@ -27,15 +30,53 @@ pub struct Etcd {
     cluster_token: String,
     child: Option<Child>,
     restores: u32,
+    tls: Option<Tls>,
+}
+
+/// What an etcd that speaks TLS shows and asks for.
+#[derive(Debug)]
+struct Tls {
+    authority: Authority,
+    ca: PathBuf,
+    server: CertificateFiles,
+    client: Certificate,
+    client_files: CertificateFiles,
+}
+
+impl Tls {
+    fn new(directory: &Path) -> anyhow::Result<Self> {
+        let authority = Authority::new("etcd of a test");
+        let ca = directory.join("ca.pem");
+        std::fs::write(&ca, authority.pem())?;
+        let server = authority.issue(&["localhost", "127.0.0.1"]).write(directory, "server");
+        let client = authority.issue(&["client.test"]);
+        let client_files = client.write(directory, "client");
+        Ok(Self { authority, ca, server, client, client_files })
+    }
+
+    fn options(&self) -> ConnectOptions {
+        let ca = etcd_client::Certificate::from_pem(self.authority.pem());
+        let identity = Identity::from_pem(&self.client.cert_pem, &self.client.key_pem);
+        ConnectOptions::new().with_tls(TlsOptions::new().ca_certificate(ca).identity(identity))
+    }
 }
 
 impl Etcd {
     /// Starts an empty etcd and waits until it answers.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_somewhere(false).await
+    }
+
+    /// Starts an empty etcd that speaks TLS and takes only clients with a certificate of its authority.
+    pub async fn start_with_tls() -> anyhow::Result<Self> {
+        Self::start_somewhere(true).await
+    }
+
+    async fn start_somewhere(tls: bool) -> anyhow::Result<Self> {
         let mut last = None;
         for _ in 0..START_ATTEMPTS {
             // Another process may take a port between finding it free and etcd binding it: try with others.
-            match Self::start_once().await {
+            match Self::start_once(tls).await {
                 Ok(etcd) => return Ok(etcd),
                 Err(error) => last = Some(error),
             }
@@ -43,8 +84,9 @@ impl Etcd {
         Err(last.unwrap_or_else(|| anyhow::anyhow!("etcd was never started")))
     }
 
-    async fn start_once() -> anyhow::Result<Self> {
+    async fn start_once(tls: bool) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("lgsp-etcd-").tempdir()?;
+        let tls = tls.then(|| Tls::new(dir.path())).transpose()?;
         let [client_port, peer_port] = free_ports()?;
         let data = dir.path().join("data");
         let cluster_token = "lgsp-test".to_owned();
@@ -57,6 +99,7 @@ impl Etcd {
             cluster_token,
             child: None,
             restores: 0,
+            tls,
         };
         etcd.restart().await?;
         Ok(etcd)
@@ -67,9 +110,20 @@ impl Etcd {
         format!("127.0.0.1:{}", self.client_port)
     }
 
+    /// How settings name it: its endpoint with the scheme, and the files that TLS to it takes.
+    pub fn settings(&self) -> Value {
+        match &self.tls {
+            None => json!({"endpoints": [self.client_url()]}),
+            Some(Tls { ca, client_files: CertificateFiles { cert, key }, .. }) => {
+                json!({"endpoints": [self.client_url()], "tls": {"ca": ca, "certificate": cert, "key": key}})
+            }
+        }
+    }
+
     /// A client of the test's own.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        Client::connect([self.endpoint()], None).await.context("connecting to the test's etcd")
+        let options = self.tls.as_ref().map(Tls::options);
+        Client::connect([self.client_url()], options).await.context("connecting to the test's etcd")
     }
 
     /// Starts etcd again on the same ports and data, and waits until it answers. Does nothing when it runs.
@@ -159,14 +213,24 @@ impl Etcd {
         self.restart().await
     }
 
+    fn client_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.endpoint())
+    }
+
     fn peer_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.peer_port)
     }
 
     fn spawn(&mut self) -> anyhow::Result<()> {
-        let client = format!("http://{}", self.endpoint());
+        let client = self.client_url();
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = Command::new("etcd")
+        let mut command = Command::new("etcd");
+        if let Some(Tls { ca, server: CertificateFiles { cert, key }, .. }) = &self.tls {
+            command.arg("--cert-file").arg(cert).arg("--key-file").arg(key);
+            command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(ca);
+        }
+        let child = command
             .args(["--name", "test", "--data-dir"])
             .arg(&self.data)
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])

@@ -156,8 +156,7 @@ impl NodeBuilder {
 
     /// Follows this etcd in place of a bundle file; something must have been published there.
     pub fn following(self, etcd: &Etcd) -> Self {
-        let endpoint = format!("http://{}", etcd.endpoint());
-        self.with(|settings| settings["source"] = json!({"etcd": {"endpoints": [endpoint]}}))
+        self.with(|settings| settings["source"] = json!({"etcd": etcd.settings()}))
     }
 
     /// The node's own directory, for files its settings name.
@@ -167,6 +166,13 @@ impl NodeBuilder {
 
     /// Starts it; it listens and has a revision when this returns.
     pub async fn start(self) -> Node {
+        let node = self.start_unready().await;
+        node.ready().await;
+        node
+    }
+
+    /// Starts it; it listens when this returns, whether or not it will ever have a revision.
+    pub async fn start_unready(self) -> Node {
         let Self { settings, resources, directory } = self;
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("kek"), KEY_TEXT).expect("the key file");
@@ -177,9 +183,7 @@ impl NodeBuilder {
         let (settings, addresses) = (path("settings.yaml"), path("addresses.json"));
         let child = spawn("lgsp-dataplane", &settings, &addresses, &[]);
         let (listeners, admin) = wait_for_addresses(&addresses).await;
-        let node = Node { child, settings, directory, listeners, admin, revision: 1 };
-        node.ready().await;
-        node
+        Node { child, settings, directory, listeners, admin, revision: 1 }
     }
 }
 

@@ -28,15 +28,19 @@ const LICENCES: [&str; 11] = [
 ];
 
 /// A crate and the only workspace members that may depend on it.
-const RESERVED: [(&str, &[&str]); 8] = [
+const RESERVED: [(&str, &[&str]); 9] = [
     ("pingora-core", &["lgsp-dataplane", "lgsp-benches"]),
     ("pingora-proxy", &["lgsp-dataplane", "lgsp-benches"]),
     ("sqlx", &["lgsp-controlplane"]),
     ("axum", &["lgsp-controlplane"]),
-    ("etcd-client", &["lgsp-dataplane", "lgsp-controlplane", "lgsp-testkit"]),
+    ("etcd-client", &["lgsp-etcd", "lgsp-dataplane", "lgsp-controlplane", "lgsp-testkit"]),
+    ("lgsp-etcd", &["lgsp-dataplane", "lgsp-controlplane"]),
     ("lgsp-dataplane", &["lgsp-benches"]),
     ("lgsp-controlplane", &[]),
-    ("lgsp-testkit", &["lgsp-shared", "lgsp-dataplane", "lgsp-controlplane", "lgsp-loadtest", "lgsp-benches"]),
+    (
+        "lgsp-testkit",
+        &["lgsp-shared", "lgsp-etcd", "lgsp-dataplane", "lgsp-controlplane", "lgsp-loadtest", "lgsp-benches"],
+    ),
 ];
 
 /// Crates nobody may bring in.
@@ -189,7 +193,7 @@ fn only_those_named_use_what_is_reserved_and_nobody_uses_what_is_banned() {
 
 #[test]
 fn versions_live_only_in_the_root_manifest() {
-    for member in ["shared", "shared/testkit", "dataplane", "controlplane", "loadtest", "benches"] {
+    for member in ["shared", "shared/etcd", "shared/testkit", "dataplane", "controlplane", "loadtest", "benches"] {
         let manifest = std::fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         let mut in_dependencies = false;
         for line in manifest.lines() {

@@ -64,21 +64,13 @@ impl Default for RawAdmin {
 #[serde(rename_all = "snake_case")]
 pub(super) enum RawSource {
     Bundle(RawBundle),
-    Etcd(RawEtcd),
+    Etcd(lgsp_etcd::Written),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawBundle {
     pub file: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawEtcd {
-    pub endpoints: Vec<String>,
-    pub user: Option<String>,
-    pub password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

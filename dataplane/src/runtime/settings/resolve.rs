@@ -5,15 +5,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
 
 use super::raw::{
-    Raw, RawAdmin, RawBundle, RawEtcd, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords,
-    RawSource, RawThreads, RawTlsFiles,
+    Raw, RawAdmin, RawBundle, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords, RawSource,
+    RawThreads, RawTlsFiles,
 };
-use super::{
-    Etcd, EtcdLogin, Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles,
-};
+use super::{Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles};
 use crate::edge::{Faces, Limits};
 
 /// Linux takes paths of Unix sockets up to this many bytes (`sun_path` without its final zero).
@@ -133,34 +132,11 @@ fn resolve_source(problems: &mut Problems, source: RawSource) -> Source {
     }
 }
 
-fn resolve_etcd(problems: &mut Problems, etcd: RawEtcd) -> Etcd {
-    let RawEtcd { endpoints, user, password_file } = etcd;
-    if endpoints.is_empty() {
-        problems.add("source.etcd.endpoints", "there is none: add one such as `http://127.0.0.1:2379`");
-    }
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        // This node does not speak TLS to etcd yet; saying so is better than a connection that never comes.
-        if !endpoint.starts_with("http://") {
-            let host = endpoint.rsplit("://").next().unwrap_or_default();
-            problems.add(
-                format!("source.etcd.endpoints[{index}]"),
-                format!("`{endpoint}` does not start with `http://`: write `http://{host}`, the address of etcd or of a local TLS proxy to it"),
-            );
-        }
-    }
-    let login = match (user, password_file) {
-        (Some(user), Some(password_file)) => Some(EtcdLogin { user, password_file }),
-        (None, None) => None,
-        (Some(_), None) => {
-            problems.add("source.etcd.password_file", "is missing: `user` needs it");
-            None
-        }
-        (None, Some(_)) => {
-            problems.add("source.etcd.user", "is missing: `password_file` needs it");
-            None
-        }
-    };
-    Etcd { endpoints, login }
+fn resolve_etcd(problems: &mut Problems, etcd: lgsp_etcd::Written) -> Access {
+    etcd.resolve("source.etcd").unwrap_or_else(|found| {
+        found.into_iter().for_each(|problem| problems.add(problem.setting, problem.message));
+        Access::plain(Vec::new())
+    })
 }
 
 fn resolve_records(RawRecords { to, on_full }: RawRecords) -> Records {

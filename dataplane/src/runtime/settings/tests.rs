@@ -78,7 +78,7 @@ log_level: '=='
         "`node`: `Node_1` is not a node name",
         "`listeners[0].address`: `localhost:80` is not an address",
         "`listeners[2].address`: `127.0.0.1:90` is taken",
-        "`source.etcd.endpoints[0]`: `10.0.0.1:2379` does not start with `http://`",
+        "`source.etcd.endpoints[0]`: `10.0.0.1:2379` is not an endpoint",
         "`source.etcd.password_file`: is missing",
         "`limits.header_deadline_ms`: 0 is out of range: use 100 to 60000",
         "`threads.workers`: 0 is out of range",

@@ -49,11 +49,14 @@ pub(super) enum Failure {
     /// A right is missing; retrying fast cannot help.
     #[error("etcd refuses this node ({0}): check user, password and role in etcd and in the settings")]
     Denied(String),
+    /// A certificate, key or password that was good at the start is not any more.
+    #[error(transparent)]
+    Unusable(#[from] lgsp_etcd::UnusableFile),
     /// More than a node takes.
     #[error("the configuration is larger than a node takes")]
     TooLarge,
     /// Anything else of the connection.
-    #[error("{0}")]
+    #[error("{}", lgsp_etcd::explain(.0))]
     Client(Error),
 }
 
@@ -67,7 +70,9 @@ impl Failure {
             | Failure::AnotherCluster
             | Failure::Incomplete
             | Failure::TooLarge => true,
-            Failure::Silent(_) | Failure::Ended | Failure::Denied(_) | Failure::Client(_) => false,
+            Failure::Silent(_) | Failure::Ended | Failure::Denied(_) | Failure::Unusable(_) | Failure::Client(_) => {
+                false
+            }
         }
     }
 

@@ -67,6 +67,28 @@ fn a_certificate_that_cannot_serve_is_named_by_check_and_by_the_start() {
 }
 
 #[test]
+fn a_file_that_etcd_takes_and_that_is_missing_or_wrong_is_named_by_check_and_by_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new("LGSP test");
+    let ca = directory.path().join("ca.pem");
+    let missing = json!({"etcd": {"endpoints": ["https://127.0.0.1:1"], "tls": {"ca": ca}}});
+    for more in [&["check"][..], &[]] {
+        let text = complaint(directory.path(), more, |settings| settings["source"] = missing.clone());
+        assert!(text.contains("`source.etcd.tls.ca`") && text.contains("ca.pem"), "{text}");
+    }
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let files = authority.issue(&["one"]).write(directory.path(), "one");
+    let other = authority.issue(&["two"]).write(directory.path(), "two");
+    let tls = json!({"ca": ca, "certificate": files.cert, "key": other.key});
+    let mismatched = json!({"etcd": {"endpoints": ["https://127.0.0.1:1"], "tls": tls}});
+    let text = complaint(directory.path(), &["check"], |settings| settings["source"] = mismatched);
+    assert!(text.contains("`source.etcd.tls.certificate`") && text.contains("two.key.pem"), "{text}");
+    let bare = json!({"etcd": {"endpoints": ["https://127.0.0.1:1"]}});
+    let text = complaint(directory.path(), &["check"], |settings| settings["source"] = bare);
+    assert!(text.contains("`source.etcd.tls.ca`: is missing"), "{text}");
+}
+
+#[test]
 fn an_address_that_is_taken_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

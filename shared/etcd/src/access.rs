@@ -1,0 +1,141 @@
+//! Checked settings, and the options of a client made from them.
+
+use std::error::Error as Cause;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use etcd_client::{ConnectOptions, Error};
+
+use crate::files::{Reader, UnusableFile};
+
+/// For a TLS handshake with a member; the next one is tried after it.
+pub(crate) const HANDSHAKE_WAIT: Duration = Duration::from_secs(3);
+/// Causes of an error that are told; they are nested in the words of four layers.
+const CAUSES_MAX: usize = 16;
+
+/// How etcd is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub(crate) within: &'static str,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) login: Option<Login>,
+    pub(crate) tls: Option<Tls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub user: String,
+    pub password_file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    pub ca: PathBuf,
+    /// The client's certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Access {
+    /// Without TLS and without a login.
+    pub fn plain(endpoints: Vec<String>) -> Self {
+        Self { within: "etcd", endpoints, login: None, tls: None }
+    }
+
+    /// The members.
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// Reads all files and says what is wrong with them.
+    pub fn check(&self) -> Result<(), UnusableFile> {
+        self.options().map(drop)
+    }
+
+    /// The login and the TLS side of a client's options, from the files as they are now.
+    pub fn options(&self) -> Result<ConnectOptions, UnusableFile> {
+        let reader = Reader { within: self.within };
+        let mut options = ConnectOptions::new();
+        if let Some(Login { user, password_file }) = &self.login {
+            let password = reader.text("password_file", password_file)?;
+            options = options.with_user(user.as_str(), password.trim_end()).with_auto_token_refresh(true);
+        }
+        if let Some(tls) = &self.tls {
+            options = options.with_tls(reader.tls(tls)?);
+        }
+        Ok(options)
+    }
+}
+
+/// What went wrong, once: gRPC repeats a status in the words of three layers, and keeps the cause to itself.
+pub fn explain(error: &Error) -> String {
+    let Error::GRpcStatus(status) = error else { return error.to_string() };
+    let mut text = status.message().to_owned();
+    let causes = std::iter::successors(status.source(), |cause: &&'_ (dyn Cause + 'static)| Cause::source(*cause))
+        .take(CAUSES_MAX);
+    if let Some(cause) = causes.last().map(ToString::to_string)
+        && !text.contains(&cause)
+    {
+        text = format!("{text}: {cause}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use lgsp_testkit::certificate::Authority;
+
+    use crate::{Written, WrittenTls};
+
+    fn written(directory: &Path) -> Written {
+        let file = |name: &str| directory.join(name);
+        let tls = WrittenTls {
+            ca: file("ca.pem"),
+            certificate: Some(file("client.cert.pem")),
+            key: Some(file("client.key.pem")),
+        };
+        Written {
+            endpoints: vec!["https://127.0.0.1:2379".into()],
+            user: Some("lgsp".into()),
+            password_file: Some(file("password")),
+            tls: Some(tls),
+        }
+    }
+
+    #[test]
+    fn a_missing_or_wrong_file_is_named_with_its_setting() {
+        let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new("LGSP test"));
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write("ca.pem", authority.pem());
+        write("password", "secret\n");
+        let client = authority.issue(&["client"]);
+        client.write(directory.path(), "client");
+        let access = written(directory.path()).resolve("source.etcd").unwrap();
+        access.check().unwrap();
+
+        let foreign = authority.issue(&["client"]);
+        let cases: [(&str, Option<&str>, &str); 7] = [
+            ("ca.pem", None, "`source.etcd.tls.ca`"),
+            ("ca.pem", Some("nothing"), "holds no certificate"),
+            ("ca.pem", Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "no authority's"),
+            ("client.cert.pem", Some(&client.key_pem), "`source.etcd.tls.certificate`"),
+            ("client.key.pem", Some(&client.cert_pem), "holds no private key"),
+            ("client.key.pem", Some(&foreign.key_pem), "use the key it was issued for"),
+            ("password", None, "`source.etcd.password_file`"),
+        ];
+        for (name, text, expected) in cases {
+            let path = directory.path().join(name);
+            let before = std::fs::read(&path).unwrap();
+            match text {
+                Some(text) => write(name, text),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            let error = access.check().unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains(name), "{name}: {error}");
+            assert!(!error.contains("BEGIN"), "{error}");
+            std::fs::write(&path, before).unwrap();
+        }
+        access.check().unwrap();
+    }
+}
