@@ -6,6 +6,7 @@
 //! store    revisions in SQLite or PostgreSQL
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
+//! serve    the API's connections, bounded in number and time
 //! runtime  builds the rooms and owns shutdown
 //! ctl      `lgspctl`, the operator's command line: speaks HTTP to the server, nothing else
 //! ```
@@ -20,5 +21,6 @@ pub mod operator;
 pub mod publish;
 pub mod rollout;
 pub mod runtime;
+pub mod serve;
 pub mod settings;
 pub mod store;

@@ -17,6 +17,7 @@ use crate::publish::bundle::BundleSink;
 use crate::publish::etcd::EtcdSink;
 use crate::publish::{Demand, Publisher, Sink, Status};
 use crate::rollout::Rollout;
+use crate::serve::{self, Limits};
 use crate::settings::database::{DatabaseSettings, read_password};
 use crate::settings::{PublishSettings, Settings, key_file};
 use crate::store::Store;
@@ -57,14 +58,9 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
 
     let rollout = Rollout::new(&settings.publish);
     let router = api::router(App::new(Rooms { desired, operators, rollout, published, demands }));
-    let mut draining = stopped;
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the sender is gone, which is also the end.
-        let _ = draining.wait_for(|stop| *stop).await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let mut server = tokio::spawn(serve::serve(listener, router, Limits::default(), stopped));
     tokio::select! {
-        result = &mut server => result.context("the server panicked")?.context("the server failed")?,
+        result = &mut server => result.context("the server panicked")?,
         signal = ended() => tracing::info!(signal = signal?, "stopping"),
     }
     stop.send_replace(true);

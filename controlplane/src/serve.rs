@@ -1,0 +1,167 @@
+//! The API's connections: how many there may be, and how long each may take to say what it wants.
+//!
+//! Whoever connects and says nothing, or says it a byte at a time, is let go by a deadline, so that a few such callers
+//! cannot keep operators out. Beyond [`Limits::connections_max`] new ones wait in the kernel's queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use futures_util::{StreamExt as _, stream};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+/// Bytes of a request's head, line and all fields; what one connection reads ahead.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+/// How long to wait after the system refused a connection, mostly because the process has too many files open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a caller may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time; about 50 KiB each, and a change that is being read comes on top.
+    pub connections_max: usize,
+    /// For a request's head to arrive, counted from the end of the one before: an idle connection ends with it too.
+    pub head_wait: Duration,
+    /// For a request's body to arrive: 32 MiB in this time are 0.5 MiB a second.
+    pub body_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_max: 256, head_wait: Duration::from_secs(10), body_wait: Duration::from_secs(60) }
+    }
+}
+
+/// Serves until `stop`; then requests in flight finish.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
+    let body_wait = limits.body_wait;
+    let router = router.layer(axum::middleware::map_request(move |request: Request| {
+        std::future::ready(request.map(|body| within(body, body_wait)))
+    }));
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Some((stream, place)) = accepted else { continue };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_wait)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    // It is never closed.
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Answers are small and written at once; that the option fails only delays them.
+            let _ = stream.set_nodelay(true);
+            Some((stream, place))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection was not accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// The body, which ends with an error when it is not whole after `wait`.
+fn within(body: Body, wait: Duration) -> Body {
+    let until = Instant::now() + wait;
+    Body::from_stream(stream::unfold(body.into_data_stream(), move |mut pieces| async move {
+        let piece = match tokio::time::timeout_at(until, pieces.next()).await {
+            Ok(piece) => piece?,
+            Err(_) => Err(axum::Error::new(format!("it did not arrive within {} s", wait.as_secs_f32()))),
+        };
+        Some((piece, pieces))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Far longer than the deadlines below, far shorter than those of a server that has none.
+    const SOON: Duration = Duration::from_secs(5);
+
+    async fn start(limits: Limits) -> (std::net::SocketAddr, watch::Sender<bool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let router = Router::new().route("/", post(async |body: String| body));
+        tokio::spawn(serve(listener, router, limits, stopped));
+        (address, stop)
+    }
+
+    fn limits() -> Limits {
+        Limits { connections_max: 2, head_wait: Duration::from_millis(300), body_wait: Duration::from_millis(300) }
+    }
+
+    /// What the server says to these bytes until it closes.
+    async fn told(address: std::net::SocketAddr, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await.expect("it closes").unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_head_or_a_body_that_does_not_arrive_ends_its_connection() {
+        let (address, _stop) = start(limits()).await;
+        assert!(!told(address, "POST / HTTP/1.1\r\nhost: a\r\nx-slow: ").await.contains("200"));
+        let late = told(address, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf").await;
+        assert!(late.starts_with("HTTP/1.1 400 "), "{late}");
+        let kept = told(address, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nwhole").await;
+        assert!(kept.starts_with("HTTP/1.1 200 ") && kept.ends_with("whole"), "an idle connection ends too: {kept}");
+        let large = format!("POST / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(2 * HEAD_BYTES_MAX));
+        assert!(told(address, &large).await.starts_with("HTTP/1.1 431 "));
+    }
+
+    #[tokio::test]
+    async fn silent_callers_up_to_the_limit_do_not_keep_the_next_one_out_for_long() {
+        let (address, _stop) = start(limits()).await;
+        let mut silent = Vec::new();
+        for _ in 0..6 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let request = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nwhole";
+        assert!(told(address, request).await.ends_with("whole"));
+    }
+
+    #[tokio::test]
+    async fn more_than_the_limit_are_not_served_at_one_time() {
+        let (address, _stop) = start(Limits { head_wait: Duration::from_secs(60), ..limits() }).await;
+        let _silent = (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+        let mut third = TcpStream::connect(address).await.unwrap();
+        third.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(300), third.read(&mut [0; 16])).await;
+        assert!(answer.is_err(), "{answer:?}");
+    }
+}
