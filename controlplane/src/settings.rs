@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use lgsp_etcd::{Access, UnusableFile, Written};
+use lgsp_shared::yaml;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -155,13 +156,11 @@ impl Settings {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
         let malformed = |message: String| SettingsError::Malformed { path: name.to_owned(), message };
-        let mut root = if text.trim().is_empty() {
-            Map::new()
-        } else {
-            match serde_saphyr::from_str(text).map_err(|error| malformed(error.to_string()))? {
-                Value::Object(root) => root,
-                Value::Null => Map::new(),
-                _ => return Err(malformed("it is not a map of settings".to_owned())),
+        let mut root = match yaml::one(text).map_err(|error| malformed(error.to_string()))? {
+            Value::Object(root) => root,
+            Value::Null => Map::new(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err(malformed("it is not a map of settings".to_owned()));
             }
         };
         for (variable, value) in environment {

@@ -15,3 +15,4 @@ pub mod seal;
 pub mod signature;
 pub mod timestamp;
 pub mod validate;
+pub mod yaml;

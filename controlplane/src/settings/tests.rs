@@ -51,3 +51,12 @@ fn what_is_not_known_or_not_right_is_refused_by_name() {
     let endless = "database: a\nkey_file: b\npublish: {etcd: {endpoints: []}}\n";
     assert!(parse(endless, &[]).unwrap_err().to_string().contains("publish.etcd.endpoints"));
 }
+
+#[test]
+fn words_that_older_yaml_takes_for_booleans_and_numbers_are_texts() {
+    assert_eq!(parse(&MINIMAL.replace("seal.key", "no"), &[]).unwrap().key_file, Path::new("no"));
+    assert_eq!(parse(&MINIMAL.replace("seal.key", "007"), &[]).unwrap().key_file, Path::new("007"));
+    let error = parse(&format!("{MINIMAL}listen_beyond_loopback: yes\n"), &[]).unwrap_err().to_string();
+    assert!(error.contains("listen_beyond_loopback") && error.contains("boolean"), "{error}");
+    assert!(parse(&format!("{MINIMAL}database: other.db\n"), &[]).is_err());
+}

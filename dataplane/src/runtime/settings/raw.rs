@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lgsp_shared::yaml;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -146,14 +147,14 @@ pub(super) fn read(
     yaml: &str,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Raw, SettingsError> {
-    let mut whole: Value = serde_saphyr::from_str(yaml)
-        .map_err(|error| SettingsError::one(origin, "", format!("is not readable as YAML: {error}")))?;
+    let mut whole =
+        yaml::one(yaml).map_err(|error| SettingsError::one(origin, "", format!("is not readable as YAML: {error}")))?;
     for (name, value) in environment {
         let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         let path = path.to_ascii_lowercase();
         let keys: Vec<&str> = path.split("__").collect();
         // `true`, `8` and `[a, b]` mean in the environment what they mean in the file.
-        let value = serde_saphyr::from_str(&value).unwrap_or(Value::String(value));
+        let value = yaml::one(&value).unwrap_or(Value::String(value));
         set(&mut whole, &keys, value);
     }
     serde_path_to_error::deserialize(whole).map_err(|error| {

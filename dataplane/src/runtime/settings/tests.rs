@@ -106,6 +106,19 @@ fn a_socket_path_the_kernel_would_cut_is_refused() {
 }
 
 #[test]
+fn words_that_older_yaml_takes_for_booleans_and_numbers_are_texts_in_the_file_and_in_the_environment() {
+    for word in ["no", "007"] {
+        assert_eq!(parse(&MINIMAL.replace("node-1", word)).unwrap().node.as_str(), word);
+        assert_eq!(parse_with(MINIMAL, "LGSP_DATAPLANE_NODE", word).unwrap().node.as_str(), word);
+    }
+    let error = complaint(&format!("{MINIMAL}threads: {{work_stealing: yes}}\n"));
+    assert!(error.contains("threads.work_stealing") && error.contains("boolean"), "{error}");
+    let error = parse_with(MINIMAL, "LGSP_DATAPLANE_THREADS__WORK_STEALING", "on").unwrap_err().to_string();
+    assert!(error.contains("threads.work_stealing"), "{error}");
+    assert!(complaint(&format!("{MINIMAL}log_level: info\nlog_level: debug\n")).contains("log_level"));
+}
+
+#[test]
 fn text_that_is_not_yaml_is_refused_without_a_panic() {
     for text in ["", "[", "a: b: c", "- 1", "\u{0}"] {
         assert!(parse(text).is_err(), "{text:?}");
