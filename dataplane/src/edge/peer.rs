@@ -33,6 +33,9 @@ pub fn http1(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, Unusa
 /// would cut long uploads, so the watch of each exchange keeps those deadlines and this one only has to exist.
 const READ_BACKSTOP: Duration = Duration::from_secs(3_600);
 
+/// Exchanges at a time on one HTTP/2 connection to a target: one that is overdue is cut with its connection.
+const STREAMS_PER_CONNECTION: usize = 1;
+
 /// A peer for pingora-proxy, in the service's protocol.
 pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, UnusableTls> {
     let alpn = match upstream.protocol {
@@ -41,6 +44,7 @@ pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, Unu
     };
     let mut peer = peer(upstream, address, alpn)?;
     peer.options.read_timeout = Some(READ_BACKSTOP);
+    peer.options.max_h2_streams = STREAMS_PER_CONNECTION;
     // Pingora's pool does not look at authorities: without this, a connection verified for one service would be used
     // for another that trusts someone else.
     peer.group_key = upstream.tls.as_ref().map_or(0, tls_fingerprint);

@@ -35,6 +35,7 @@ mod exchange;
 mod failure;
 mod forwarded;
 mod respond;
+mod target_socket;
 mod watch;
 
 /// Bytes one HTTP/2 stream may have on the way to us; Pingora's own default is 8 MiB.

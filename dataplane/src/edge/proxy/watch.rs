@@ -2,16 +2,21 @@
 //! beside each exchange, notes its progress, and cuts it when it stands still too long.
 //!
 //! Cutting means to shut the connection to the target down: the exchange then ends with an error like any other and the
-//! caller still gets its answer. What does not end even then is dropped. Costs one timer and 96 bytes per exchange, and
+//! caller still gets its answer. What does not end even then is dropped. Costs one timer and 112 bytes per exchange, and
 //! four looks a second at those that last.
+//!
+//! No neighbour is ever cut. A watch is looked at by the task that carries its exchange out, and only while that waits;
+//! Pingora gives a connection back to its pool and then, without waiting in between, either ends the exchange or reports
+//! why the attempt failed, and both make the watch forget the socket. Until then the connection is this exchange's
+//! alone, which is why HTTP/2 to targets carries one stream per connection: a second would be cut with the first.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lgsp_shared::refusal::Code;
-use nix::sys::socket::{Shutdown, shutdown};
 
+use super::target_socket::TargetSocket;
 use crate::clock::MonotonicMillis;
 
 /// How often a watch looks; deadlines are met to this precision.
@@ -62,12 +67,10 @@ pub struct Watch {
     stage: AtomicU8,
     started: MonotonicMillis,
     progress: AtomicU64,
-    target: AtomicI32,
+    target: Mutex<Option<TargetSocket>>,
     cut: OnceLock<Code>,
     ended: AtomicBool,
 }
-
-const NO_TARGET: i32 = -1;
 
 impl Watch {
     fn new(head: Duration) -> Self {
@@ -78,7 +81,7 @@ impl Watch {
             stage: AtomicU8::new(Stage::Head as u8),
             started: now,
             progress: AtomicU64::new(now.0),
-            target: AtomicI32::new(NO_TARGET),
+            target: Mutex::default(),
             cut: OnceLock::new(),
             ended: AtomicBool::new(false),
         }
@@ -113,12 +116,16 @@ impl Watch {
 
     /// Notes the socket to the target.
     pub fn connected(&self, socket: i32) {
-        self.target.store(socket, Ordering::Relaxed);
+        self.set_target(TargetSocket::note(socket));
     }
 
     /// Notes that the socket to the target is not this exchange's any more.
     pub fn disconnected(&self) {
-        self.target.store(NO_TARGET, Ordering::Relaxed);
+        self.set_target(None);
+    }
+
+    fn set_target(&self, target: Option<TargetSocket>) -> Option<TargetSocket> {
+        std::mem::replace(&mut *self.target.lock().unwrap_or_else(PoisonError::into_inner), target)
     }
 
     /// Notes that nothing is awaited any more.
@@ -166,11 +173,8 @@ impl Watch {
     fn cut(&self, code: Code) {
         // It is cut once; the first reason counts.
         let _ = self.cut.set(code);
-        let socket = self.target.load(Ordering::Relaxed);
-        if socket != NO_TARGET {
-            // The socket belongs to the exchange that this task carries out: it cannot have been closed meanwhile. That
-            // the target was faster in closing is no error.
-            let _ = shutdown(socket, Shutdown::Both);
+        if let Some(target) = self.set_target(None) {
+            target.shut_down();
         }
     }
 
