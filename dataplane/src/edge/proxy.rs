@@ -226,7 +226,10 @@ impl ProxyHttp for Phases {
             exchange.watch.enter(Awaiting::Upgraded);
             return Ok(());
         }
-        exchange.watch.progress(if end_of_stream { Awaiting::Answer } else { Awaiting::Body });
+        // An empty piece is no progress: HTTP/2 allows a source to send some of them for ever.
+        if bytes > 0 || end_of_stream {
+            exchange.watch.progress(if end_of_stream { Awaiting::Answer } else { Awaiting::Body });
+        }
         let Some(admitted) = exchange.admitted() else { return Err(stop(ErrorSource::Internal)) };
         *body = admitted.take_body(body.take(), end_of_stream).map_err(|code| {
             admitted.cause = Some(code);
