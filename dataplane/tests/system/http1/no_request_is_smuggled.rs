@@ -1,5 +1,6 @@
 //! The requests of llhttp's suite, each signed so that nothing but its bytes can be the reason to refuse it, against a
-//! real node. Whatever of a connection reaches the target is its first request, with the body llhttp finds.
+//! real node, on every way a request can take through it. Whatever of a connection reaches the target is its first
+//! request, with the body llhttp finds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,6 +22,19 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// refuses for these reasons has one meaning all the same.
 const REFUSED_FOR_LESS: [&str; 3] =
     ["Invalid method for", "Expected space after method", "Invalid character in chunk extensions"];
+
+/// The ways through the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The exchange loop.
+    Loop,
+    /// pingora-proxy alone.
+    ProxyAlone,
+    /// Handed over by the exchange loop, bytes already read included: the target speaks HTTP/2.
+    Http2Target,
+    /// Handed over because the request asks for another protocol.
+    Upgrade,
+}
 
 struct Vector {
     title: String,
@@ -80,7 +94,7 @@ impl Vector {
     }
 
     /// The bytes with a signature, a mark and a host put behind the request line.
-    fn signed(&self, number: usize, client: &Client) -> Vec<u8> {
+    fn signed(&self, number: usize, client: &Client, way: Way) -> Vec<u8> {
         let Some((method, target)) = self.request_line() else { return self.bytes.clone() };
         let host = self.host();
         let client = client.clone().with_authority(host.as_deref().unwrap_or("a.example"));
@@ -91,6 +105,9 @@ impl Vector {
         }
         if host.is_none() {
             lines.push_str("host: a.example\r\n");
+        }
+        if way == Way::Upgrade {
+            lines.push_str("connection: upgrade\r\nupgrade: websocket\r\n");
         }
         let line_end = self.bytes.windows(2).position(|window| window == b"\r\n").unwrap() + 2;
         [&self.bytes[..line_end], lines.as_bytes(), &self.bytes[line_end..]].concat()
@@ -118,7 +135,7 @@ async fn offer(address: std::net::SocketAddr, bytes: Vec<u8>) {
     while let Ok(Ok(1..)) = tokio::time::timeout(SILENCE_MAX, stream.read_buf(&mut answers)).await {}
 }
 
-async fn try_all() -> usize {
+async fn try_all(way: Way) -> usize {
     let vectors = vectors();
     let target = Target::new().start().await;
     let methods: BTreeSet<String> = vectors.iter().filter_map(|vector| Some(vector.request_line()?.0)).collect();
@@ -126,14 +143,18 @@ async fn try_all() -> usize {
         methods.iter().filter(|method| method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')).collect();
     let resources = Resources::usual(&[target.address()])
         .route("ho-tich", json!({"service": "ho-tich", "path": {"prefix": "/"}, "unsigned_payload": true}))
-        .with("Permission", "mot-cua-ho-tich", |spec| spec["methods"] = json!(methods));
-    let node = Node::new(&resources).start().await;
+        .with("Permission", "mot-cua-ho-tich", |spec| spec["methods"] = json!(methods))
+        .with("Service", "ho-tich", |spec| {
+            spec["protocol"] = json!(if way == Way::Http2Target { "http2" } else { "http1" });
+        });
+    let node = Node::new(&resources);
+    let node = if way == Way::ProxyAlone { node.on_proxy_face() } else { node }.start().await;
     let client = node.client(&resources, "mot-cua");
 
     let offers = vectors
         .iter()
         .enumerate()
-        .map(|(number, vector)| tokio::spawn(offer(node.address(), vector.signed(number, &client))));
+        .map(|(number, vector)| tokio::spawn(offer(node.address(), vector.signed(number, &client, way))));
     for offered in offers.collect::<Vec<_>>() {
         offered.await.unwrap();
     }
@@ -144,12 +165,15 @@ async fn try_all() -> usize {
         let vector = &vectors[number.parse::<usize>().unwrap()];
         let (method, target) = vector.request_line().unwrap();
         let path = target.split('?').next().unwrap();
-        assert_eq!((&request.method, request.path.as_str()), (&method, path), "{}", vector.title);
-        let comparable = !REFUSED_FOR_LESS.iter().any(|reason| vector.log.contains(reason));
+        assert_eq!((&request.method, request.path.as_str()), (&method, path), "{way:?}: {}", vector.title);
+        let http2 = request.protocol == "HTTP/2";
+        assert_eq!(http2, way == Way::Http2Target, "{way:?}: {}", vector.title);
+        // What follows a request for another protocol is no body.
+        let comparable = way != Way::Upgrade && !REFUSED_FOR_LESS.iter().any(|reason| vector.log.contains(reason));
         if vector.strict && comparable && request.complete {
-            let Some(body) = vector.body() else { panic!("{}: llhttp refuses it: {request:?}", vector.title) };
+            let Some(body) = vector.body() else { panic!("{way:?}: {}: llhttp refuses it: {request:?}", vector.title) };
             let sha256: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(request.sha256, sha256, "{}: {request:?}", vector.title);
+            assert_eq!(request.sha256, sha256, "{way:?}: {}: {request:?}", vector.title);
         }
     }
     let marks: BTreeSet<_> = seen.iter().map(|request| request.header("x-vector").unwrap()).collect();
@@ -157,8 +181,27 @@ async fn try_all() -> usize {
     seen.len()
 }
 
+async fn nothing_else_reaches_the_target(way: Way, reached_min: usize) {
+    let reached = try_all(way).await;
+    assert!(reached >= reached_min, "{way:?}: only {reached} requests reached the target: the test proves too little");
+}
+
 #[tokio::test]
 async fn nothing_but_the_first_request_of_a_connection_reaches_the_target() {
-    let reached = try_all().await;
-    assert!(reached >= 20, "only {reached} requests reached the target: the test proves too little");
+    nothing_else_reaches_the_target(Way::Loop, 20).await;
+}
+
+#[tokio::test]
+async fn nor_through_pingora_proxy_alone() {
+    nothing_else_reaches_the_target(Way::ProxyAlone, 20).await;
+}
+
+#[tokio::test]
+async fn nor_when_it_is_handed_over_to_a_target_of_http2() {
+    nothing_else_reaches_the_target(Way::Http2Target, 20).await;
+}
+
+#[tokio::test]
+async fn nor_when_it_is_handed_over_for_an_upgrade() {
+    nothing_else_reaches_the_target(Way::Upgrade, 5).await;
 }
