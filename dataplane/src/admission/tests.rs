@@ -1,7 +1,7 @@
 use lgsp_shared::head::{Field, Scheme};
 use lgsp_shared::refusal::Code;
 use lgsp_shared::seal::Secret;
-use lgsp_shared::signature::{KeyState, Rfc9421Params, sign_rfc9421};
+use lgsp_shared::signature::{KeyState, Nonce, Rfc9421Params, sign_rfc9421};
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::json;
 
@@ -191,4 +191,17 @@ fn rfc_9421_without_a_digest_vouches_for_no_body_unless_the_route_says_so() {
     assert!(matches!(rule(&documents()), BodyRule::Empty));
     let open = changed("Route", "r", |spec| spec["unsigned_payload"] = json!(true));
     assert!(matches!(rule(&open), BodyRule::Unsigned));
+}
+
+#[test]
+fn a_nonce_that_cannot_be_remembered_is_refused_and_the_caller_told_when_to_come_again() {
+    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    let until = UnixSeconds(NOW + 300);
+    // The smallest window has a few thousand slots; every one is taken after these.
+    for other in 0..40_000 {
+        replay.see("OTHERKEY", Nonce::Given(&other.to_string()), until, UnixSeconds(NOW));
+    }
+    let refusal = decide(&GOOD, &snapshot, &replay).unwrap_err();
+    assert_eq!(refusal.code, Code::ReplayWindowFull);
+    assert!(refusal.retry_after_secs.is_some_and(|secs| secs > 0));
 }

@@ -63,3 +63,35 @@ pub fn blame(code: Code) -> Option<Failure> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_the_targets_the_sources_or_a_fault_of_this_program() {
+        let told = |kind: ErrorType, source: ErrorSource| {
+            let error = Error::new(kind);
+            let error: Box<Error> = match source {
+                ErrorSource::Upstream => error.into_up(),
+                ErrorSource::Downstream => error.into_down(),
+                ErrorSource::Internal | ErrorSource::Unset => error.into_in(),
+            };
+            code(&error)
+        };
+        for (kind, source, expected) in [
+            (ErrorType::ConnectTimedout, ErrorSource::Upstream, Code::TargetUnreachable),
+            (ErrorType::InvalidCert, ErrorSource::Upstream, Code::TargetTls),
+            (ErrorType::ReadTimedout, ErrorSource::Upstream, Code::TargetTimeout),
+            (ErrorType::H2Error, ErrorSource::Upstream, Code::TargetProtocol),
+            (ErrorType::ReadError, ErrorSource::Upstream, Code::TargetClosed),
+            (ErrorType::ReadTimedout, ErrorSource::Downstream, Code::BodyTimeout),
+            (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream, Code::RequestMalformed),
+            (ErrorType::ReadError, ErrorSource::Downstream, Code::BodyIncomplete),
+            (ErrorType::InternalError, ErrorSource::Internal, Code::Internal),
+            (ErrorType::H2Error, ErrorSource::Internal, Code::Internal),
+        ] {
+            assert_eq!(told(kind.clone(), source.clone()), expected, "{kind:?} {source:?}");
+        }
+    }
+}

@@ -1,4 +1,6 @@
-use lgsp_testkit::client::{Request, Response};
+use lgsp_shared::head::{Field, RequestHead, Scheme};
+use lgsp_shared::signature::{AmzDate, ChunkSigner, KeyState, SigV4Params, sign_sigv4_header};
+use lgsp_testkit::client::{Identity, Request, Response};
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -114,6 +116,71 @@ async fn an_answer_to_a_body_that_turns_out_wrong_is_cut() {
         assert!(answer.len() < body.len(), "{face:?}: {} bytes came back", answer.len());
         assert_eq!(target.ledger().complete(), 0, "{face:?}");
         node.record("why it was cut", |record| record["outcome"] == "digest-mismatch").await;
+    }
+}
+
+/// A chunk-signed upload (SigV4) of two pieces, and where the second one's bytes are in it.
+fn chunk_signed(authority: &str, identity: &Identity, pieces: [&[u8]; 2]) -> (Vec<u8>, std::ops::Range<usize>) {
+    let now = lgsp_dataplane::clock::Now::read().unix;
+    let date = AmzDate::of(now).unwrap();
+    let payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+    let length = (pieces[0].len() + pieces[1].len()).to_string();
+    let headers = [
+        ("host", authority),
+        ("x-amz-content-sha256", payload),
+        ("x-amz-date", date.as_str()),
+        ("x-amz-decoded-content-length", &length),
+    ];
+    let names = headers.map(|(name, _)| name);
+    let fields = headers.map(|(name, value)| Field { name, value: value.as_bytes() });
+    let head = RequestHead {
+        method: "PUT",
+        scheme: Scheme::Http,
+        authority,
+        path: "/ho-tich/sink",
+        query: None,
+        fields: &fields,
+    };
+    let (access_key, key) = (identity.access_key.as_str(), KeyState::new(&identity.secret));
+    let params = SigV4Params { access_key, region: "vn", service: "s3", date, payload };
+    let mut authorization = Vec::new();
+    let seed = sign_sigv4_header(&head, &names, &params, &key, &mut authorization).unwrap();
+    let mut signer = ChunkSigner::new(&key, &params, seed).unwrap();
+    let mut body = Vec::new();
+    signer.chunk(pieces[0], &mut body);
+    signer.chunk(pieces[1], &mut body);
+    let second = body.len() - 2 - pieces[1].len()..body.len() - 2;
+    signer.finish(&[], &mut body);
+    let mut bytes = b"PUT /ho-tich/sink HTTP/1.1\r\n".to_vec();
+    for (name, value) in headers {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    bytes.extend_from_slice(b"authorization: ");
+    bytes.extend_from_slice(&authorization);
+    bytes.extend_from_slice(format!("\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes());
+    let before = bytes.len();
+    bytes.extend_from_slice(&body);
+    (bytes, before + second.start..before + second.end)
+}
+
+#[tokio::test]
+async fn a_changed_chunk_is_refused_and_is_not_sent_on() {
+    for face in FACES {
+        let (target, resources, node) = usual(face).await;
+        let (client, identity) = (node.client(&resources, "mot-cua"), resources.identity("mot-cua"));
+        let (first, second) = (vec![b'a'; 70_000], vec![b'b'; 1_000]);
+        let authority = node.address().to_string();
+        let (honest, _) = chunk_signed(&authority, &identity, [&first, &second]);
+        let served = client.send_raw(&honest).await;
+        assert_eq!((served.status, target.last().body_bytes), (200, 71_000), "{face:?}: {served:?}");
+
+        // Another `Host` makes another signature: the same one twice would be a replay.
+        let (mut changed, place) = chunk_signed("b", &identity, [&first, &second]);
+        changed[place.start] ^= 1;
+        let refused = client.send_raw(&changed).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "chunk-signature-invalid"), "{face:?}");
+        assert_eq!(target.ledger().complete(), 1, "{face:?}");
+        assert!(target.last().body_bytes <= 71_000, "{face:?}: nothing of the changed chunk went on");
     }
 }
 

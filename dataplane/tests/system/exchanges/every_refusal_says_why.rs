@@ -1,5 +1,7 @@
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_testkit::client::{Client, Request, Response};
+use lgsp_testkit::eventually::eventually;
+use lgsp_testkit::node::NODE_DEADLINE;
 use serde_json::json;
 
 use super::*;
@@ -73,6 +75,56 @@ async fn a_quota_is_told_with_the_time_to_wait_and_a_method_with_those_allowed()
         let refused = client.send(&Request::new("DELETE", "/ho-tich/bytes/1")).await;
         assert_refused(face, &refused, 405, "method-not-allowed");
         assert_eq!(refused.header("allow"), Some("GET"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_route_or_the_protocol_demands_is_named_when_it_is_missing() {
+    for face in FACES {
+        let target = Target::new().start().await;
+        let resources = Resources::usual(&[target.address()])
+            .with("Route", "ho-tich", |spec| spec["require"] = json!({"nonce": true}));
+        let node = face.node(&resources).start().await;
+        let client = node.client(&resources, "mot-cua");
+        let get = Request::get("/ho-tich/bytes/1");
+        assert_refused(face, &client.send_sigv4(&get).await, 401, "nonce-missing");
+        let nonce = lgsp_testkit::client::random_nonce();
+        assert_eq!(client.send_sigv4(&get.clone().header("lgsp-nonce", &nonce)).await.status, 200, "{face:?}");
+        let expecting = Request::post("/ho-tich/sink", "abc").header("expect", "200-maybe");
+        assert_refused(face, &client.send(&expecting).await, 417, "expectation-failed");
+        let long = Request::get(&format!("/ho-tich/{}", "x".repeat(9_000)));
+        assert_refused(face, &client.send(&long).await, 414, "path-too-long");
+        let wide = get.clone().header("x-wide", &"x".repeat(40_000));
+        assert_refused(face, &client.send(&wide).await, 431, "header-too-large");
+        assert_eq!(target.ledger().complete(), 1, "{face:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_records_there_is_no_exchange_unless_the_operator_wants_it_so() {
+    for face in FACES {
+        for (on_full, served) in [("refuse", false), ("serve", true)] {
+            let target = Target::new().start().await;
+            let resources = Resources::usual(&[target.address()]);
+            // Every write to it fails as on a full disk.
+            let full = json!({"to": {"file": "/dev/full"}, "on_full": on_full});
+            let node = face.node(&resources).with(|settings| settings["records"] = full).start_unready().await;
+            let client = node.client(&resources, "mot-cua");
+            let get = Request::get("/ho-tich/bytes/1");
+            // The first record shows that there are none.
+            let first = async || client.send(&get).await.status != 503 || !served;
+            eventually(NODE_DEADLINE, "the configuration", first).await;
+            if served {
+                for _ in 0..5 {
+                    assert_eq!(client.send(&get).await.status, 200, "{face:?}");
+                }
+            } else {
+                let refused = async || client.send(&get).await.code() == "records-unavailable";
+                eventually(NODE_DEADLINE, "the node refuses", refused).await;
+                assert_refused(face, &client.send(&get).await, 503, "records-unavailable");
+                assert_eq!(node.admin("/readyz").await.status, 503, "and is not ready");
+            }
+        }
     }
 }
 
