@@ -240,10 +240,6 @@ codes! {
     Overloaded, "overloaded", 503, "connection_limit_reached",
         vi: "Nút đang quá tải" => "Thử lại sau thời gian ghi trong `Retry-After`.",
         en: "The node is over its limits" => "Try again after `Retry-After`.";
-    /// The node is stopping.
-    Draining, "draining", 503, "proxy_internal_error",
-        vi: "Nút đang dừng" => "Gửi lại trên một kết nối mới.",
-        en: "The node is stopping" => "Send it again on a new connection.";
     /// Records cannot be written and the policy is to refuse.
     RecordsUnavailable, "records-unavailable", 503, "proxy_internal_error",
         vi: "Nút không ghi được nhật ký nên từ chối phục vụ" => "Thử lại sau; đơn vị vận hành đã thấy sự cố này.",

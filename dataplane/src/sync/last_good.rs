@@ -220,6 +220,14 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_in_a_later_form_is_refused_even_where_it_reads_like_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(dir.path(), "node-1");
+        file.save(&LastGood { format: FORMAT + 1, ..copy() }).unwrap();
+        assert!(matches!(file.load(), Err(LastGoodError::Content(told)) if told == "format 2"));
+    }
+
+    #[test]
     fn a_copy_that_was_cut_changed_or_is_another_nodes_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let mine = file(dir.path(), "node-1");
