@@ -44,6 +44,8 @@ pub struct Announce {
 pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()> {
     let key = key_file::read(&settings.key_file)?;
     settings.publish.check_files()?;
+    // Before anyone learns the address: whoever starts this may also end it at once.
+    let ended = ended().context("taking over the signals that end this program")?;
     let store = open_store(&settings).await?;
     let operators = first_token(&store, announce.token_file.as_deref()).await?;
     let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
@@ -61,7 +63,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     let mut server = tokio::spawn(serve::serve(listener, router, Limits::default(), stopped));
     tokio::select! {
         result = &mut server => result.context("the server panicked")?,
-        signal = ended() => tracing::info!(signal = signal?, "stopping"),
+        signal = ended => tracing::info!(signal, "stopping"),
     }
     stop.send_replace(true);
     if tokio::time::timeout(GRACE, server).await.is_err() {
@@ -143,11 +145,14 @@ fn sink(settings: &PublishSettings) -> Sink {
     }
 }
 
-async fn ended() -> std::io::Result<&'static str> {
+/// Takes the signals over at once; what comes of it is the one that arrives.
+fn ended() -> std::io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }
