@@ -46,6 +46,16 @@ fn is_access_key(value: &str) -> bool {
     ACCESS_KEY_BYTES.contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
+/// The longest name of a ticket key, in bytes; it is written into every ticket.
+pub const TICKET_KEY_ID_BYTES_MAX: usize = 16;
+
+const TICKET_KEY_RULE: &str = "use 1 to 16 lower-case letters, digits or `-`, such as `2026-11`";
+
+fn is_ticket_key(value: &str) -> bool {
+    (1..=TICKET_KEY_ID_BYTES_MAX).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $type:ident, $wanted:literal, $rule:ident, $check:ident) => {
         $(#[$doc])*
@@ -137,6 +147,11 @@ text_id!(
 text_id!(
     /// Who am I: the public half of a credential, sent with every request.
     AccessKey, "an access key", ACCESS_KEY_RULE, is_access_key
+);
+
+text_id!(
+    /// The name of a key that session tickets are sealed under; the key itself is derived from it.
+    TicketKeyId, "the name of a ticket key", TICKET_KEY_RULE, is_ticket_key
 );
 
 /// The number of one immutable state of the configuration; 0 is the empty state before the first change.

@@ -12,6 +12,7 @@ pub mod keyspace;
 pub mod refusal;
 pub mod resource;
 pub mod seal;
+pub mod session;
 pub mod signature;
 pub mod timestamp;
 pub mod validate;

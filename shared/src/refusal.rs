@@ -184,6 +184,46 @@ codes! {
     QuotaExceeded, "quota-exceeded", 429, "http_request_denied",
         vi: "Đã vượt hạn mức số yêu cầu" => "Thử lại sau thời gian ghi trong `Retry-After`.",
         en: "The quota is used up" => "Try again after `Retry-After`.";
+    /// The route takes requests of a session only.
+    SessionRequired, "session-required", 401, "http_request_denied",
+        vi: "Tuyến này chỉ nhận yêu cầu thuộc một phiên truy xuất" => "Xin phiên tại `POST /lgsp/v1/sessions`, rồi gửi và ký `lgsp-session` cùng `lgsp-session-proof`.",
+        en: "The route takes requests of a session only" => "Open one at `POST /lgsp/v1/sessions`, then send and sign `lgsp-session` and `lgsp-session-proof`.";
+    /// The ticket is none of this platform's, or its key is no longer listed.
+    SessionInvalid, "session-invalid", 401, "http_request_denied",
+        vi: "Thông tin phiên truy xuất không hợp lệ" => "Gửi nguyên văn `ticket` đã nhận; nếu khóa đã được thay, hãy xin phiên mới.",
+        en: "The session's ticket is not valid" => "Send the `ticket` exactly as received; if keys were rotated, open a new session.";
+    /// The session's time is over.
+    SessionExpired, "session-expired", 401, "http_request_denied",
+        vi: "Phiên truy xuất đã hết hạn" => "Xin phiên mới tại `POST /lgsp/v1/sessions`.",
+        en: "The session has expired" => "Open a new one at `POST /lgsp/v1/sessions`.";
+    /// The ticket was given to another credential.
+    SessionForeign, "session-foreign", 403, "http_request_denied",
+        vi: "Phiên truy xuất được cấp cho khóa khác" => "Ký bằng đúng khóa đã xin phiên, hoặc xin phiên bằng khóa này.",
+        en: "The session was given to another credential" => "Sign with the credential that opened it, or open one with this credential.";
+    /// The proof is not the one the session key makes.
+    SessionProofInvalid, "session-proof-invalid", 401, "http_request_denied",
+        vi: "`lgsp-session-proof` không đúng với khóa phiên và nonce của yêu cầu" => "Tính lại HMAC-SHA256 bằng khóa phiên trên đúng nonce của yêu cầu này.",
+        en: "`lgsp-session-proof` does not match the session key and this request's nonce" => "Compute the HMAC-SHA256 with the session key over the nonce of this very request.";
+    /// The ticket names another service.
+    SessionWrongTarget, "session-wrong-target", 403, "http_request_denied",
+        vi: "Phiên truy xuất được cấp cho dịch vụ đích khác" => "Xin phiên cho đúng dịch vụ cần gọi.",
+        en: "The session is for another target service" => "Open a session for the service you call.";
+    /// The ticket does not name this method and path.
+    SessionOutOfScope, "session-out-of-scope", 403, "http_request_denied",
+        vi: "Phiên truy xuất không bao gồm phương thức và đường dẫn này" => "Xin phiên mới có phương thức và đường dẫn cần dùng.",
+        en: "The session does not cover this method and path" => "Open a new session that names them.";
+    /// A session of this target is not known by this ticket. Said alike of tickets that do not exist and of other targets'.
+    SessionUnknown, "session-unknown", 404, "http_request_denied",
+        vi: "Không có phiên truy xuất nào như vậy với dịch vụ này" => "Từ chối yêu cầu; nguồn gửi cần xin phiên cho dịch vụ này.",
+        en: "There is no such session with this service" => "Refuse the request; its source has to open a session with this service.";
+    /// What the session would cover does not fit into a ticket.
+    SessionScopeTooLarge, "session-scope-too-large", 422, "http_request_error",
+        vi: "Phạm vi của phiên quá dài so với kích thước cho phép" => "Nêu `methods` và `paths` cần dùng khi xin phiên.",
+        en: "What the session would cover does not fit into a ticket" => "Name the `methods` and `paths` you need when you open it.";
+    /// The body of a request to the platform itself is not what it expects.
+    BodyMalformed, "body-malformed", 400, "http_request_error",
+        vi: "Nội dung yêu cầu gửi tới nền tảng không đúng định dạng" => "Sửa trường được nêu trong `detail`; xem hướng dẫn kết nối.",
+        en: "The body is not what the platform expects here" => "Correct the field named in `detail`; see the connection guide.";
     /// There is a body, but nothing signed vouches for it.
     DigestMissing, "digest-missing", 401, "http_request_denied",
         vi: "Nội dung chưa có mã băm được ký" => "Thêm và ký `Content-Digest`, hoặc dùng SigV4 với mã băm nội dung.",

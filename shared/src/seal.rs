@@ -9,6 +9,7 @@ use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -95,6 +96,7 @@ pub enum SealError {
 #[derive(Clone)]
 pub struct SealKey {
     cipher: Aes256Gcm,
+    derivation: Hmac<Sha256>,
     id: [u8; KEY_ID_BYTES],
 }
 
@@ -121,15 +123,26 @@ impl SealKey {
             return Err(SealError::KeyWeak);
         }
         let cipher = Aes256Gcm::new_from_slice(&bytes).map_err(|_| SealError::KeyMalformed)?;
+        let derivation = Hmac::new_from_slice(&bytes).map_err(|_| SealError::KeyMalformed)?;
         let mut id = [0; KEY_ID_BYTES];
         let digest = Sha256::new().chain_update(b"lgsp key id").chain_update(bytes.as_slice()).finalize();
         id.copy_from_slice(digest.get(..KEY_ID_BYTES).unwrap_or_default());
-        Ok(Self { cipher, id })
+        Ok(Self { cipher, derivation, id })
     }
 
     /// A short public name of the key, to tell keys apart in messages.
     pub fn id(&self) -> String {
         self.id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A key of its own for `purpose` and `name`: HKDF-Expand (RFC 5869 section 2.3) of one block; the extraction before
+    /// it is left out because this key is random already (section 3.3). Neither text may hold a zero byte.
+    pub(crate) fn derive(&self, purpose: &str, name: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        let mut mac = self.derivation.clone();
+        for part in [purpose.as_bytes(), &[0], name.as_bytes(), &[1]] {
+            mac.update(part);
+        }
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     /// Seals `secret` for the record called `identity`; `nonce` must be random and never used twice.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::TicketKeyId;
+
 /// Limits for sources; a route may set a smaller or larger body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -12,10 +14,40 @@ pub struct DefaultsSpec {
     pub body_bytes_max: u64,
     /// Milliseconds a source may pause within a request body or while taking a response.
     pub body_idle_ms: u64,
+    /// Sessions: under which keys their tickets are sealed, and how long they last.
+    pub session: SessionDefaults,
+    /// Whether a caller whose signature is wrong is shown the text the node expected to be signed. It holds nothing but
+    /// what the caller sent; a route may say otherwise.
+    pub debug_signatures: bool,
 }
 
 impl Default for DefaultsSpec {
     fn default() -> Self {
-        Self { clock_window_secs: 300, body_bytes_max: 8 << 30, body_idle_ms: 30_000 }
+        Self {
+            clock_window_secs: 300,
+            body_bytes_max: 8 << 30,
+            body_idle_ms: 30_000,
+            session: SessionDefaults::default(),
+            debug_signatures: false,
+        }
+    }
+}
+
+/// What holds for sessions whose service does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionDefaults {
+    /// The names of the ticket keys, the one that seals new tickets first. Every key is derived from the platform's
+    /// key-encryption key and its name. To rotate, put a new name in front; tickets under the names behind it stay good
+    /// until the name is taken away, and then end at once.
+    pub keys: Vec<TicketKeyId>,
+    /// How long a session lasts, in seconds; 1 to 3600. A service may set its own.
+    pub lifetime_secs: u32,
+}
+
+impl Default for SessionDefaults {
+    fn default() -> Self {
+        // The rule for names holds for this one, so it is always there.
+        Self { keys: "1".parse().into_iter().collect(), lifetime_secs: 600 }
     }
 }

@@ -31,6 +31,9 @@ pub struct Require {
     /// The request must carry a `lgsp-nonce` or an RFC 9421 nonce, so that it is good exactly once whatever its method.
     #[serde(default)]
     pub nonce: bool,
+    /// The request must belong to a session (A12).
+    #[serde(default)]
+    pub session: bool,
 }
 
 /// How a request finds a service.
@@ -58,4 +61,8 @@ pub struct RouteSpec {
     /// What the route demands beyond a signature.
     #[serde(default)]
     pub require: Require,
+    /// Whether a caller whose signature is wrong is shown the text the node expected to be signed; the default applies
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_signatures: Option<bool>,
 }

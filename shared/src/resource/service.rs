@@ -172,6 +172,9 @@ pub struct ServiceSpec {
     /// The most exchanges in flight at one endpoint; above it the caller gets 503 `target-busy`.
     #[serde(default = "connections_max")]
     pub connections_max: u32,
+    /// How long a session towards it lasts, in seconds; the default applies when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_lifetime_secs: Option<u32>,
 }
 
 fn connections_max() -> u32 {

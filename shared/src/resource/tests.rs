@@ -29,7 +29,7 @@ fn an_error_names_the_document_the_path_and_the_value() {
 
 #[test]
 fn unknown_fields_are_reported_with_their_paths() {
-    let spec = json!({"service": "ho-tich", "path": {"prefix": "/ho-tich"}, "mood": 1, "require": {"session": true}});
+    let spec = json!({"service": "ho-tich", "path": {"prefix": "/ho-tich"}, "mood": 1, "require": {"badge": true}});
     let read = document("Route", "ho-tich", spec).read().unwrap();
-    assert_eq!(read.unknown, ["spec.mood", "spec.require.session"]);
+    assert_eq!(read.unknown, ["spec.mood", "spec.require.badge"]);
 }

@@ -74,6 +74,16 @@ pub struct Claim<'a> {
     signed: Signed<'a>,
     nonce: Nonce<'a>,
     body: BodyRule,
+    session: Option<SessionClaim<'a>>,
+}
+
+/// A request that says it belongs to a session. Both headers are signed, or there would be no claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionClaim<'a> {
+    /// The ticket; empty when there is only a proof.
+    pub ticket: &'a str,
+    /// The proof of the session key; empty when there is only a ticket.
+    pub proof: &'a str,
 }
 
 // A claim lives on the stack for one decision; a box would be the only heap allocation in it.
@@ -95,7 +105,18 @@ impl<'a> Claim<'a> {
         require_own_headers_signed(head, &signed)?;
         let nonce = nonce(&signed, &survey)?;
         let body = body_rule(&signed, &survey)?;
-        Ok(Claim { signed, nonce, body })
+        let session = match (survey.session, survey.session_proof) {
+            (None, None) => None,
+            (ticket, proof) => {
+                Some(SessionClaim { ticket: ticket.unwrap_or_default(), proof: proof.unwrap_or_default() })
+            }
+        };
+        Ok(Claim { signed, nonce, body, session })
+    }
+
+    /// The session it says it belongs to.
+    pub fn session(&self) -> Option<SessionClaim<'a>> {
+        self.session
     }
 
     /// Who says they signed.
@@ -138,10 +159,17 @@ impl<'a> Claim<'a> {
 
     /// Whether `key` made the signature over `head`, which must be the head the claim was read from. Compares in
     /// constant time; with [`KeyState::decoy`] it costs the same and fails.
-    pub fn verify(&self, head: &RequestHead<'a>, key: &KeyState) -> Result<(), Mismatch> {
+    pub fn verify(&self, head: &RequestHead<'_>, key: &KeyState) -> Result<(), Mismatch> {
         match &self.signed {
             Signed::Rfc9421(signed) => signed.verify(head, key),
             Signed::SigV4(signed) => signed.verify(head, key),
+        }
+    }
+
+    pub(super) fn push_expected(&self, head: &RequestHead<'_>, text: &mut Vec<u8>) {
+        match &self.signed {
+            Signed::Rfc9421(signed) => signed.push_expected(head, text),
+            Signed::SigV4(signed) => signed.push_expected(head, text),
         }
     }
 

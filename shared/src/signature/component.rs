@@ -87,6 +87,13 @@ impl<'a> Component<'a> {
     pub(super) fn push_line(&self, head: &RequestHead<'_>, sink: &mut impl Sink) -> Result<(), NoSuchField> {
         self.push_identifier(sink);
         sink.push(b": ");
+        self.push_content(head, sink)?;
+        sink.push(b"\n");
+        Ok(())
+    }
+
+    /// What the component says of this request.
+    pub(super) fn push_content(&self, head: &RequestHead<'_>, sink: &mut impl Sink) -> Result<(), NoSuchField> {
         match self {
             Component::Method => sink.push(head.method.as_bytes()),
             Component::Authority => push_authority(head, sink),
@@ -107,7 +114,6 @@ impl<'a> Component<'a> {
             Component::Field { name: "host", binary: false } => sink.push(head.authority.as_bytes()),
             Component::Field { name, binary } => push_field(head, name, *binary, sink)?,
         }
-        sink.push(b"\n");
         Ok(())
     }
 }

@@ -20,6 +20,11 @@ impl ExpectedDigest {
         Self { sha256: Some(digest), sha512: None }
     }
 
+    /// The SHA-256 of a body that is here.
+    pub fn of(body: &[u8]) -> Self {
+        Self::sha256(Sha256::digest(body).into())
+    }
+
     /// A body whose SHA-512 is known.
     pub fn sha512(digest: [u8; 64]) -> Self {
         Self { sha256: None, sha512: Some(digest) }

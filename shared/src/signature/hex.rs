@@ -7,7 +7,7 @@ fn digit(value: u8) -> u8 {
 }
 
 /// 64 lower-case digits.
-pub(super) fn encode(bytes: &[u8; 32]) -> [u8; 64] {
+pub(crate) fn encode(bytes: &[u8; 32]) -> [u8; 64] {
     let mut text = [0; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[digit(byte >> 4), digit(*byte)]);
@@ -16,7 +16,7 @@ pub(super) fn encode(bytes: &[u8; 32]) -> [u8; 64] {
 }
 
 /// The value of one hexadecimal digit.
-pub(super) fn value(digit: u8) -> Option<u8> {
+pub(crate) fn value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -26,7 +26,7 @@ pub(super) fn value(digit: u8) -> Option<u8> {
 }
 
 /// Exactly 64 digits of either case.
-pub(super) fn decode(text: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn decode(text: &[u8]) -> Option<[u8; 32]> {
     if text.len() != 64 {
         return None;
     }
@@ -39,7 +39,7 @@ pub(super) fn decode(text: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// `%XX` as RFC 3986 section 2.1 prefers it: upper case.
-pub(super) fn percent(byte: u8) -> [u8; 3] {
+pub(crate) fn percent(byte: u8) -> [u8; 3] {
     [b'%', digit(byte >> 4).to_ascii_uppercase(), digit(byte).to_ascii_uppercase()]
 }
 

@@ -1,6 +1,7 @@
 //! HTTP Message Signatures (RFC 9421) with `hmac-sha256`: reading, completeness, and the signature base.
 
 mod input;
+pub mod response;
 pub(super) mod sign;
 
 use super::byte_sequence;
@@ -94,7 +95,12 @@ impl<'a> Rfc9421<'a> {
         self.components.as_slice().iter().any(|component| component.is_field(name))
     }
 
-    pub(super) fn verify(&self, head: &RequestHead<'a>, key: &KeyState) -> Result<(), Mismatch> {
+    pub(super) fn push_expected(&self, head: &RequestHead<'_>, text: &mut Vec<u8>) {
+        // Every covered component occurs: that was checked when the signature was read.
+        let _ = push_base(head, self.components.as_slice(), self.params, text);
+    }
+
+    pub(super) fn verify(&self, head: &RequestHead<'_>, key: &KeyState) -> Result<(), Mismatch> {
         let mut mac = key.rfc9421();
         push_base(head, self.components.as_slice(), self.params, &mut mac).map_err(|_| Mismatch)?;
         key.compare(&key::finish(mac), &self.signature)

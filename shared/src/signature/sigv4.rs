@@ -117,7 +117,7 @@ impl<'a> SigV4<'a> {
     }
 
     /// Tries the canonical forms in use (see [`Form::accepted`]); a wrong signature and an unknown key try them all.
-    pub(super) fn verify(&self, head: &RequestHead<'a>, key: &KeyState) -> Result<(), Mismatch> {
+    pub(super) fn verify(&self, head: &RequestHead<'_>, key: &KeyState) -> Result<(), Mismatch> {
         let signing_key = key.signing_key(&self.scope);
         for form in Form::accepted(head, self.scope.service).into_iter().flatten() {
             let canonical = Canonical {
@@ -133,6 +133,14 @@ impl<'a> SigV4<'a> {
             }
         }
         Err(Mismatch)
+    }
+
+    /// The canonical request and, behind an empty line, the string to sign, in the documented form.
+    pub(super) fn push_expected(&self, head: &RequestHead<'_>, text: &mut Vec<u8>) {
+        let Self { signed_headers, presigned, .. } = *self;
+        let form = Form::documented(self.scope.service);
+        let canonical = Canonical { head, signed_headers, payload: self.payload.text(), form, presigned };
+        canonical.push_texts(&self.scope, &self.date, text);
     }
 
     pub(super) fn chunk_verifier(&self, key: &KeyState, decoded_bytes: Option<u64>) -> Option<ChunkVerifier> {

@@ -13,6 +13,8 @@ pub(super) struct Survey<'a> {
     pub(super) content_digest: Option<&'a str>,
     pub(super) date: Option<&'a str>,
     pub(super) nonce: Option<&'a str>,
+    pub(super) session: Option<&'a str>,
+    pub(super) session_proof: Option<&'a str>,
     pub(super) amz_date: Option<&'a str>,
     pub(super) amz_content_sha256: Option<&'a str>,
     pub(super) amz_decoded_length: Option<&'a str>,
@@ -62,6 +64,7 @@ impl<'a> Survey<'a> {
             9 => ("signature", &mut self.signature),
             10 if field.is("x-amz-date") => return Some(&mut self.amz_date),
             10 => ("lgsp-nonce", &mut self.nonce),
+            12 => ("lgsp-session", &mut self.session),
             13 if field.is("authorization") => return Some(&mut self.authorization),
             13 => ("x-amz-trailer", &mut self.amz_trailer),
             14 if field.is("content-length") => return Some(&mut self.content_length),
@@ -71,6 +74,7 @@ impl<'a> Survey<'a> {
                 self.transfer_encoding |= field.is("transfer-encoding");
                 return None;
             }
+            18 => ("lgsp-session-proof", &mut self.session_proof),
             20 => ("x-amz-content-sha256", &mut self.amz_content_sha256),
             28 => ("x-amz-decoded-content-length", &mut self.amz_decoded_length),
             _ => return None,

@@ -203,7 +203,7 @@ fn an_unknown_field_is_a_warning_unless_it_may_restrict() {
     }
     assert_eq!(paths(&with("Permission", json!({"only_on": "monday"}))), ["spec.only_on"]);
     assert_eq!(paths(&with("Credential", json!({"only_from": "::1"}))), ["spec.only_from"]);
-    assert_eq!(paths(&with("Route", json!({"require": {"session": true}}))), ["spec.require.session"]);
+    assert_eq!(paths(&with("Route", json!({"require": {"badge": true}}))), ["spec.require.badge"]);
 }
 
 #[test]
@@ -295,4 +295,32 @@ proptest::proptest! {
             proptest::prop_assert!(report.problems.iter().all(|problem| !problem.path.is_empty()));
         }
     }
+}
+
+#[test]
+fn the_platforms_own_path_belongs_to_no_route() {
+    for path in ["/lgsp", "/lgsp/v1/sessions", "/lgsp/anything"] {
+        for (kind, at) in [("prefix", "spec.path.prefix"), ("exact", "spec.path.exact")] {
+            let report = with("Route", json!({"path": {kind: path}}));
+            assert_eq!(paths(&report), [at], "{path}");
+            assert!(report.problems[0].message.contains("the platform itself answers"));
+        }
+    }
+    for path in ["/", "/lgsp-khac", "/a/lgsp"] {
+        assert!(with("Route", json!({"path": {"prefix": path}})).accepts(), "{path}");
+    }
+}
+
+#[test]
+fn session_keys_are_named_once_few_and_by_the_rule() {
+    let keys = |keys: Value| with("Defaults", json!({"session": {"keys": keys}}));
+    assert!(keys(json!(["2026-11", "2026-10"])).accepts());
+    assert_eq!(paths(&keys(json!([]))), ["spec.session.keys"]);
+    assert_eq!(paths(&keys(json!(["a", "b", "a"]))), ["spec.session.keys[2]"]);
+    assert_eq!(paths(&keys(json!(["1", "2", "3", "4", "5", "6", "7", "8", "9"]))), ["spec.session.keys"]);
+    for bad in ["", "A", "a.b", "a b", "abcdefghijklmnopq"] {
+        assert_eq!(paths(&keys(json!([bad]))), ["spec.session.keys[0]"], "{bad}");
+    }
+    assert_eq!(paths(&with("Defaults", json!({"session": {"lifetime_secs": 0}}))), ["spec.session.lifetime_secs"]);
+    assert_eq!(paths(&with("Service", json!({"session_lifetime_secs": 3601}))), ["spec.session_lifetime_secs"]);
 }

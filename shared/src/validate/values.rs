@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 
 use super::Notes;
 use super::text::{check_host, check_method, check_path, check_prefix};
+use crate::head::is_below;
 use crate::resource::{
     CredentialSpec, CredentialState, Deadlines, DefaultsSpec, Endpoint, HealthCheck, Outlier, PathMatch,
-    PermissionSpec, Rate, Require, Resource, Retry, Rewrite, RouteSpec, ServiceSpec, UpstreamTls,
+    PermissionSpec, Rate, Require, Resource, Retry, Rewrite, RouteSpec, ServiceSpec, SessionDefaults, UpstreamTls,
 };
+use crate::session::{RESERVED_PATH, TICKET_KEYS_MAX};
 use crate::timestamp::Validity;
 
 /// Every first byte comes within 30 s (A7.3), with time left to say so.
@@ -20,6 +22,8 @@ const WEIGHT: RangeInclusive<u16> = 1..=1000;
 const RETRY_ATTEMPTS: RangeInclusive<u8> = 0..=5;
 const PERCENT: RangeInclusive<u8> = 0..=100;
 const CLOCK_WINDOW_SECS: RangeInclusive<u32> = 1..=900;
+/// A ticket is checked against the current configuration each time, so an hour is a convenience and not a risk.
+const SESSION_LIFETIME_SECS: RangeInclusive<u32> = 1..=3_600;
 const HEALTH_INTERVAL_MS: RangeInclusive<u64> = 100..=3_600_000;
 const COUNT: RangeInclusive<u32> = 1..=1_000_000;
 /// Longer than any body this platform carries, and small enough for signed 64-bit arithmetic.
@@ -38,10 +42,20 @@ pub(super) fn check(resource: &Resource, notes: &mut Notes<'_>) {
 }
 
 fn defaults(spec: &DefaultsSpec, notes: &mut Notes<'_>) {
-    let DefaultsSpec { clock_window_secs, body_bytes_max, body_idle_ms } = spec;
+    let DefaultsSpec { clock_window_secs, body_bytes_max, body_idle_ms, session, debug_signatures: _ } = spec;
     within(*clock_window_secs, &CLOCK_WINDOW_SECS, "spec.clock_window_secs", notes);
     within(*body_bytes_max, &BODY_BYTES, "spec.body_bytes_max", notes);
     within(*body_idle_ms, &IDLE_MS, "spec.body_idle_ms", notes);
+    sessions(session, notes);
+}
+
+fn sessions(SessionDefaults { keys, lifetime_secs }: &SessionDefaults, notes: &mut Notes<'_>) {
+    within(*lifetime_secs, &SESSION_LIFETIME_SECS, "spec.session.lifetime_secs", notes);
+    within(keys.len(), &(1..=TICKET_KEYS_MAX), "spec.session.keys", notes);
+    let mut seen = HashSet::new();
+    for (at, key) in keys.iter().enumerate().filter(|(_, key)| !seen.insert(*key)) {
+        notes.problem(format!("spec.session.keys[{at}]"), format!("`{key}` is listed twice; remove one"));
+    }
 }
 
 fn credential(spec: &CredentialSpec, notes: &mut Notes<'_>) {
@@ -78,6 +92,7 @@ fn service(spec: &ServiceSpec, notes: &mut Notes<'_>) {
         deadlines,
         retry,
         connections_max,
+        session_lifetime_secs,
     } = spec;
     check_endpoints(endpoints, notes);
     if let Some(host) = host {
@@ -106,6 +121,9 @@ fn service(spec: &ServiceSpec, notes: &mut Notes<'_>) {
     within(*attempts, &RETRY_ATTEMPTS, "spec.retry.attempts", notes);
     within(*budget_percent, &PERCENT, "spec.retry.budget_percent", notes);
     within(*connections_max, &COUNT, "spec.connections_max", notes);
+    if let Some(secs) = session_lifetime_secs {
+        within(*secs, &SESSION_LIFETIME_SECS, "spec.session_lifetime_secs", notes);
+    }
 }
 
 fn check_endpoints(endpoints: &[Endpoint], notes: &mut Notes<'_>) {
@@ -142,12 +160,33 @@ fn check_deadlines(deadlines: &Deadlines, notes: &mut Notes<'_>) {
 }
 
 fn route(spec: &RouteSpec, notes: &mut Notes<'_>) {
-    let RouteSpec { service: _, hosts, path, methods, rewrite, body_bytes_max, unsigned_payload: _, require } = spec;
-    let Require { nonce: _ } = require;
+    let RouteSpec {
+        service: _,
+        hosts,
+        path,
+        methods,
+        rewrite,
+        body_bytes_max,
+        unsigned_payload: _,
+        require,
+        debug_signatures: _,
+    } = spec;
+    let Require { nonce: _, session: _ } = require;
     each(hosts, check_host, "spec.hosts", notes);
-    match path {
-        PathMatch::Exact(path) => noted(check_path(path), "spec.path.exact", notes),
-        PathMatch::Prefix(path) => noted(check_prefix(path), "spec.path.prefix", notes),
+    let (path, at) = match path {
+        PathMatch::Exact(path) => {
+            noted(check_path(path), "spec.path.exact", notes);
+            (path, "spec.path.exact")
+        }
+        PathMatch::Prefix(path) => {
+            noted(check_prefix(path), "spec.path.prefix", notes);
+            (path, "spec.path.prefix")
+        }
+    };
+    if is_below(path, RESERVED_PATH) {
+        let message =
+            format!("`{path}` lies below `{RESERVED_PATH}`, where the platform itself answers; choose another");
+        notes.problem(at, message);
     }
     each(methods, check_method, "spec.methods", notes);
     if let Some(Rewrite::Prefix(path)) = rewrite {

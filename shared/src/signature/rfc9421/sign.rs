@@ -9,7 +9,7 @@ use super::super::byte_sequence::is_key;
 use super::super::component::Component;
 use super::super::error::SignError;
 use super::super::key::{self, KeyState};
-use super::super::{COMPONENTS_MAX, KEY_ID_BYTES_MAX, NONCE_BYTES_MAX};
+use super::super::{COMPONENTS_MAX, KEY_ID_BYTES_MAX, NONCE_BYTES_MAX, SIGNATURE_BYTES};
 use super::{Components, push_base};
 use crate::head::RequestHead;
 use crate::timestamp::UnixSeconds;
@@ -53,13 +53,18 @@ pub fn sign_rfc9421(
     let mut mac = key.rfc9421();
     push_base(head, components.as_slice(), member, &mut mac).map_err(|_| SignError::Absent("a header".into()))?;
 
-    let mut encoded = [0; 44];
-    let length = BASE64.encode_slice(key::finish(mac), &mut encoded).unwrap_or_default();
-    out_signature.clear();
-    for part in [params.label.as_bytes(), b"=:", encoded.get(..length).unwrap_or_default(), b":"] {
-        out_signature.extend_from_slice(part);
-    }
+    write_signature(params.label, &key::finish(mac), out_signature);
     Ok(())
+}
+
+/// Replaces the buffer's content with the value of `Signature`.
+pub(super) fn write_signature(label: &str, signature: &[u8; SIGNATURE_BYTES], out: &mut Vec<u8>) {
+    let mut encoded = [0; 44];
+    let length = BASE64.encode_slice(signature, &mut encoded).unwrap_or_default();
+    out.clear();
+    for part in [label.as_bytes(), b"=:", encoded.get(..length).unwrap_or_default(), b":"] {
+        out.extend_from_slice(part);
+    }
 }
 
 fn resolve<'a>(head: &RequestHead<'_>, names: &[&'a str]) -> Result<Components<'a>, SignError> {
@@ -77,7 +82,7 @@ fn resolve<'a>(head: &RequestHead<'_>, names: &[&'a str]) -> Result<Components<'
     Ok(components)
 }
 
-fn check(params: &Rfc9421Params<'_>) -> Result<(), SignError> {
+pub(super) fn check(params: &Rfc9421Params<'_>) -> Result<(), SignError> {
     let quotable = |text: &str, bytes_max: usize| {
         (1..=bytes_max).contains(&text.len())
             && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
@@ -105,6 +110,10 @@ fn write_member(components: &Components<'_>, params: &Rfc9421Params<'_>, out: &m
         separator = b" ";
     }
     out.extend_from_slice(if components.as_slice().is_empty() { b"()" } else { b")" });
+    write_params(params, out)
+}
+
+pub(super) fn write_params(params: &Rfc9421Params<'_>, out: &mut Vec<u8>) -> Result<(), SignError> {
     write!(out, ";created={}", params.created.0).map_err(|_| SignError::Time)?;
     if let Some(expires) = params.expires {
         write!(out, ";expires={}", expires.0).map_err(|_| SignError::Time)?;

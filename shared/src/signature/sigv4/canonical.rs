@@ -129,6 +129,14 @@ impl Canonical<'_, '_> {
         sink.push(self.payload.as_bytes());
     }
 
+    /// The canonical request and, behind an empty line, the string to sign.
+    pub(super) fn push_texts(&self, scope: &Scope<'_>, date: &AmzDate, text: &mut Vec<u8>) {
+        self.push(text);
+        let hash = Sha256::digest(&*text).into();
+        text.extend_from_slice(b"\n\n");
+        push_string_to_sign(scope, date, &hash, text);
+    }
+
     /// The signature under an already derived signing key.
     pub(super) fn signature(&self, scope: &Scope<'_>, date: &AmzDate, mut signing_key: Hmac<Sha256>) -> [u8; 32] {
         let mut hash = Sha256::new();
