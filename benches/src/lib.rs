@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use lgsp_dataplane::snapshot::{Compiled, Snapshot, SnapshotSource, compile};
 use lgsp_shared::bundle::content_hash;
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::Document;
 use lgsp_shared::seal::{NONCE_BYTES, SealKey, Secret, credential_identity};
+use lgsp_shared::session::{Granted, PROOF_BYTES, PROOF_HEADER, Scope, SessionKey, TICKET_HEADER};
 use lgsp_shared::signature::{KeyState, Rfc9421Params, sign_rfc9421};
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Value, json};
@@ -77,30 +79,67 @@ pub struct SignedRequest {
     path: String,
     input: Vec<u8>,
     signature: Vec<u8>,
+    session: Option<(String, [u8; PROOF_BYTES])>,
+}
+
+/// A session of system 0 with a service, for everything it may do there, under the configuration's first ticket key.
+pub fn session(snapshot: &Snapshot, service: &str, now: UnixSeconds) -> (String, SessionKey) {
+    let key = SessionKey::new([7; 32]);
+    let granted = Granted {
+        source: &"s0".parse().unwrap(),
+        access_key: &access_key(0).parse().unwrap(),
+        service: &service.parse().unwrap(),
+        scopes: &[Scope { methods: vec!["GET", "POST"], paths: vec![""] }],
+        issued: now,
+        lifetime_secs: 600,
+        revision: snapshot.revision,
+    };
+    (snapshot.ticket_keys().seal(&granted, &key, [3; NONCE_BYTES]).unwrap(), key)
 }
 
 impl SignedRequest {
     /// A `GET` of system 0, signed now with a nonce of its own.
     pub fn get(path: &str, nonce: &str, now: UnixSeconds) -> Self {
-        let host = [Field { name: "host", value: HOST.as_bytes() }];
+        let mut request = Self { path: path.to_owned(), input: Vec::new(), signature: Vec::new(), session: None };
+        request.sign(&["@method", "@authority", "@path", "@query"], nonce, now);
+        request
+    }
+
+    /// The same as part of a session.
+    pub fn get_in_session(path: &str, nonce: &str, now: UnixSeconds, (ticket, key): &(String, SessionKey)) -> Self {
+        let session = Some((ticket.clone(), key.proof(nonce)));
+        let mut request = Self { path: path.to_owned(), input: Vec::new(), signature: Vec::new(), session };
+        let covered = ["@method", "@authority", "@path", "@query", TICKET_HEADER, PROOF_HEADER];
+        request.sign(&covered, nonce, now);
+        request
+    }
+
+    fn sign(&mut self, covered: &[&str], nonce: &str, now: UnixSeconds) {
         let (mut input, mut signature) = (Vec::new(), Vec::new());
         let key_id = access_key(0);
         let params = Rfc9421Params { created: now, expires: None, nonce, key_id: &key_id, label: "sig1" };
         let key = KeyState::new(&Secret::new(SECRET.to_vec()));
-        let covered = ["@method", "@authority", "@path", "@query"];
-        sign_rfc9421(&head(path, &host), &covered, &params, &key, &mut input, &mut signature).unwrap();
-        Self { path: path.to_owned(), input, signature }
+        let fields = self.fields();
+        sign_rfc9421(&self.head(&fields), covered, &params, &key, &mut input, &mut signature).unwrap();
+        drop(fields);
+        (self.input, self.signature) = (input, signature);
     }
 
     /// The fields as a client would send them.
-    pub fn fields(&self) -> [Field<'_>; 5] {
-        [
+    pub fn fields(&self) -> ArrayVec<Field<'_>, 7> {
+        let mut fields = ArrayVec::new();
+        fields.extend([
             Field { name: "Host", value: HOST.as_bytes() },
             Field { name: "User-Agent", value: b"bench" },
             Field { name: "Accept", value: b"*/*" },
             Field { name: "Signature-Input", value: &self.input },
             Field { name: "Signature", value: &self.signature },
-        ]
+        ]);
+        if let Some((ticket, proof)) = &self.session {
+            fields.push(Field { name: "Lgsp-Session", value: ticket.as_bytes() });
+            fields.push(Field { name: "Lgsp-Session-Proof", value: proof });
+        }
+        fields
     }
 
     /// The head over such fields.

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use lgsp_benches::{SignedRequest, documents, snapshot};
+use lgsp_benches::{SignedRequest, documents, session, snapshot};
 use lgsp_dataplane::admission::{ReplayWindow, admit};
 use lgsp_dataplane::clock::Now;
 
@@ -45,6 +45,22 @@ fn an_admitted_request_allocates_nothing() {
     let now = Now::read();
     let requests: Vec<_> = (0..64).map(|at| SignedRequest::get("/v7/a", &format!("n{at}"), now.unix)).collect();
     for request in &requests {
+        let fields = request.fields();
+        let head = request.head(&fields);
+        let mut admission = None;
+        assert_eq!(allocations(|| admission = Some(admit(&head, &snapshot, &replay, now))), 0);
+        assert!(admission.is_some_and(|admission| admission.is_ok()));
+    }
+}
+
+#[test]
+fn a_request_of_a_session_allocates_nothing_either() {
+    let snapshot = snapshot(&documents(100, 1_000), None);
+    let replay = ReplayWindow::new(1 << 12);
+    let now = Now::read();
+    let session = session(&snapshot, "v7", now.unix);
+    for at in 0..64 {
+        let request = SignedRequest::get_in_session("/v7/a", &format!("n{at}"), now.unix, &session);
         let fields = request.fields();
         let head = request.head(&fields);
         let mut admission = None;

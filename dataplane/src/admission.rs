@@ -13,12 +13,15 @@ use crate::clock::Now;
 use crate::snapshot::{Credential, Grant, Matched, Route, Snapshot};
 
 mod authenticated;
+mod direct;
 mod fresh;
 mod permit;
 mod refusal;
 mod replay;
+mod ticket;
 
 use authenticated::Authenticated;
+pub use direct::{Direct, admit_direct};
 use fresh::Fresh;
 use permit::Permit;
 pub use refusal::Refusal;
@@ -67,6 +70,46 @@ pub fn admit(
     let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
     let permit = Permit::check(fresh, head, snapshot, now)?;
     Ok(permit.into_admission())
+}
+
+/// Who sent a request to the platform itself: true, of now, and here for the first time.
+pub struct Identified {
+    /// Who sent it.
+    pub credential: Arc<Credential>,
+    /// How it was signed.
+    pub scheme: SignatureScheme,
+    /// What its body must satisfy.
+    pub body: BodyRule,
+    /// Verifies the body's chunks, where they are signed.
+    pub chunks: Option<ChunkVerifier>,
+}
+
+impl std::fmt::Debug for Identified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identified").field("credential", &self.credential.id).finish_non_exhaustive()
+    }
+}
+
+/// Decides who sent a request that goes to no target: the same steps as [`admit`] without the last one.
+///
+/// # Errors
+/// The first reason to refuse it, in the order of the steps.
+pub fn identify(
+    head: &RequestHead<'_>,
+    snapshot: &Snapshot,
+    replay: &ReplayWindow,
+    now: Now,
+) -> Result<Identified, Refusal> {
+    let claim = Claim::read(head)?;
+    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
+    let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
+    let (claim, credential) = (fresh.authenticated().claim(), fresh.authenticated().credential());
+    Ok(Identified {
+        chunks: claim.chunk_verifier(&credential.key),
+        scheme: claim.scheme(),
+        body: claim.body(),
+        credential: credential.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! plane. Payload lives in bounded memory while it flows and is gone at the end (regulation, A7.2).
 //!
 //! Rooms, in the order a request walks through them, and what each may import (a test reads the `use crate::` lines):
-//! `edge` → `admission` → `snapshot` → `upstream`; beside the path `stream`, `forward`, `record`; `sync` feeds
-//! `snapshot`; `runtime` builds all of them and nobody imports it.
+//! `edge` → `admission` → `snapshot` → `upstream`; beside the path `stream`, `forward`, `record`; `session` answers what
+//! is asked of the platform itself; `sync` feeds `snapshot`; `runtime` builds all of them and nobody imports it.
 
 pub mod admission;
 pub mod clock;
@@ -13,6 +13,7 @@ pub mod edge;
 pub mod forward;
 pub mod record;
 pub mod runtime;
+pub mod session;
 pub mod snapshot;
 pub mod stream;
 pub mod sync;

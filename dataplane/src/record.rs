@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use lgsp_shared::id::Revision;
 use lgsp_shared::refusal::Code;
+use lgsp_shared::signature::SignatureScheme;
 
 use crate::admission::{Admission, Refusal};
 use crate::clock::Now;
@@ -164,6 +165,12 @@ impl OpenRecord {
         self.exchange.signature = Some(admission.scheme.label());
         self.exchange.route = Some(admission.route.clone());
         self.exchange.grant = Some(admission.grant.clone());
+    }
+
+    /// Notes who sent a request that the platform itself answers.
+    pub fn identified(&mut self, credential: &Arc<Credential>, scheme: SignatureScheme) {
+        self.exchange.credential = Some(credential.clone());
+        self.exchange.signature = Some(scheme.label());
     }
 
     /// Notes how it will end unless something else is noted later; what stands at the end is recorded.

@@ -4,6 +4,7 @@
 //! there: matchers, HMAC key states, endpoint schedules. What lives longer than a revision (health, rates in flight,
 //! retry budgets, quotas) is shared between snapshots under its stable name.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::bundle::ContentHash;
+use lgsp_shared::head::is_below;
 use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, RouteId, ServiceId, SystemId};
-use lgsp_shared::resource::{CredentialState, DefaultsSpec};
+use lgsp_shared::resource::{CredentialState, DefaultsSpec, PathMatch};
+use lgsp_shared::session::TicketKeys;
 use lgsp_shared::signature::KeyState;
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
@@ -74,6 +77,8 @@ pub struct Service {
     pub signers: Box<[Arc<Credential>]>,
     /// The `Host` sent to the target, when it is not the source's.
     pub host: Option<Box<str>>,
+    /// How long a session towards it lasts.
+    pub session_lifetime_secs: u32,
     /// Its endpoints.
     pub upstream: Arc<Upstream>,
 }
@@ -92,6 +97,8 @@ pub struct Route {
     pub id: RouteId,
     /// Where it leads.
     pub service: Arc<Service>,
+    /// Paths it takes.
+    pub path: PathMatch,
     /// Methods it takes; empty for any.
     pub methods: Box<[Box<str>]>,
     /// What the matched part of the path becomes.
@@ -102,6 +109,10 @@ pub struct Route {
     pub unsigned_payload: bool,
     /// Whether every request must carry a nonce.
     pub require_nonce: bool,
+    /// Whether every request must belong to a session.
+    pub require_session: bool,
+    /// Whether a caller whose signature is wrong is shown what the node expected to be signed.
+    pub debug_signatures: bool,
     /// Set when the document restricts in a way this node does not understand: nothing passes.
     pub closed: bool,
 }
@@ -110,6 +121,26 @@ impl Route {
     /// Whether it takes `method`.
     pub fn takes(&self, method: &str) -> bool {
         self.methods.is_empty() || self.methods.iter().any(|taken| &**taken == method)
+    }
+
+    /// The path a source would send here for the target to see `path`: the rewrite undone. Permissions speak of paths as
+    /// sources send them, so this is how a call that did not come this way is compared with them.
+    pub fn path_before_rewrite<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        let Some(rewritten) = self.rewrite.as_deref() else {
+            let taken = match &self.path {
+                PathMatch::Exact(exact) => path == exact,
+                PathMatch::Prefix(prefix) => is_below(path, prefix.trim_end_matches('/')),
+            };
+            return taken.then_some(Cow::Borrowed(path));
+        };
+        let rest = path.strip_prefix(rewritten.trim_end_matches('/'))?;
+        match &self.path {
+            PathMatch::Exact(exact) => matches!(rest, "" | "/").then(|| Cow::Owned(exact.clone())),
+            PathMatch::Prefix(prefix) if rest.is_empty() || rest.starts_with('/') => {
+                Some(Cow::Owned(format!("{}{rest}", prefix.trim_end_matches('/'))))
+            }
+            PathMatch::Prefix(_) => None,
+        }
     }
 }
 
@@ -124,7 +155,9 @@ pub struct Snapshot {
     credentials: HashMap<AccessKey, Arc<Credential>>,
     services: HashMap<ServiceId, Arc<Service>>,
     router: Router,
+    routes: HashMap<ServiceId, Vec<Arc<Route>>>,
     grants: Grants,
+    ticket_keys: TicketKeys,
     quotas: HashMap<PermissionId, Arc<Quota>>,
     understood: compile::Understood,
     decoy: KeyState,
@@ -155,6 +188,21 @@ impl Snapshot {
     /// The permissions.
     pub fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    /// The service of this name.
+    pub fn service(&self, id: &str) -> Option<&Arc<Service>> {
+        self.services.get(id)
+    }
+
+    /// The routes that lead to a service, in the order of their names.
+    pub fn routes_to(&self, service: &ServiceId) -> &[Arc<Route>] {
+        self.routes.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// The keys of session tickets.
+    pub fn ticket_keys(&self) -> &TicketKeys {
+        &self.ticket_keys
     }
 
     /// All services, in no order.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
 use lgsp_shared::resource::CredentialState;
-use lgsp_shared::signature::Claim;
+use lgsp_shared::signature::{Claim, KeyState};
 
 use super::refusal::Refusal;
 use crate::clock::Now;
@@ -23,10 +23,10 @@ impl<'a> Authenticated<'a> {
     pub fn check(claim: Claim<'a>, head: &RequestHead<'a>, snapshot: &Snapshot, now: Now) -> Result<Self, Refusal> {
         let Some(credential) = snapshot.credential(claim.access_key()) else {
             let _ = claim.verify(head, snapshot.decoy());
-            return Err(Refusal::new(Code::KeyUnknown));
+            return Err(Refusal::new(Code::KeyUnknown).with_detail(unknown(claim.access_key())));
         };
         if claim.verify(head, &credential.key).is_err() {
-            return Err(Refusal::new(Code::SignatureInvalid));
+            return Err(mismatch(&claim, head, &credential.key, snapshot));
         }
         match usable(credential, now) {
             Ok(()) => Ok(Self { claim, credential: credential.clone() }),
@@ -43,6 +43,25 @@ impl<'a> Authenticated<'a> {
     pub fn credential(&self) -> &Arc<Credential> {
         &self.credential
     }
+}
+
+/// Names what differs, which only who holds the secret is told; and shows what the node expected to be signed, where the
+/// route, or else the platform's default, allows it.
+#[cold]
+fn mismatch(claim: &Claim<'_>, head: &RequestHead<'_>, key: &KeyState, snapshot: &Snapshot) -> Refusal {
+    let route = snapshot.router().find(head.authority, head.path, head.method);
+    let shows = route.map_or(snapshot.defaults.debug_signatures, |found| found.route.debug_signatures);
+    let expected = shows.then(|| claim.expected_text(head).into());
+    Refusal { expected, ..Refusal::new(Code::SignatureInvalid).with_detail(claim.diagnose(head, key)) }
+}
+
+#[cold]
+fn unknown(access_key: &str) -> String {
+    /// No more of a hostile key than its owner needs to recognise it.
+    const SHOWN_CHARS_MAX: usize = 64;
+    let readable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    let shown: String = access_key.chars().take(SHOWN_CHARS_MAX).map(readable).collect();
+    format!("the request names the access key `{shown}`")
 }
 
 fn usable(credential: &Credential, now: Now) -> Result<(), Code> {

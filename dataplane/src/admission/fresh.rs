@@ -1,7 +1,5 @@
 //! Step three: the request is of now, and is here for the first time.
 
-use std::borrow::Cow;
-
 use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
 use lgsp_shared::signature::{Nonce, SignatureScheme};
@@ -74,9 +72,12 @@ impl<'a> Fresh<'a> {
 fn valid_until(authenticated: &Authenticated<'_>, now: UnixSeconds, window_secs: i64) -> Result<UnixSeconds, Refusal> {
     let claim = authenticated.claim();
     let ahead_secs = claim.created().0.saturating_sub(now.0);
-    let skewed = |detail: Cow<'static, str>| Err(Refusal::new(Code::ClockSkew).with_detail(detail));
+    let skewed = |how: String| {
+        let detail = format!("{how}; {window_secs} s are allowed: signed at {}, received at {now}", claim.created());
+        Err(Refusal::new(Code::ClockSkew).with_detail(detail))
+    };
     if ahead_secs > window_secs {
-        return skewed(format!("signed {ahead_secs} s in the future; {window_secs} s are allowed").into());
+        return skewed(format!("signed {ahead_secs} s in the future"));
     }
     let expires = claim.expires();
     if expires.is_some_and(|expires| now >= expires) {
@@ -87,8 +88,7 @@ fn valid_until(authenticated: &Authenticated<'_>, now: UnixSeconds, window_secs:
         return Ok(expires);
     }
     if ahead_secs < -window_secs {
-        let detail = format!("signed {} s ago; {window_secs} s are allowed", ahead_secs.saturating_neg());
-        return skewed(detail.into());
+        return skewed(format!("signed {} s ago", ahead_secs.saturating_neg()));
     }
     Ok(UnixSeconds(claim.created().0.saturating_add(window_secs)))
 }

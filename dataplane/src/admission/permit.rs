@@ -9,8 +9,9 @@ use lgsp_shared::signature::{BodyRule, SignatureScheme};
 use super::Admission;
 use super::fresh::Fresh;
 use super::refusal::Refusal;
+use super::ticket;
 use crate::clock::Now;
-use crate::snapshot::{Found, Grant, NotFound, Route, Snapshot};
+use crate::snapshot::{Found, Grant, NotFound, Route, Service, Snapshot};
 
 /// A fresh request that may go where it wants to.
 pub struct Permit<'a> {
@@ -36,7 +37,10 @@ impl<'a> Permit<'a> {
             Ok(body) => body,
             Err(code) => return refuse(code.into()),
         };
-        match grant(&fresh, &found.route, head, snapshot, now) {
+        if let Err(refusal) = ticket::check(&fresh, head.method, head.path, &found.route, snapshot, now) {
+            return refuse(refusal);
+        }
+        match grant(&fresh, &found.route.service, head.method, head.path, snapshot, now) {
             Ok(grant) => Ok(Self { grant, fresh, found, body }),
             Err(refusal) => refuse(refusal),
         }
@@ -92,17 +96,19 @@ fn body_rule(route: &Route, fresh: &Fresh<'_>) -> Result<BodyRule, Code> {
     }
 }
 
-fn grant(
+/// The first grant that covers this and has quota left.
+pub(super) fn grant(
     fresh: &Fresh<'_>,
-    route: &Route,
-    head: &RequestHead<'_>,
+    service: &Service,
+    method: &str,
+    path: &str,
     snapshot: &Snapshot,
     now: Now,
 ) -> Result<Arc<Grant>, Refusal> {
     let source = &fresh.authenticated().credential().system.id;
-    let grants = snapshot.grants().of(source, &route.service.id);
+    let grants = snapshot.grants().of(source, &service.id);
     let mut wait_secs = None;
-    for grant in grants.iter().filter(|grant| grant.covers(head.method, head.path, now.unix)) {
+    for grant in grants.iter().filter(|grant| grant.covers(method, path, now.unix)) {
         match grant.quota.as_ref().map_or(Ok(()), |quota| quota.take(now.monotonic)) {
             Ok(()) => return Ok(grant.clone()),
             Err(secs) => wait_secs = Some(wait_secs.map_or(secs, |least: u32| least.min(secs))),

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub code: Code,
     /// Which part of the request it is about; never a secret.
     pub detail: Option<Cow<'static, str>>,
+    /// The text the node expected to be signed, where the policy allows to show it. It holds only what was sent.
+    pub expected: Option<Box<str>>,
     /// Seconds until it may work, for `Retry-After`.
     pub retry_after_secs: Option<u32>,
     /// Methods for `Allow`.
@@ -28,7 +30,8 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with nothing known but its reason.
     pub fn new(code: Code) -> Self {
-        Self { code, detail: None, retry_after_secs: None, allow: Vec::new(), credential: None, route: None }
+        let (allow, retry_after_secs) = (Vec::new(), None);
+        Self { code, detail: None, expected: None, retry_after_secs, allow, credential: None, route: None }
     }
 
     /// Names the part of the request it is about.

@@ -179,7 +179,7 @@ fn a_route_refuses_other_methods_and_says_which_it_takes() {
 
 #[test]
 fn a_route_that_is_not_understood_is_closed() {
-    let documents = changed("Route", "r", |spec| spec["require"] = json!({"session": true}));
+    let documents = changed("Route", "r", |spec| spec["require"] = json!({"badge": true}));
     assert_eq!(code(&GOOD, &build(&documents, None).snapshot), Code::RouteClosed);
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::admission::Refusal;
 use crate::record::RequestId;
+use crate::session::Reply;
 
 /// Seconds to wait when a refusal is temporary and knows no better.
 const RETRY_AFTER_SECS_DEFAULT: u32 = 5;
@@ -20,6 +21,8 @@ struct Problem<'a> {
     detail: Option<&'a str>,
     next: &'static str,
     request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_signature_text: Option<&'a str>,
 }
 
 /// An answer ready to be written by either face.
@@ -45,6 +48,7 @@ pub fn answer(refusal: &Refusal, request_id: RequestId, language: Language) -> A
         detail: refusal.detail.as_deref(),
         next: advice.next,
         request_id: request_id.to_string(),
+        expected_signature_text: refusal.expected.as_deref(),
     };
     let mut headers = vec![
         ("content-type", "application/problem+json".to_owned()),
@@ -66,6 +70,13 @@ pub fn answer(refusal: &Refusal, request_id: RequestId, language: Language) -> A
     // A struct of texts and numbers always serialises.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     Answer { status: code.status(), headers, body }
+}
+
+/// An answer of the platform's own, with the exchange named.
+pub fn reply(reply: Reply, request_id: RequestId) -> Answer {
+    let Reply { status, mut headers, body } = reply;
+    headers.push(("lgsp-request-id", request_id.to_string()));
+    Answer { status, headers, body }
 }
 
 #[cfg(test)]

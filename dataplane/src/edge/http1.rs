@@ -17,6 +17,7 @@ pub mod framing;
 pub mod head;
 mod keepalive;
 mod outgoing;
+mod platform;
 pub mod pool;
 mod refuse;
 mod relay;

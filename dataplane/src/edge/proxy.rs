@@ -19,6 +19,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 
+use self::decide::{Decided, Decision};
 use self::exchange::{ProxyExchange, Reached, Stage};
 use self::watch::{Stage as Awaiting, Watch};
 use super::{Faces, Rooms, peer};
@@ -34,6 +35,7 @@ mod decide;
 mod exchange;
 mod failure;
 mod forwarded;
+mod platform;
 mod respond;
 mod target_socket;
 mod watch;
@@ -139,14 +141,14 @@ impl ProxyHttp for Phases {
             session.set_keepalive(None);
         }
         match decide::decide(session, &self.rooms, exchange) {
-            Ok(decided) => {
-                session.set_read_timeout(Some(decided.source_idle));
-                session.set_write_timeout(Some(decided.source_idle));
-                if decided.expects_continue {
-                    // Only now: a caller that is refused never sends its body.
-                    session.write_continue_response().await?;
-                }
+            Ok(Decision::Forward(decided)) => {
+                invite(session, &decided).await?;
                 Ok(false)
+            }
+            Ok(Decision::Answer(decided, call)) => {
+                invite(session, &decided).await?;
+                call.serve(session, &self.rooms, exchange, decided.source_idle).await;
+                Ok(true)
             }
             Err(refusal) => {
                 respond::refuse(session, exchange, &refusal).await;
@@ -355,6 +357,17 @@ impl ProxyHttp for Phases {
     ) -> bool {
         true
     }
+}
+
+/// Sets the source's deadlines, and asks it for its body if it waits to be asked: only now, so that a caller that is
+/// refused never sends it.
+async fn invite(session: &mut Session, decided: &Decided) -> Result<()> {
+    session.set_read_timeout(Some(decided.source_idle));
+    session.set_write_timeout(Some(decided.source_idle));
+    if decided.expects_continue {
+        session.write_continue_response().await?;
+    }
+    Ok(())
 }
 
 /// Notes a failed attempt, and makes another or ends the exchange with `code`.

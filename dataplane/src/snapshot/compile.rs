@@ -14,6 +14,7 @@ use lgsp_shared::resource::{
     AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionSpec, Read, Resource, Rewrite,
 };
 use lgsp_shared::seal::{SealError, SealKey, credential_identity};
+use lgsp_shared::session::{TICKET_KEYS_MAX, TicketKeys};
 use lgsp_shared::signature::KeyState;
 
 use super::{Credential, Grant, Grants, Quota, Route, Router, Service, Snapshot, System};
@@ -109,6 +110,7 @@ struct Compiler<'a> {
     signers: HashMap<SystemId, Vec<Arc<Credential>>>,
     services: HashMap<ServiceId, Arc<Service>>,
     router: Router,
+    routes: HashMap<ServiceId, Vec<Arc<Route>>>,
     grants: Grants,
     quotas: HashMap<PermissionId, Arc<Quota>>,
 }
@@ -127,6 +129,7 @@ impl<'a> Compiler<'a> {
             signers: HashMap::new(),
             services: HashMap::new(),
             router: Router::default(),
+            routes: HashMap::new(),
             grants: Grants::default(),
             quotas: HashMap::new(),
         }
@@ -267,6 +270,7 @@ impl<'a> Compiler<'a> {
             owner,
             signers: self.signers_of(&spec.system),
             host: spec.host.as_deref().map(Box::from),
+            session_lifetime_secs: spec.session_lifetime_secs.unwrap_or(self.defaults.session.lifetime_secs),
             upstream: Arc::new(Upstream::new(spec, before.map(|service| &*service.upstream))),
         };
         self.services.insert(id.clone(), Arc::new(service));
@@ -291,13 +295,17 @@ impl<'a> Compiler<'a> {
         let route = Arc::new(Route {
             id: id.clone(),
             service,
+            path: spec.path.clone(),
             methods: boxed(&spec.methods),
             rewrite: spec.rewrite.as_ref().map(|Rewrite::Prefix(prefix)| prefix.as_str().into()),
             body_bytes_max: spec.body_bytes_max.unwrap_or(self.defaults.body_bytes_max),
             unsigned_payload: spec.unsigned_payload,
             require_nonce: spec.require.nonce,
+            require_session: spec.require.session,
+            debug_signatures: spec.debug_signatures.unwrap_or(self.defaults.debug_signatures),
             closed,
         });
+        self.routes.entry(spec.service.clone()).or_default().push(route.clone());
         self.router.add(&spec.hosts, &spec.path, &route);
     }
 
@@ -337,6 +345,8 @@ impl<'a> Compiler<'a> {
     }
 
     fn finish(self, source: &SnapshotSource) -> Compiled {
+        let names = &self.defaults.session.keys;
+        let ticket_keys = TicketKeys::derive(self.key, names.get(..TICKET_KEYS_MAX).unwrap_or(names));
         let snapshot = Snapshot {
             revision: source.revision,
             hash: source.hash.clone(),
@@ -344,6 +354,8 @@ impl<'a> Compiler<'a> {
             credentials: self.credentials,
             services: self.services,
             router: self.router,
+            routes: self.routes,
+            ticket_keys,
             grants: self.grants,
             quotas: self.quotas,
             understood: self.understood,

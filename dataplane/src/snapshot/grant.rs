@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lgsp_shared::head::is_below;
 use lgsp_shared::id::{PermissionId, ServiceId, SystemId};
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
@@ -30,11 +31,6 @@ impl Grant {
             && self.methods.iter().any(|granted| &**granted == method)
             && self.paths.iter().any(|prefix| is_below(path, prefix))
     }
-}
-
-/// Whether `path` is `prefix` or lies below it, by whole segments. `prefix` has no trailing `/`.
-pub fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// All grants, by source and service.

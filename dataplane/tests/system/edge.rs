@@ -7,7 +7,7 @@ mod a_stopping_node_finishes_what_it_began;
 mod bodies_are_verified_on_every_protocol;
 mod certificates_change_without_a_restart;
 mod frames;
-mod http2;
+pub mod http2;
 mod http2_abuse_ends_with_its_connection;
 mod no_request_is_lost_in_an_upgrade;
 mod no_target_keeps_a_caller_waiting;

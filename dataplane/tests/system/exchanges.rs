@@ -10,6 +10,7 @@ mod a_revoked_key_stops_working;
 mod a_target_can_prove_who_is_calling;
 mod a_target_must_prove_who_it_is;
 mod a_thousand_connections_see_no_failure_while_revisions_change;
+mod a_wrong_signature_is_explained;
 mod every_refusal_says_why;
 mod no_hop_takes_away_what_decides;
 mod nothing_of_a_payload_is_kept;

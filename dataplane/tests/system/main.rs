@@ -6,3 +6,4 @@ mod edge;
 mod exchanges;
 mod http1;
 mod real_clients_are_accepted;
+mod sessions;

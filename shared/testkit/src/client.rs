@@ -8,12 +8,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::id::AccessKey;
 use lgsp_shared::seal::Secret;
+use lgsp_shared::session::{PROOF_HEADER, TICKET_HEADER};
 use lgsp_shared::signature::{AmzDate, KeyState, Rfc9421Params, SigV4Params, sign_rfc9421, sign_sigv4_header};
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::session::Session;
 
 /// No answer of a test takes longer than the longest deadline of the platform.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(35);
@@ -51,6 +54,7 @@ pub struct Client {
     identity: Identity,
     now: Option<UnixSeconds>,
     nonce: Option<String>,
+    session: Option<Session>,
 }
 
 /// An answer.
@@ -99,7 +103,7 @@ impl Request {
 impl Client {
     /// A client of the node at `address`; the address is also the `Host` it sends.
     pub fn new(address: SocketAddr, identity: Identity) -> Self {
-        Self { address, authority: address.to_string(), identity, now: None, nonce: None }
+        Self { address, authority: address.to_string(), identity, now: None, nonce: None, session: None }
     }
 
     /// Sends this `Host`.
@@ -120,6 +124,12 @@ impl Client {
         self
     }
 
+    /// Sends everything as part of this session.
+    pub fn in_session(mut self, session: &Session) -> Self {
+        self.session = Some(session.clone());
+        self
+    }
+
     /// Signs with RFC 9421 and sends.
     pub async fn send(&self, request: &Request) -> Response {
         self.send_raw(&self.rfc9421(request)).await
@@ -137,7 +147,8 @@ impl Client {
 
     /// The bytes of a request signed with RFC 9421, with `content-digest` when there is a body.
     pub fn rfc9421(&self, request: &Request) -> Vec<u8> {
-        let mut headers = self.headers(request);
+        let nonce = self.nonce.clone().unwrap_or_else(random_nonce);
+        let mut headers = self.headers(request, &nonce);
         let mut covered = vec!["@method", "@authority", "@path", "@query"];
         if !request.body.is_empty() && !headers.iter().any(|(name, _)| name == "content-digest") {
             let digest = BASE64.encode(Sha256::digest(&request.body));
@@ -147,7 +158,6 @@ impl Client {
         let names: Vec<String> =
             headers.iter().map(|(name, _)| name.to_ascii_lowercase()).filter(|name| own(name)).collect();
         covered.extend(names.iter().map(String::as_str));
-        let nonce = self.nonce.clone().unwrap_or_else(random_nonce);
         let params = Rfc9421Params {
             created: self.now(),
             expires: None,
@@ -169,7 +179,11 @@ impl Client {
     pub fn sigv4(&self, request: &Request) -> Vec<u8> {
         let payload: String = Sha256::digest(&request.body).iter().map(|byte| format!("{byte:02x}")).collect();
         let date = AmzDate::of(self.now()).expect("a year of four digits");
-        let mut headers = self.headers(request);
+        let nonce = self.nonce.clone().unwrap_or_else(random_nonce);
+        let mut headers = self.headers(request, &nonce);
+        if self.session.is_some() {
+            headers.push(("lgsp-nonce".into(), nonce));
+        }
         headers.push(("x-amz-content-sha256".into(), payload.clone()));
         headers.push(("x-amz-date".into(), date.as_str().to_owned()));
         let own = |name: &str| {
@@ -195,9 +209,17 @@ impl Client {
         write(request, &headers)
     }
 
-    fn headers(&self, request: &Request) -> Vec<(String, String)> {
+    fn headers(&self, request: &Request, nonce: &str) -> Vec<(String, String)> {
         let mut headers = vec![("host".to_owned(), self.authority.clone())];
         headers.extend(request.headers.iter().cloned());
+        let named = |name: &str| request.headers.iter().any(|(other, _)| other == name);
+        if let Some(Session { ticket, key }) = &self.session {
+            headers.push((TICKET_HEADER.to_owned(), ticket.clone()));
+            if !named(PROOF_HEADER) {
+                let proof = String::from_utf8(key.proof(nonce).to_vec()).expect("a proof is ASCII");
+                headers.push((PROOF_HEADER.to_owned(), proof));
+            }
+        }
         headers
     }
 

@@ -17,6 +17,7 @@ pub mod postgres;
 pub mod program;
 pub mod python;
 pub mod resources;
+pub mod session;
 pub mod target;
 
 pub use tempfile::TempDir;

@@ -15,12 +15,14 @@ use super::fault::Fault;
 use super::framing::Framing;
 use super::head::{self, Fields, Request};
 use super::outgoing::Outgoing;
+use super::platform::{self, PlatformCall};
 use super::upload::Upload;
 use crate::admission::{Admission, Refusal, admit};
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::forward::{self, IdentityBuffers};
 use crate::record::OpenRecord;
+use crate::session;
 use crate::snapshot::{Route, Snapshot};
 use crate::stream::{BodyGate, Declared};
 
@@ -71,6 +73,8 @@ pub enum Decision {
     Forward(Forward),
     /// It is refused.
     Refuse(Asked, Refusal),
+    /// The platform itself answers it.
+    Answer(Box<PlatformCall>),
     /// pingora-proxy serves it.
     HandOver,
 }
@@ -120,6 +124,9 @@ pub fn decide(bytes: &[u8], arrival: Arrival, context: &Rooms, record: &mut Open
         return Decision::Refuse(asked(&request, None), Code::Overloaded.into());
     };
     record.exchange.revision = Some(snapshot.revision);
+    if session::is_for_platform(request.head.path) {
+        return platform::receive(&request, asked(&request, Some(&snapshot)), &snapshot, arrival.now, context, record);
+    }
     if request.upgrade || speaks_http2(&request.head, &snapshot) {
         return Decision::HandOver;
     }

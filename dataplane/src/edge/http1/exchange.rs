@@ -9,6 +9,7 @@ use super::connect::{self, NoConnection};
 use super::converse::{Conversation, Reply};
 use super::decide::{Arrival, Asked, Decision, Forward, decide};
 use super::framing::Framing;
+use super::platform;
 use super::refuse::{self, After, refuse};
 use super::relay::{Patience, Relay, Relayed};
 use super::sending::Sending;
@@ -66,6 +67,7 @@ pub async fn serve(source: &mut Source, context: &Rooms, length: usize) -> Next 
             let rest = super::body::BodyDecoder::new(asked.framing);
             refuse(source, &asked, rest, &refusal, &mut record).await.into()
         }
+        Decision::Answer(call) => Box::pin(platform::serve(source, context, *call, record)).await,
         Decision::Forward(forward) => Exchange { source, context, record, forward }.run().await,
     }
 }

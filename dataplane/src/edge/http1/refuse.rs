@@ -47,11 +47,22 @@ pub async fn refuse(
     record: &mut OpenRecord,
 ) -> After {
     record.refused(refusal);
+    let answer = answer(refusal, record.exchange.request_id, asked.language);
+    tell(source, asked, rest, &answer, record).await
+}
+
+/// Writes an answer of the node's own. `rest` stands where the body was read up to.
+pub async fn tell(
+    source: &mut Source,
+    asked: &Asked,
+    rest: BodyDecoder,
+    answer: &Answer,
+    record: &mut OpenRecord,
+) -> After {
     record.exchange.own_micros = record.elapsed_micros();
     let persistent = asked.persistent && !source.is_closing() && skip_buffered(source, rest);
-    let answer = answer(refusal, record.exchange.request_id, asked.language);
     let mut lines = Lines::new();
-    write_answer(&answer, persistent, asked.to_head, &mut lines);
+    write_answer(answer, persistent, asked.to_head, &mut lines);
     let told = send(source, &lines, asked.source_idle_ms).await;
     record.exchange.response_bytes = if asked.to_head { 0 } else { answer.body.len() as u64 };
     match (told, persistent) {

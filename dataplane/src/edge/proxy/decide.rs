@@ -8,14 +8,25 @@ use pingora_proxy::Session;
 use super::arrival::{self, Arrived};
 use super::exchange::{Admitted, ProxyExchange, Stage};
 use super::forwarded::Forwarded;
+use super::platform::PlatformCall;
 use super::watch::{Patience, Stage as Awaiting};
 use crate::admission::{Refusal, admit};
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::http1::head::Fields;
+use crate::session::is_for_platform;
 use crate::snapshot::Snapshot;
 use crate::stream::{BodyGate, Declared};
 use crate::upstream::Upstream;
+
+/// What was decided.
+#[derive(Debug)]
+pub enum Decision {
+    /// The exchange is admitted.
+    Forward(Decided),
+    /// The platform itself answers.
+    Answer(Decided, Box<PlatformCall>),
+}
 
 /// What of a decision the session has to know.
 #[derive(Debug)]
@@ -27,7 +38,7 @@ pub struct Decided {
 }
 
 /// Decides on the session's request; an admitted one is then the exchange's stage.
-pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange) -> Result<Decided, Refusal> {
+pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange) -> Result<Decision, Refusal> {
     let now = Now::read();
     let method = session.req_header().method.as_str().to_owned();
     exchange.record.asked(&method, session.req_header().uri.path());
@@ -43,6 +54,13 @@ pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange
     if !rooms.records.admits() {
         return Err(Code::RecordsUnavailable.into());
     }
+    let source_idle = Duration::from_millis(snapshot.defaults.body_idle_ms);
+    let expects_continue = request.expects_continue;
+    if is_for_platform(head.path) {
+        let declared = arrival::declared(session, request.framing);
+        let call = PlatformCall::receive(head, declared, &snapshot, rooms, exchange, now)?;
+        return Ok(Decision::Answer(Decided { source_idle, expects_continue }, Box::new(call)));
+    }
     let mut admission = admit(head, &snapshot, &rooms.replay, now)?;
     exchange.record.admitted(&admission);
 
@@ -56,10 +74,9 @@ pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange
     upstream.budget.earn(upstream.retry.budget_percent);
     exchange.watch.admitted(patience(&snapshot, upstream));
     exchange.watch.enter(Awaiting::Body);
-    let expects_continue = request.expects_continue;
     let idempotent = matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
     exchange.stage = Stage::Admitted(Box::new(Admitted::new(admission, forwarded, idempotent, gate)));
-    Ok(Decided { source_idle: Duration::from_millis(snapshot.defaults.body_idle_ms), expects_continue })
+    Ok(Decision::Forward(Decided { source_idle, expects_continue }))
 }
 
 fn patience(snapshot: &Snapshot, upstream: &Upstream) -> Patience {

@@ -19,10 +19,15 @@ const FRAMING: [HeaderName; 4] =
 /// Answers with a refusal and ends the connection, whose unread body nobody wants; an HTTP/2 connection stays.
 pub async fn refuse(session: &mut Session, exchange: &mut ProxyExchange, refusal: &Refusal) {
     exchange.record.refused(refusal);
-    exchange.record.exchange.own_micros = exchange.record.elapsed_micros();
-    exchange.stage = Stage::Answered;
     session.set_keepalive(None);
     let answer = answer(refusal, exchange.record.exchange.request_id, exchange.language);
+    tell(session, exchange, answer).await;
+}
+
+/// Writes an answer of the node's own.
+pub async fn tell(session: &mut Session, exchange: &mut ProxyExchange, answer: Answer) {
+    exchange.record.exchange.own_micros = exchange.record.elapsed_micros();
+    exchange.stage = Stage::Answered;
     let to_head = session.req_header().method == http::Method::HEAD;
     let body_bytes = answer.body.len() as u64;
     match write(session, answer, to_head).await {

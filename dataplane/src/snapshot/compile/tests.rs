@@ -43,7 +43,7 @@ fn a_route_with_an_unknown_requirement_is_closed_and_with_another_unknown_field_
         assert_eq!(compiled.problems.len(), 1);
         compiled.snapshot.router().find("x", "/v", "GET").unwrap().route.closed
     };
-    assert!(closed(|spec| spec["require"] = json!({"session": true})));
+    assert!(closed(|spec| spec["require"] = json!({"badge": true})));
     assert!(!closed(|spec| spec["colour"] = json!("blue")));
 }
 
@@ -83,4 +83,25 @@ fn what_did_not_change_is_taken_over_and_quotas_are_not_refilled() {
     let third = build(&after, Some(&second)).snapshot;
     let system = &third.credential("SOURCEKEY1").unwrap().system;
     assert_eq!(system.agency_code.as_str(), "H62", "a changed agency reaches its credentials");
+}
+
+#[test]
+fn a_rewritten_path_is_found_again_as_the_source_would_send_it() {
+    let before = |spec: Value, path: &str| {
+        let put = |route: &mut Value| route.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let snapshot = build(&changed("Route", "r", put), None).snapshot;
+        let route = &snapshot.routes_to(&"v".parse().unwrap())[0];
+        route.path_before_rewrite(path).map(|path| path.into_owned())
+    };
+    let prefix = json!({"path": {"prefix": "/v"}, "rewrite": {"prefix": "/api/"}});
+    assert_eq!(before(prefix.clone(), "/api/1").as_deref(), Some("/v/1"));
+    assert_eq!(before(prefix.clone(), "/api").as_deref(), Some("/v"));
+    assert_eq!(before(prefix.clone(), "/apis"), None);
+    assert_eq!(before(prefix, "/v/1"), None, "what the target has there is not what the permission is about");
+    let root = json!({"path": {"prefix": "/v"}, "rewrite": {"prefix": "/"}});
+    assert_eq!(before(root, "/1").as_deref(), Some("/v/1"));
+    let exact = json!({"path": {"exact": "/v/x"}, "rewrite": {"prefix": "/y"}});
+    assert_eq!((before(exact.clone(), "/y").as_deref(), before(exact, "/y/z")), (Some("/v/x"), None));
+    let plain = json!({"path": {"prefix": "/v"}});
+    assert_eq!((before(plain.clone(), "/v/1").as_deref(), before(plain, "/w")), (Some("/v/1"), None));
 }

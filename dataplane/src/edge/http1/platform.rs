@@ -1,0 +1,142 @@
+//! Requests to the platform itself: the body is read whole, within its bound and verified, before anything is answered.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lgsp_shared::refusal::Code;
+
+use super::body::BodyDecoder;
+use super::chunked::Step;
+use super::decide::{Asked, Decision};
+use super::exchange::Next;
+use super::framing::Framing;
+use super::head::Request;
+use super::refuse::{refuse, send, tell};
+use super::source::Source;
+use super::stock::Use;
+use crate::admission::Refusal;
+use crate::clock::Now;
+use crate::edge::Rooms;
+use crate::edge::answer::reply;
+use crate::record::{OpenRecord, Outcome};
+use crate::session::{self, CALL_BYTES_MAX, Call};
+use crate::snapshot::Snapshot;
+use crate::stream::{BodyGate, Declared};
+
+/// A call whose head was decided on.
+#[derive(Debug)]
+pub struct PlatformCall {
+    asked: Asked,
+    call: Call,
+    gate: BodyGate,
+    decoder: BodyDecoder,
+}
+
+/// Decides on the head.
+pub fn receive(
+    request: &Request<'_>,
+    asked: Asked,
+    snapshot: &Arc<Snapshot>,
+    now: Now,
+    context: &Rooms,
+    record: &mut OpenRecord,
+) -> Decision {
+    if !context.records.admits() {
+        return Decision::Refuse(asked, Code::RecordsUnavailable.into());
+    }
+    let mut call = match session::receive(&request.head, snapshot, &context.replay, asked.language, now) {
+        Ok(call) => call,
+        Err(refusal) => return Decision::Refuse(asked, refusal),
+    };
+    record.identified(call.caller(), call.scheme());
+    let declared = match request.framing {
+        Framing::Empty => Declared::Nothing,
+        Framing::Length(length) => Declared::Bytes(length),
+        Framing::Chunked | Framing::UntilClose => Declared::Unbounded,
+    };
+    let (rule, chunks) = call.body_rule();
+    match BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX) {
+        Ok(gate) => {
+            let decoder = BodyDecoder::new(request.framing);
+            Decision::Answer(Box::new(PlatformCall { asked, call, gate, decoder }))
+        }
+        Err(code) => Decision::Refuse(asked, code.into()),
+    }
+}
+
+/// Reads the body and answers.
+pub async fn serve(source: &mut Source, context: &Rooms, call: PlatformCall, mut record: OpenRecord) -> Next {
+    let PlatformCall { asked, call, mut gate, mut decoder } = call;
+    if asked.expects_continue
+        && source.wire.input().is_empty()
+        && !send(source, b"HTTP/1.1 100 Continue\r\n\r\n", asked.source_idle_ms).await
+    {
+        return Next::Close;
+    }
+    let answered = match whole_body(source, &asked, &mut gate, &mut decoder).await {
+        Ok(body) => {
+            record.exchange.request_bytes = gate.received_bytes();
+            session::random()
+                .ok_or(Code::Internal.into())
+                .and_then(|random| call.answer(&body, &context.replay, Now::read(), &random))
+        }
+        Err(Some(code)) => Err(code.into()),
+        Err(None) => return Next::Close,
+    };
+    match answered {
+        Ok(said) => {
+            record.exchange.status = said.status;
+            record.ends(Outcome::Completed);
+            let answer = reply(said, record.exchange.request_id);
+            tell(source, &asked, decoder, &answer, &mut record).await.into()
+        }
+        Err(refusal) => {
+            let refusal: Refusal = refusal;
+            refuse(source, &asked, decoder, &refusal, &mut record).await.into()
+        }
+    }
+}
+
+/// The body, verified; `None` when the source went away.
+async fn whole_body(
+    source: &mut Source,
+    asked: &Asked,
+    gate: &mut BodyGate,
+    decoder: &mut BodyDecoder,
+) -> Result<Vec<u8>, Option<Code>> {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    loop {
+        match decoder.step(source.wire.input()) {
+            Ok(Step::Framing(length)) => source.wire.consume(length),
+            Ok(Step::Content(length)) => gate.push(source.wire.take(length), &mut pieces)?,
+            Ok(Step::End(length)) => {
+                source.wire.consume(length);
+                // At its end, so that the next request is found behind it whatever the verdict is.
+                *decoder = BodyDecoder::new(Framing::Empty);
+                gate.finish(&mut pieces)?;
+                return Ok(pieces.concat());
+            }
+            Ok(Step::More) => fill(source, asked).await?,
+            Err(fault) => {
+                *decoder = BodyDecoder::UntilClose;
+                return Err(Some(fault.code));
+            }
+        }
+    }
+}
+
+async fn fill(source: &mut Source, asked: &Asked) -> Result<(), Option<Code>> {
+    source.deadline.set_after(Duration::from_millis(asked.source_idle_ms));
+    let read = poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),
+    });
+    match read.await {
+        None => Err(Some(Code::BodyTimeout)),
+        Some(Ok(0) | Err(_)) => Err(None),
+        Some(Ok(_)) => Ok(()),
+    }
+}

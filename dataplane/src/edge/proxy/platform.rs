@@ -1,0 +1,86 @@
+//! Requests to the platform itself on this face: the body is read whole, within its bound and verified, and answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lgsp_shared::head::RequestHead;
+use lgsp_shared::refusal::Code;
+use pingora_proxy::Session;
+
+use super::exchange::ProxyExchange;
+use super::respond;
+use crate::admission::Refusal;
+use crate::clock::Now;
+use crate::edge::Rooms;
+use crate::edge::answer::reply;
+use crate::record::Outcome;
+use crate::session::{self, CALL_BYTES_MAX, Call, Reply};
+use crate::snapshot::Snapshot;
+use crate::stream::{BodyGate, Declared};
+
+/// A call whose head was decided on.
+#[derive(Debug)]
+pub struct PlatformCall {
+    call: Call,
+    gate: BodyGate,
+}
+
+impl PlatformCall {
+    /// Decides on the head.
+    pub fn receive(
+        head: &RequestHead<'_>,
+        declared: Declared,
+        snapshot: &Arc<Snapshot>,
+        rooms: &Rooms,
+        exchange: &mut ProxyExchange,
+        now: Now,
+    ) -> Result<Self, Refusal> {
+        let mut call = session::receive(head, snapshot, &rooms.replay, exchange.language, now)?;
+        exchange.record.identified(call.caller(), call.scheme());
+        let (rule, chunks) = call.body_rule();
+        let gate = BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX)?;
+        Ok(Self { call, gate })
+    }
+
+    /// Reads the body and answers.
+    pub async fn serve(self, session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange, idle: Duration) {
+        match self.answer(session, rooms, exchange, idle).await {
+            Ok(Some(said)) => {
+                exchange.record.exchange.status = said.status;
+                exchange.record.ends(Outcome::Completed);
+                let answer = reply(said, exchange.record.exchange.request_id);
+                respond::tell(session, exchange, answer).await;
+            }
+            // The source is gone: the record says so unless told otherwise.
+            Ok(None) => {}
+            Err(refusal) => respond::refuse(session, exchange, &refusal).await,
+        }
+    }
+
+    async fn answer(
+        mut self,
+        session: &mut Session,
+        rooms: &Rooms,
+        exchange: &mut ProxyExchange,
+        idle: Duration,
+    ) -> Result<Option<Reply>, Refusal> {
+        let mut pieces: Vec<Bytes> = Vec::new();
+        loop {
+            // On HTTP/2 Pingora has no deadline of its own for this.
+            let read = tokio::time::timeout(idle, session.as_downstream_mut().read_request_body()).await;
+            match read.map_err(|_| Code::BodyTimeout)? {
+                Ok(Some(piece)) => self.gate.push(piece, &mut pieces)?,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "a call's body did not arrive");
+                    return Ok(None);
+                }
+            }
+        }
+        self.gate.finish(&mut pieces)?;
+        exchange.record.exchange.request_bytes = self.gate.received_bytes();
+        let random = session::random().ok_or(Code::Internal)?;
+        self.call.answer(&pieces.concat(), &rooms.replay, Now::read(), &random).map(Some)
+    }
+}

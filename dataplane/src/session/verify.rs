@@ -1,0 +1,59 @@
+//! Steps 4 and 5: a target asks about a request that reached it directly, and gets a verdict it can check.
+
+use lgsp_shared::refusal::Code;
+use lgsp_shared::session::message::{Accepted, HEADERS_MAX, Refused, Verdict, VerificationRequest};
+use lgsp_shared::signature::{BodyRule, ContentDigest};
+
+use super::reply::Reply;
+use super::{Call, read};
+use crate::admission::{Direct, Refusal, ReplayWindow, admit_direct};
+use crate::clock::Now;
+
+const OK: u16 = 200;
+
+pub(super) fn answer(call: &Call, body: &[u8], replay: &ReplayWindow, now: Now) -> Result<Reply, Refusal> {
+    let asked: VerificationRequest = read(body)?;
+    if asked.request.headers.len() > HEADERS_MAX {
+        let detail = format!("`request.headers`: send {HEADERS_MAX} at most: those that are signed");
+        return Err(Refusal::new(Code::BodyMalformed).with_detail(detail));
+    }
+    let verdict = match decide(call, &asked, replay, now) {
+        Ok(direct) => Verdict::Accepted(accepted(&asked, direct)),
+        Err(refusal) => {
+            let detail = refusal.detail.map(|detail| detail.into_owned());
+            Verdict::Refused(Refused::new(refusal.code, call.language, detail))
+        }
+    };
+    Reply::signed(call, OK, &verdict, now)
+}
+
+/// A service of somebody else is as unknown as one that does not exist.
+fn decide(call: &Call, asked: &VerificationRequest, replay: &ReplayWindow, now: Now) -> Result<Direct, Refusal> {
+    let service =
+        call.snapshot.service(asked.service.as_str()).filter(|service| service.owner.id == call.caller.system.id);
+    let service = service.ok_or(Code::SessionUnknown)?;
+    let fields = asked.request.fields();
+    admit_direct(&asked.request.head(&fields), service, &call.snapshot, replay, now)
+}
+
+fn accepted(asked: &VerificationRequest, direct: Direct) -> Accepted {
+    let content_digest = match &direct.body {
+        BodyRule::Digest(expected) => {
+            let mut text = Vec::new();
+            ContentDigest::format(expected, &mut text);
+            String::from_utf8(text).ok()
+        }
+        BodyRule::Empty | BodyRule::Unsigned | BodyRule::Chunked { .. } => None,
+    };
+    let system = &direct.credential.system;
+    Accepted {
+        source: system.id.as_str().to_owned(),
+        agency: system.agency_code.as_str().to_owned(),
+        service: asked.service.as_str().to_owned(),
+        method: asked.request.method.clone(),
+        path: asked.request.path.clone(),
+        nonce: direct.nonce,
+        expires: direct.expires,
+        content_digest,
+    }
+}
