@@ -5,7 +5,7 @@
 //! signature names the right it needs ([`needs::Needs`]), and its description names the same one as the scope of
 //! `operator_token`; a test tries every handler with every role.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -17,21 +17,27 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::audit::limit::Limit;
 use crate::desired::Desired;
-use crate::operator::Operators;
+use crate::operator::accounts::Accounts;
 use crate::publish::{Demand, Status};
 use crate::rollout::Rollout;
 
+mod audit;
 mod body;
 mod changes;
 mod credentials;
 mod documents;
 mod guard;
 mod health;
+mod login;
+mod me;
 mod needs;
 mod nodes;
+mod operators;
 mod problem;
 mod revisions;
+mod tokens;
 
 pub use body::DocumentBody;
 use needs::Gate;
@@ -57,13 +63,24 @@ pub struct Rooms {
     /// The desired state.
     pub desired: Desired,
     /// Who may ask.
-    pub operators: Operators,
+    pub accounts: Accounts,
+    /// How much of what costs something each source may still cause.
+    pub allowances: Allowances,
     /// What nodes report.
     pub rollout: Rollout,
     /// How publishing stands.
     pub published: watch::Receiver<Status>,
     /// Demands to the publisher.
     pub demands: watch::Sender<Demand>,
+}
+
+/// How much of what costs something each source may still cause.
+#[derive(Debug, Default)]
+pub struct Allowances {
+    /// Entries of the audit for what was refused.
+    pub refusals: Mutex<Limit>,
+    /// Logins.
+    pub logins: Mutex<Limit>,
 }
 
 impl App {
@@ -121,10 +138,31 @@ fn routes() -> OpenApiRouter<Gate> {
         .routes(routes!(credentials::disable))
         .routes(routes!(nodes::nodes))
         .routes(routes!(nodes::publish_status, nodes::publish_again))
+        .merge(operator_routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(changes)
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+}
+
+fn operator_routes() -> OpenApiRouter<Gate> {
+    OpenApiRouter::new()
+        .routes(routes!(login::login))
+        .routes(routes!(login::logout))
+        .routes(routes!(me::whoami))
+        .routes(routes!(me::password))
+        .routes(routes!(me::enrol))
+        .routes(routes!(me::confirm))
+        .routes(routes!(me::remove))
+        .routes(routes!(operators::list, operators::add))
+        .routes(routes!(operators::grant))
+        .routes(routes!(operators::revoke))
+        .routes(routes!(operators::disable))
+        .routes(routes!(operators::enable))
+        .routes(routes!(operators::reset_password))
+        .routes(routes!(tokens::list, tokens::issue))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit::list))
 }
 
 /// The routes and their description. What the guard answers is the same everywhere and told here.

@@ -13,6 +13,8 @@ mod command;
 mod failure;
 mod files;
 mod output;
+mod prompt;
+mod session;
 
 use arguments::{Arguments, Command};
 use client::Client;
@@ -48,6 +50,14 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Rollback(arguments) => command::history::rollback(&client()?, &output, arguments),
         Command::Credential(command) => command::credential::run(&client()?, &output, command),
         Command::Nodes => command::nodes::nodes(&client()?, &output),
+        Command::Login(arguments) => command::login::login(&connection, &output, arguments),
+        Command::Logout => command::login::logout(&client()?),
+        Command::Whoami => command::login::whoami(&client()?, &output),
+        Command::Password => command::login::password(&client()?),
+        Command::Factor(command) => command::login::factor(&client()?, &output, command),
+        Command::Operator(command) => command::operator::operator(&client()?, &output, command),
+        Command::Token(command) => command::operator::token(&client()?, &output, command),
+        Command::Audit(command) => command::audit::run(&client()?, &output, command),
         Command::Sign(arguments) => command::sign::sign(&output, &arguments),
         Command::Publish(arguments) => command::nodes::publish(&client()?, &output, &arguments),
     }

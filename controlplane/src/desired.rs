@@ -10,8 +10,10 @@ use lgsp_shared::id::Revision;
 use lgsp_shared::seal::SealKey;
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_shared::validate::Problem;
+use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
+use crate::audit::Trail;
 use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
 
 pub mod authority;
@@ -25,11 +27,13 @@ pub use authority::Authority;
 pub use change::{Change, Edit, Proposal};
 pub use whole::{Entry, Whole};
 
+/// Changed documents that the audit's entry of a revision names; about 100 bytes each.
+const AUDITED_DOCUMENTS_MAX: usize = 100;
 /// How often a change is tried anew because another process made a revision in between.
 const ATTEMPTS_MAX: u32 = 8;
 
 /// Who makes a change, when, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Audit {
     /// The operator's name.
     pub author: String,
@@ -39,6 +43,8 @@ pub struct Audit {
     pub at: UnixSeconds,
     /// What the author may change.
     pub authority: Authority,
+    /// What becomes the audit's entry, in the transaction that makes the revision.
+    pub trail: Trail,
 }
 
 /// Whether a change takes effect.
@@ -179,14 +185,19 @@ impl Desired {
     }
 
     async fn commit(&self, outcome: &Outcome, audit: &Audit) -> Result<(), StoreError> {
-        let Audit { author, message, at, authority: _ } = audit.clone();
+        let Audit { author, message, at, authority: _, trail } = audit.clone();
         let whole = &outcome.whole;
         let base = self.current.borrow().revision();
         let documents = u64::try_from(whole.len()).unwrap_or(u64::MAX);
         let (number, hash) = (whole.revision(), whole.hash().clone());
         let row = RevisionRow { number, base, hash, documents, author, message, created_at: at };
         let changes: Vec<ChangeRow> = outcome.edits.iter().map(change_row).collect();
-        self.store.commit(&row, &changes).await?;
+        let before = json!({"revision": base, "hash": self.current.borrow().hash().as_str()});
+        let after = json!({
+            "revision": number, "hash": row.hash.as_str(), "changed": changes.len(), "documents": named(&outcome.edits),
+        });
+        self.store.commit(&row, &changes, trail.done(&before, &after, Some(number))).await?;
+        trail.set_written();
         tracing::info!(revision = number.0, author = row.author, changes = changes.len(), "revision made");
         self.current.send_replace(whole.clone());
         Ok(())
@@ -215,6 +226,11 @@ async fn load_current(store: &Store) -> Result<Whole, StoreError> {
         return Err(StoreError::Damaged { what: "revision: its content does not match its hash" });
     }
     Ok(whole)
+}
+
+/// The first of the changed documents; all of them, and what they hold, are in the revision, whose hash covers them.
+fn named(edits: &[Edit]) -> Vec<String> {
+    edits.iter().take(AUDITED_DOCUMENTS_MAX).map(|edit| edit.key.to_string()).collect()
 }
 
 fn change_row(edit: &Edit) -> ChangeRow {

@@ -3,7 +3,9 @@
 //! ```text
 //! api      HTTP under /v1: thin handlers, OpenAPI, problem documents
 //! desired  change → the whole → validated → revision N+1; knows neither HTTP nor etcd
-//! store    revisions in SQLite or PostgreSQL
+//! store    revisions, operators and the audit in SQLite or PostgreSQL
+//! operator who may use the API, in which roles, and within which agency
+//! audit    who attempted what, and what became of it: a chain that shows what was done to it
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
 //! serve    the API's connections, bounded in number and time
@@ -15,6 +17,7 @@
 //! nothing on a request's path asks this program, so it may be down without one exchange failing.
 
 pub mod api;
+pub mod audit;
 pub mod ctl;
 pub mod desired;
 pub mod operator;

@@ -1,26 +1,34 @@
 //! Operators: who may use the API, in which roles, and within which agency.
 //!
 //! ```text
-//! role    what an operator is trusted with
-//! right   what can be done, and which roles may: what handlers name in their signatures
+//! role      what an operator is trusted with
+//! right     what can be done, and which roles may: what handlers name in their signatures
+//! manage    who may make whom an operator of what
+//! accounts  login, logout, one's own password; factor, the second factor
+//! bearer    sessions and tokens as texts, of which only the SHA-256 is kept
+//! password  argon2id, off the threads that answer others; totp, one-time codes
 //! ```
 //!
-//! Only a token's SHA-256 is kept.
+//! Nothing is remembered between requests: what a session or token is worth is looked up each time, so that what was
+//! revoked is worth nothing at once, whichever process did it.
 
 use std::collections::BTreeSet;
 
 use lgsp_shared::id::AgencyId;
 use lgsp_shared::resource::Kind;
-use lgsp_shared::timestamp::UnixSeconds;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::desired::Authority;
-use crate::store::{Store, StoreError};
 
+pub mod accounts;
+pub mod bearer;
+pub mod factor;
+pub mod manage;
+pub mod password;
 pub mod right;
 pub mod role;
+pub mod totp;
 
+pub use bearer::BearerKind;
 pub use right::Right;
 pub use role::Role;
 
@@ -28,8 +36,6 @@ pub use role::Role;
 pub const FIRST_OPERATOR: &str = "operator";
 /// What it may do: everything, keys and audit included.
 pub const FIRST_ROLES: [Role; 3] = [Role::SecurityOfficer, Role::SystemAdministrator, Role::Auditor];
-const TOKEN_PREFIX: &str = "lgsp_op_";
-const TOKEN_BYTES: usize = 32;
 
 /// Somebody who proved to hold a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,90 +82,9 @@ impl Operator {
     }
 }
 
-/// The hashes of all tokens, and whose they are.
-#[derive(Debug, Clone, Default)]
-pub struct Operators {
-    tokens: Vec<(String, Operator)>,
-}
-
-impl Operators {
-    /// Loads them.
-    pub async fn load(store: &Store) -> Result<Self, StoreError> {
-        let first = |(name, hash)| (hash, Operator::new(name, FIRST_ROLES, None));
-        Ok(Self { tokens: store.token_hashes().await?.into_iter().map(first).collect() })
-    }
-
-    /// These tokens and no others.
-    #[cfg(test)]
-    pub fn of<'a>(tokens: impl IntoIterator<Item = (&'a str, Operator)>) -> Self {
-        Self { tokens: tokens.into_iter().map(|(token, operator)| (hash(token), operator)).collect() }
-    }
-
-    /// Whether there is none yet.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
-    /// Whose token this is. Every hash is compared, each in constant time.
-    pub fn authenticate(&self, token: &str) -> Option<Operator> {
-        let given = hash(token);
-        let mut found = None;
-        for (kept, operator) in &self.tokens {
-            if bool::from(kept.as_bytes().ct_eq(given.as_bytes())) {
-                found = Some(operator.clone());
-            }
-        }
-        found
-    }
-}
-
-/// Makes a token for `name` in place of an earlier one and keeps its hash. The text is all there ever is of it.
-pub async fn make_token(store: &Store, name: &str, now: UnixSeconds) -> Result<String, MakeTokenError> {
-    let mut random = [0; TOKEN_BYTES];
-    getrandom::fill(&mut random)?;
-    let token = format!("{TOKEN_PREFIX}{}", hex(&random));
-    store.put_token_hash(name, &hash(&token), now).await?;
-    Ok(token)
-}
-
-/// Why no token was made.
-#[derive(Debug, thiserror::Error)]
-pub enum MakeTokenError {
-    /// The operating system has no randomness.
-    #[error("the operating system gives no random bytes")]
-    Random(#[from] getrandom::Error),
-    /// The database failed.
-    #[error("the token's hash cannot be stored")]
-    Store(#[from] StoreError),
-}
-
-fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn only_the_token_that_was_made_last_is_accepted() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("test.db")).await.unwrap();
-        assert!(Operators::load(&store).await.unwrap().is_empty());
-        let first = make_token(&store, FIRST_OPERATOR, UnixSeconds(1)).await.unwrap();
-        let second = make_token(&store, FIRST_OPERATOR, UnixSeconds(2)).await.unwrap();
-        let operators = Operators::load(&store).await.unwrap();
-        assert_eq!(operators.authenticate(&second).unwrap().name(), "operator");
-        for wrong in [first.as_str(), "", "lgsp_op_", &second[..second.len() - 1]] {
-            assert_eq!(operators.authenticate(wrong), None);
-        }
-        let kept = store.token_hashes().await.unwrap();
-        assert!(kept.iter().all(|(_, hash)| !second.contains(hash.as_str())));
-    }
 
     #[test]
     fn an_agency_takes_away_every_right_over_the_platform_and_adds_none() {

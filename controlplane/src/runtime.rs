@@ -1,7 +1,7 @@
 //! Builds the rooms, serves, and ends in order: no new requests, those in flight finish, then the publisher, then the
 //! database.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,9 +10,12 @@ use lgsp_shared::timestamp::UnixSeconds;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::api::{self, App, Rooms};
+use crate::api::{self, Allowances, App, Rooms};
+use crate::audit::Trail;
 use crate::desired::Desired;
-use crate::operator::{self, FIRST_OPERATOR, Operators};
+use crate::operator::accounts::Accounts;
+use crate::operator::bearer::Terms;
+use crate::operator::{BearerKind, FIRST_OPERATOR, FIRST_ROLES};
 use crate::publish::bundle::BundleSink;
 use crate::publish::etcd::EtcdSink;
 use crate::publish::{Demand, Publisher, Sink, Status};
@@ -47,7 +50,10 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     // Before anyone learns the address: whoever starts this may also end it at once.
     let ended = ended().context("taking over the signals that end this program")?;
     let store = open_store(&settings).await?;
-    let operators = first_token(&store, announce.token_file.as_deref()).await?;
+    if let Some(token) = first_token(&store, true, "first start").await? {
+        show_token(&token, announce.token_file.as_deref())?;
+    }
+    let accounts = Accounts::new(store.clone(), key.clone(), settings.login.clone())?;
     let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
 
@@ -59,7 +65,8 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     let publisher = tokio::spawn(publisher.run(stopped.clone()));
 
     let rollout = Rollout::new(&settings.publish);
-    let router = api::router(App::new(Rooms { desired, operators, rollout, published, demands }));
+    let allowances = Allowances::default();
+    let router = api::router(App::new(Rooms { desired, accounts, allowances, rollout, published, demands }));
     let mut server = tokio::spawn(serve::serve(listener, router, Limits::default(), stopped));
     tokio::select! {
         result = &mut server => result.context("the server panicked")?,
@@ -74,11 +81,12 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Makes another token for the first operator; the one before is worth nothing from the next start on.
+/// Makes another token for the first operator; the one before is worth nothing from now on.
 pub async fn new_token(settings: &Settings, token_file: Option<&Path>) -> anyhow::Result<()> {
     let store = open_store(settings).await?;
-    let token = operator::make_token(&store, FIRST_OPERATOR, now()).await?;
-    show_token(&token, token_file)?;
+    if let Some(token) = first_token(&store, false, "new-token").await? {
+        show_token(&token, token_file)?;
+    }
     store.close().await;
     Ok(())
 }
@@ -92,12 +100,22 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     }
 }
 
-async fn first_token(store: &Store, token_file: Option<&Path>) -> anyhow::Result<Operators> {
-    if Operators::load(store).await?.is_empty() {
-        let token = operator::make_token(store, FIRST_OPERATOR, now()).await?;
-        show_token(&token, token_file)?;
-    }
-    Ok(Operators::load(store).await?)
+/// Draws the first operator's token and keeps its hash: in place of the one before, or only when there is no operator yet.
+async fn first_token(store: &Store, unless_any: bool, action: &str) -> anyhow::Result<Option<String>> {
+    let terms = Terms {
+        kind: BearerKind::First,
+        operator: FIRST_OPERATOR.parse()?,
+        title: String::new(),
+        roles: None,
+        agency: None,
+        expires_at: None,
+        idle_secs: None,
+    };
+    let (token, row) = terms.draw(now()).context("the operating system gives no random bytes")?;
+    let local = Ipv4Addr::LOCALHOST.into();
+    let trail = Trail::new(now(), local, format!("lgsp-controlplane {action}"), format!("operator {FIRST_OPERATOR}"));
+    let kept = store.put_first_bearer(&row, &FIRST_ROLES.into(), unless_any, &trail).await?;
+    Ok(kept.then_some(token))
 }
 
 /// Shows the token this once.

@@ -12,8 +12,10 @@ use serde_json::{Map, Value};
 
 pub mod database;
 pub mod key_file;
+pub mod login;
 
 use database::DatabaseSettings;
+use login::LoginSettings;
 
 /// The longest settings file, in bytes.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -40,6 +42,9 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where revisions are published.
     pub publish: PublishSettings,
+    /// How operators log in.
+    #[serde(default)]
+    pub login: LoginSettings,
     /// What is logged, such as `info` or `info,lgsp_controlplane=debug`.
     #[serde(default = "log")]
     pub log: String,
@@ -127,12 +132,16 @@ pub enum SettingsError {
 }
 
 /// Where a variable's value goes, and whether it is a list written with commas.
-const VARIABLES: [(&str, &[&str]); 8] = [
+const VARIABLES: [(&str, &[&str]); 12] = [
     ("LISTEN", &["listen"]),
     ("LISTEN_BEYOND_LOOPBACK", &["listen_beyond_loopback"]),
     ("DATABASE", &["database"]),
     ("DATABASE_PASSWORD_FILE", &["database_password_file"]),
     ("KEY_FILE", &["key_file"]),
+    ("LOGIN_SESSION_MINUTES", &["login", "session_minutes"]),
+    ("LOGIN_IDLE_MINUTES", &["login", "idle_minutes"]),
+    ("LOGIN_TITLE", &["login", "title"]),
+    ("LOGIN_TRUST_FORWARDED_FOR", &["login", "trust_forwarded_for"]),
     ("LOG", &["log"]),
     ("PUBLISH_BUNDLE", &["publish", "bundle"]),
     ("PUBLISH_ETCD", &["publish", "etcd", "endpoints"]),
@@ -189,6 +198,7 @@ impl Settings {
         if let (DatabaseSettings::Sqlite(_), Some(_)) = (&self.database, &self.database_password_file) {
             return wrong("database_password_file", "a SQLite file has no password; leave it out".to_owned());
         }
+        self.login.check()?;
         match &self.publish {
             PublishSettings::Bundle(path) if path.file_name().is_none() => {
                 wrong("publish.bundle", format!("`{}` is not a file name", path.display()))
@@ -214,7 +224,10 @@ fn overlay(root: &mut Map<String, Value>, short: &str, value: String) -> Result<
     };
     let value = match path {
         ["publish", "etcd", "endpoints"] => value.split(',').map(|endpoint| Value::from(endpoint.trim())).collect(),
-        ["listen_beyond_loopback"] => value.parse::<bool>().map_or(Value::String(value), Value::Bool),
+        ["login", "session_minutes" | "idle_minutes"] => value.parse::<u32>().map_or(Value::String(value), Value::from),
+        ["listen_beyond_loopback"] | ["login", "trust_forwarded_for"] => {
+            value.parse::<bool>().map_or(Value::String(value), Value::Bool)
+        }
         _ => Value::String(value),
     };
     // A variable that chooses where to publish replaces the file's choice.

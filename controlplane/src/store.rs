@@ -26,13 +26,18 @@ use sqlx::{Any, AnyPool, Transaction};
 
 use crate::settings::database::PostgresAddress;
 
+mod audit;
+mod bearer;
 mod database;
 mod migration;
+mod operator;
 mod revision;
-mod token;
 mod touching;
 
+pub use audit::{AUDIT_PAGE_MAX, AuditHead, AuditPage};
+pub use bearer::{BEARERS_MAX, BearerRow};
 pub use database::Dialect;
+pub use operator::{Also, Counted, OPERATOR_PAGE_MAX, OperatorRow};
 pub use revision::{ChangeRow, Content, HISTORY_PAGE_MAX, RevisionRow};
 
 /// The database.
@@ -75,6 +80,18 @@ pub enum StoreError {
     #[error("the database holds a damaged {what}; restore it from a backup")]
     Damaged {
         /// What is damaged.
+        what: &'static str,
+    },
+    /// What was to be used up is gone.
+    #[error("there is no such {what} any more")]
+    Gone {
+        /// What.
+        what: &'static str,
+    },
+    /// There are as many as there may be.
+    #[error("there are too many {what}")]
+    Full {
+        /// Of what.
         what: &'static str,
     },
     /// Another revision was made in the meantime.
@@ -141,4 +158,4 @@ fn from_sql(number: i64) -> Result<Revision, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,10 +7,14 @@ mod platform;
 
 #[path = "system/a_refused_change_changes_nothing.rs"]
 mod a_refused_change_changes_nothing;
+#[path = "system/an_agency_sees_nothing_beyond_it.rs"]
+mod an_agency_sees_nothing_beyond_it;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]
 mod nothing_is_removed_without_prune;
+#[path = "system/operators_do_what_they_are_trusted_with.rs"]
+mod operators_do_what_they_are_trusted_with;
 #[path = "system/revisions_reach_etcd_whole.rs"]
 mod revisions_reach_etcd_whole;
 #[path = "system/revisions_reach_the_bundle.rs"]
@@ -19,3 +23,5 @@ mod revisions_reach_the_bundle;
 mod secrets_are_shown_once;
 #[path = "system/strangers_learn_nothing.rs"]
 mod strangers_learn_nothing;
+#[path = "system/the_audit_shows_what_was_done_to_it.rs"]
+mod the_audit_shows_what_was_done_to_it;

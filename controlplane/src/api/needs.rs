@@ -5,18 +5,20 @@
 
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::problem::{Code, Problem};
 use super::{App, Rooms};
+use crate::audit::Trail;
 use crate::desired::Audit;
 use crate::desired::sight::Sight;
 use crate::desired::whole::Whole;
+use crate::operator::accounts::Known;
 use crate::operator::right::Named;
 use crate::operator::{Operator, Right};
-use crate::runtime::now;
 
 /// The longest message of a change, in characters.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -36,7 +38,8 @@ impl Gate {
 #[derive(Debug)]
 pub struct Needs<R> {
     app: App,
-    operator: Operator,
+    known: Arc<Known>,
+    trail: Trail,
     right: PhantomData<R>,
 }
 
@@ -45,11 +48,16 @@ impl<R: Named> FromRequestParts<Gate> for Needs<R> {
 
     async fn from_request_parts(parts: &mut Parts, Gate(app): &Gate) -> Result<Self, Problem> {
         // The guard lets nobody under `/v1` without an operator beside the request.
-        let operator = parts.extensions.get::<Operator>().cloned().ok_or_else(no_operator)?;
-        if !operator.may(R::RIGHT) {
-            return Err(forbidden(&operator, R::RIGHT));
+        let known = parts.extensions.get::<Arc<Known>>().cloned().ok_or_else(no_operator)?;
+        let trail = parts.extensions.get::<Trail>().cloned().ok_or_else(no_operator)?;
+        if known.must_change && R::RIGHT != Right::Myself {
+            let next = "Run `lgspctl password`; nothing else is possible before.";
+            return Err(Problem::new(Code::Forbidden, "the password was given by somebody else", next));
         }
-        Ok(Self { app: app.clone(), operator, right: PhantomData })
+        if !known.operator.may(R::RIGHT) {
+            return Err(forbidden(&known.operator, R::RIGHT));
+        }
+        Ok(Self { app: app.clone(), known, trail, right: PhantomData })
     }
 }
 
@@ -62,9 +70,24 @@ impl<R> Deref for Needs<R> {
 }
 
 impl<R> Needs<R> {
+    /// Who asks.
+    pub fn operator(&self) -> &Operator {
+        &self.known.operator
+    }
+
+    /// Who asks, and by which session or token.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// What becomes the audit's entry. A handler notes what it is about, and hands it to what changes something.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
     /// What whoever asks sees of a revision. Whatever is shown of one passes through it.
     pub fn sight(&self, whole: &Whole) -> Sight {
-        self.operator.authority().sight(whole)
+        self.operator().authority().sight(whole)
     }
 
     /// Who changes something now, why, and with which authority.
@@ -72,20 +95,31 @@ impl<R> Needs<R> {
         if message.chars().count() > MESSAGE_CHARS_MAX {
             return Err(Problem::malformed(format!("`message` is longer than {MESSAGE_CHARS_MAX} characters")));
         }
-        let (author, authority) = (self.operator.name().to_owned(), self.operator.authority());
-        Ok(Audit { author, message: message.to_owned(), at: now(), authority })
+        let (author, authority) = (self.operator().name().to_owned(), self.operator().authority());
+        let (at, trail) = (self.trail.at(), self.trail.clone());
+        Ok(Audit { author, message: message.to_owned(), at, authority, trail })
     }
 }
 
 /// The rooms for a handler that anybody may ask.
 #[derive(Debug)]
-pub struct Open(App);
+pub struct Open {
+    app: App,
+    trail: Option<Trail>,
+}
+
+impl Open {
+    /// What becomes the audit's entry; only paths under `/v1` have one.
+    pub fn trail(&self) -> Result<&Trail, Problem> {
+        self.trail.as_ref().ok_or_else(no_operator)
+    }
+}
 
 impl FromRequestParts<Gate> for Open {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(_: &mut Parts, Gate(app): &Gate) -> Result<Self, Self::Rejection> {
-        Ok(Self(app.clone()))
+    async fn from_request_parts(parts: &mut Parts, Gate(app): &Gate) -> Result<Self, Self::Rejection> {
+        Ok(Self { app: app.clone(), trail: parts.extensions.get().cloned() })
     }
 }
 
@@ -93,7 +127,7 @@ impl Deref for Open {
     type Target = Rooms;
 
     fn deref(&self) -> &Rooms {
-        &self.0
+        &self.app
     }
 }
 

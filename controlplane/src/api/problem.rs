@@ -8,6 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::desired::ChangeError;
+use crate::operator::accounts::AccountError;
+use crate::operator::manage::Beyond;
 use crate::rollout::RolloutError;
 use crate::store::StoreError;
 
@@ -17,8 +19,12 @@ use crate::store::StoreError;
 pub enum Code {
     /// No operator token, or a wrong one.
     Unauthorized,
+    /// The password is right; a code of the second factor is needed too.
+    FactorNeeded,
     /// The operator may not do this.
     Forbidden,
+    /// Too many of these from one source.
+    TooMany,
     /// The request itself is not understood.
     Malformed,
     /// The configuration would not be valid; `errors` lists everything.
@@ -42,9 +48,30 @@ pub enum Code {
 }
 
 impl Code {
+    /// The code as it is written, here and in the audit.
+    pub fn label(self) -> &'static str {
+        match self {
+            Code::Unauthorized => "unauthorized",
+            Code::FactorNeeded => "factor-needed",
+            Code::Forbidden => "forbidden",
+            Code::TooMany => "too-many",
+            Code::Malformed => "malformed",
+            Code::Refused => "refused",
+            Code::StaleBase => "stale-base",
+            Code::LargeRemoval => "large-removal",
+            Code::NotNow => "not-now",
+            Code::NotFound => "not-found",
+            Code::MethodNotAllowed => "method-not-allowed",
+            Code::TooLarge => "too-large",
+            Code::Unavailable => "unavailable",
+            Code::Internal => "internal",
+        }
+    }
+
     fn status(self) -> StatusCode {
         match self {
-            Code::Unauthorized => StatusCode::UNAUTHORIZED,
+            Code::Unauthorized | Code::FactorNeeded => StatusCode::UNAUTHORIZED,
+            Code::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::Malformed => StatusCode::BAD_REQUEST,
             Code::Refused | Code::LargeRemoval => StatusCode::UNPROCESSABLE_ENTITY,
@@ -60,7 +87,9 @@ impl Code {
     fn title(self) -> &'static str {
         match self {
             Code::Unauthorized => "An operator token is needed",
+            Code::FactorNeeded => "A second factor is needed",
             Code::Forbidden => "You may not do this",
+            Code::TooMany => "Too many requests",
             Code::Malformed => "The request is not understood",
             Code::Refused => "The configuration is refused",
             Code::StaleBase => "The configuration has moved on",
@@ -151,10 +180,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { code, detail, next, errors, current } = self;
         let status = code.status();
-        let uri = format!("urn:lgsp:problem:{}", serde_json::json!(code).as_str().unwrap_or_default());
+        let uri = format!("urn:lgsp:problem:{}", code.label());
         let (title, number) = (code.title(), status.as_u16());
         let body = ProblemBody { uri, title, status: number, code, detail, next, errors, current };
         let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
@@ -199,9 +229,48 @@ impl From<ChangeError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Full { .. } = error {
+            return Self::new(Code::NotNow, error.to_string(), "Revoke one that is not needed any more.");
+        }
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::error!(%error, cause, "the database failed");
         Self::unavailable(error.to_string())
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Refused => {
+                let next = "Try again later: after five failures in a row logins wait, up to 15 minutes.";
+                Self::new(Code::Unauthorized, detail, next)
+            }
+            AccountError::CodeNeeded => {
+                Self::new(Code::FactorNeeded, detail, "Send `code`: six digits, or a recovery code.")
+            }
+            AccountError::Weak(_) => Self::new(Code::Malformed, detail, "Choose another one; nothing was changed."),
+            AccountError::NotNow(_) => Self::new(Code::NotNow, detail, "Nothing was changed."),
+            AccountError::Busy => Self::unavailable(detail),
+            AccountError::Failed => {
+                tracing::error!("a password, a second factor or a token cannot be made or read");
+                Self::new(Code::Internal, detail, "Look at the control plane's log.")
+            }
+            AccountError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<Beyond> for Problem {
+    fn from(error: Beyond) -> Self {
+        let detail = error.to_string();
+        match error {
+            Beyond::Unknown(_) => Self::new(Code::NotFound, detail, "`lgspctl operator list` shows all of them."),
+            Beyond::NoAgency => Self::malformed(detail),
+            Beyond::Oneself | Beyond::Role(_) | Beyond::Agency(_) => {
+                Self::new(Code::Forbidden, detail, "`lgspctl whoami` shows your roles.")
+            }
+        }
     }
 }
 

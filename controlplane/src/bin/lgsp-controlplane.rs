@@ -46,7 +46,7 @@ enum Command {
         /// The file to make.
         file: PathBuf,
     },
-    /// Make a new operator token in place of a lost one; stop the server first.
+    /// Make the first operator's token anew, in place of a lost one, and give that operator its roles back.
     NewToken {
         /// The settings file (YAML).
         #[arg(long)]

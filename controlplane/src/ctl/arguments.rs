@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod operators;
+
+use operators::{AuditCommand, FactorCommand, LoginArguments, OperatorCommand, TokenCommand};
+
 /// Administers an LGSP platform: applies resources, issues credentials, looks at revisions and nodes.
 ///
 /// Exit codes: 0 done; 1 there are differences (diff); 2 wrong usage; 3 refused, or not valid; 4 conflict;
@@ -26,7 +30,7 @@ pub struct Connection {
     /// The control plane.
     #[arg(long, global = true, env = "LGSPCTL_SERVER", default_value = "http://127.0.0.1:8090")]
     pub server: String,
-    /// A file that holds the operator token; without it `LGSPCTL_TOKEN` is used.
+    /// A file that holds the operator token; without it `LGSPCTL_TOKEN` is used, and then the session that `login` began.
     #[arg(long, global = true, env = "LGSPCTL_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
 }
@@ -66,6 +70,26 @@ pub enum Command {
     Nodes,
     /// Publish the current revision again, with what has to be permitted.
     Publish(PublishArguments),
+    /// Begin a session.
+    Login(LoginArguments),
+    /// End the session.
+    Logout,
+    /// Show who you are to the control plane, and what you may do.
+    Whoami,
+    /// Change your password.
+    Password,
+    /// Enrol or remove your second factor.
+    #[command(subcommand)]
+    Factor(FactorCommand),
+    /// Add operators, grant and revoke their roles.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// Make, list and revoke tokens for programs.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Read and verify who attempted what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print a ready signed curl command for one request through the platform.
     Sign(SignArguments),
 }

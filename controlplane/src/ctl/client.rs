@@ -7,6 +7,7 @@ use ureq::http::{Method, Request, StatusCode};
 
 use super::arguments::Connection;
 use super::failure::{Exit, Failure};
+use super::session;
 
 /// A change of 100,000 documents takes a few seconds.
 const EXCHANGE_WAIT: Duration = Duration::from_secs(120);
@@ -21,23 +22,30 @@ const TOKEN_VARIABLE: &str = "LGSPCTL_TOKEN";
 pub struct Client {
     agent: ureq::Agent,
     server: String,
-    authorization: String,
+    authorization: Option<String>,
 }
 
 impl Client {
-    /// Finds the operator token.
+    /// Finds the operator token: in a file, in the environment, or in the session that `login` began.
     pub fn new(connection: &Connection) -> Result<Self, Failure> {
-        let Connection { server, token_file } = connection;
-        let token = match token_file {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+        let mut client = Self::open(connection);
+        let token = match (&connection.token_file, std::env::var(TOKEN_VARIABLE)) {
+            (Some(path), _) => std::fs::read_to_string(path).map_err(|error| {
                 let message = format!("cannot read the token file `{}`: {error}", path.display());
                 Failure::new(Exit::Unreachable, message, "Write the operator token to it, and `chmod 600` it.")
             })?,
-            None => std::env::var(TOKEN_VARIABLE).map_err(|_| {
-                let hint = format!("Set `{TOKEN_VARIABLE}`, or give `--token-file FILE`.");
-                Failure::new(Exit::Usage, "there is no operator token", hint)
+            (None, Ok(token)) => token,
+            (None, Err(_)) => session::find(&client.server)?.ok_or_else(|| {
+                let hint = format!("Run `lgspctl login NAME`, set `{TOKEN_VARIABLE}`, or give `--token-file FILE`.");
+                Failure::new(Exit::Usage, format!("there is no operator token for `{}`", client.server), hint)
             })?,
         };
+        client.authorization = Some(format!("Bearer {}", token.trim()));
+        Ok(client)
+    }
+
+    /// Speaks to the server as nobody, to log in.
+    pub fn open(connection: &Connection) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_WAIT))
@@ -47,8 +55,13 @@ impl Client {
             .max_redirects(0)
             .build()
             .new_agent();
-        let server = server.trim_end_matches('/').to_owned();
-        Ok(Self { agent, server, authorization: format!("Bearer {}", token.trim()) })
+        let server = connection.server.trim_end_matches('/').to_owned();
+        Self { agent, server, authorization: None }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// Asks.
@@ -62,22 +75,21 @@ impl Client {
     }
 
     fn exchange(&self, method: Method, path: &str, body: String) -> Result<Value, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.server))
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/json")
-            .body(body)
-            .map_err(|error| {
-                let message = format!("`{}` or the token is not usable: {error}", self.server);
-                Failure::new(Exit::Usage, message, "Write the server as `http://127.0.0.1:8090`.")
-            })?;
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let request = request.header("content-type", "application/json").body(body).map_err(|error| {
+            let message = format!("`{}` or the token is not usable: {error}", self.server);
+            Failure::new(Exit::Usage, message, "Write the server as `http://127.0.0.1:8090`.")
+        })?;
         let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let answer = answer.map_err(|error| self.unreachable(&error))?;
         let json: Result<Value, _> = serde_json::from_slice(&answer);
         match json {
+            Err(_) if status == StatusCode::NO_CONTENT => Ok(Value::Null),
             Ok(value) if status.is_success() => Ok(value),
             Ok(problem) => Err(failure(status, &problem)),
             Err(_) => {
@@ -105,7 +117,8 @@ fn failure(status: StatusCode, problem: &Value) -> Failure {
         format!("{}: {}: {}", field("document"), field("path"), field("message"))
     });
     let next = text("next");
-    Failure { exit, message: text("detail"), details: details.collect(), hint: (!next.is_empty()).then_some(next) }
+    let (details, hint) = (details.collect(), (!next.is_empty()).then_some(next));
+    Failure { exit, message: text("detail"), details, hint, code: text("code") }
 }
 
 #[cfg(test)]

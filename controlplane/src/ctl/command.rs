@@ -1,9 +1,12 @@
 //! One file per group of commands.
 
 pub mod apply;
+pub mod audit;
 pub mod credential;
 pub mod get;
 pub mod history;
+pub mod login;
 pub mod nodes;
+pub mod operator;
 pub mod sign;
 pub mod validate;

@@ -44,12 +44,14 @@ pub struct Failure {
     pub details: Vec<String>,
     /// What to do next.
     pub hint: Option<String>,
+    /// The code of the problem the server answered; empty for others.
+    pub code: String,
 }
 
 impl Failure {
     /// A failure with its hint.
     pub fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), details: Vec::new(), hint: Some(hint.into()) }
+        Self { exit, message: message.into(), details: Vec::new(), hint: Some(hint.into()), code: String::new() }
     }
 }
 

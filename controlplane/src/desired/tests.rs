@@ -31,8 +31,18 @@ fn list(whole: &Whole) -> std::vec::IntoIter<(CredentialId, CredentialSpec)> {
     credential::list(whole, &sight).collect::<Vec<_>>().into_iter()
 }
 
+fn trail() -> Trail {
+    Trail::new(UnixSeconds(1), std::net::Ipv4Addr::LOCALHOST.into(), "test".into(), String::new())
+}
+
 fn audit() -> Audit {
-    Audit { author: "operator".into(), message: "test".into(), at: UnixSeconds(1), authority: Authority::everything() }
+    Audit {
+        author: "operator".into(),
+        message: "test".into(),
+        at: UnixSeconds(1),
+        authority: Authority::everything(),
+        trail: trail(),
+    }
 }
 
 async fn desired(directory: &tempfile::TempDir) -> Desired {

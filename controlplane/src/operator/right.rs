@@ -11,8 +11,10 @@ use super::role::Role::{
 /// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
-    /// Manage one's own session, password, second factor and tokens.
+    /// Manage one's own session, password and second factor.
     Myself,
+    /// Make and end one's own tokens.
+    Tokens,
     /// Read the configuration, its history, and credentials without their secrets.
     Look,
     /// See nodes, and how publishing stands.
@@ -33,8 +35,9 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Right; 9] = [
+    pub const ALL: [Right; 10] = [
         Right::Myself,
+        Right::Tokens,
         Right::Look,
         Right::Watch,
         Right::Change,
@@ -49,6 +52,7 @@ impl Right {
     pub fn label(self) -> &'static str {
         match self {
             Right::Myself => "myself",
+            Right::Tokens => "tokens",
             Right::Look => "look",
             Right::Watch => "watch",
             Right::Change => "change",
@@ -63,7 +67,7 @@ impl Right {
     /// The roles that have it.
     pub fn roles(self) -> &'static [Role] {
         match self {
-            Right::Myself | Right::Look => &Role::ALL,
+            Right::Myself | Right::Tokens | Right::Look => &Role::ALL,
             Right::Watch => {
                 &[SecurityOfficer, RegistrationOfficer, ServiceAdministrator, SystemAdministrator, Observer, Auditor]
             }
@@ -81,7 +85,7 @@ impl Right {
     /// Whether it can be narrowed to one agency. One that cannot is refused to whoever is bound to an agency.
     pub fn within_agency(self) -> bool {
         match self {
-            Right::Myself | Right::Look | Right::Change | Right::Keys | Right::Operators => true,
+            Right::Myself | Right::Tokens | Right::Look | Right::Change | Right::Keys | Right::Operators => true,
             Right::Watch | Right::Register | Right::Publish | Right::Audit => false,
         }
     }
@@ -107,7 +111,7 @@ macro_rules! named {
     };
 }
 
-named! { Myself Look Watch Change Register Keys Publish Operators Audit }
+named! { Myself Tokens Look Watch Change Register Keys Publish Operators Audit }
 
 #[cfg(test)]
 mod tests {

@@ -19,18 +19,27 @@ enum Sql {
     Each { sqlite: &'static str, postgres: &'static str },
     /// Once, for both: `TEXT` and `BIGINT` columns only (see [`super`]). Nothing in the tables of `append_only` can be
     /// updated or deleted afterwards, whoever tries.
-    #[allow(dead_code, reason = "how every step after the first is written")]
     Both { sql: &'static str, append_only: &'static [&'static str] },
 }
 
 /// All steps in order; the first is version 1.
-const STEPS: [Step; 1] = [Step {
-    description: "revisions",
-    sql: Sql::Each {
-        sqlite: include_str!("../../migrations/sqlite/0001_revisions.sql"),
-        postgres: include_str!("../../migrations/postgres/0001_revisions.sql"),
+const STEPS: [Step; 3] = [
+    Step {
+        description: "revisions",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/sqlite/0001_revisions.sql"),
+            postgres: include_str!("../../migrations/postgres/0001_revisions.sql"),
+        },
     },
-}];
+    Step {
+        description: "audit",
+        sql: Sql::Both { sql: include_str!("../../migrations/0002_audit.sql"), append_only: &["audit"] },
+    },
+    Step {
+        description: "operators",
+        sql: Sql::Both { sql: include_str!("../../migrations/0003_operators.sql"), append_only: &[] },
+    },
+];
 
 pub(super) fn migrator(dialect: Dialect) -> Migrator {
     let migrations = (1..).zip(STEPS).map(|(version, Step { description, sql })| {

@@ -9,7 +9,8 @@ use lgsp_shared::timestamp::UnixSeconds;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::{Store, StoreError, from_sql, placeholders, to_sql};
+use super::{Store, StoreError, audit, from_sql, placeholders, to_sql};
+use crate::audit::Attempt;
 
 /// The most revisions one page of history holds; about 300 bytes each.
 pub const HISTORY_PAGE_MAX: u32 = 500;
@@ -119,8 +120,14 @@ impl Store {
             .collect()
     }
 
-    /// Makes `revision`, all of it or nothing; refuses when `revision.base` is not current.
-    pub async fn commit(&self, revision: &RevisionRow, changes: &[ChangeRow]) -> Result<(), StoreError> {
+    /// Makes `revision`, all of it or nothing; refuses when `revision.base` is not current. The audit's
+    /// entry is part of it.
+    pub async fn commit(
+        &self,
+        revision: &RevisionRow,
+        changes: &[ChangeRow],
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         let current: Option<i64> =
             sqlx::query_scalar("SELECT MAX(number) FROM revision").fetch_one(&mut *transaction).await?;
@@ -133,6 +140,7 @@ impl Store {
             insert_content(&mut transaction, changes).await?;
             insert_changes(&mut transaction, revision.number, changes).await?;
         }
+        audit::append(&mut transaction, attempt).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! A control plane of the test's own, and its command line.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use lgsp_shared::bundle::Bundle;
@@ -139,6 +140,32 @@ impl Platform {
     /// Runs `lgspctl`.
     pub fn run(&self, arguments: &[&str]) -> Done {
         Done::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs `lgspctl` as somebody with a session of their own; `input` answers its questions.
+    pub fn run_as(&self, who: &str, arguments: &[&str], input: &str) -> Done {
+        let mut command = self.command(arguments);
+        command.env_remove("LGSPCTL_TOKEN_FILE").env("LGSPCTL_SESSIONS", self.path(&format!("{who}.sessions")));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that asks nothing may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Done::from(child.wait_with_output().unwrap())
+    }
+
+    /// The same; it must succeed, and what it wrote is returned.
+    pub fn ok_as(&self, who: &str, arguments: &[&str], input: &str) -> String {
+        let done = self.run_as(who, arguments, input);
+        assert_eq!(done.code, 0, "lgspctl {arguments:?} as {who}: {done:?}");
+        done.out
+    }
+
+    /// Adds an operator, logs in as them, and has them choose this password.
+    pub fn join(&self, name: &str, arguments: &[&str], password: &str) {
+        let made = self.json(&[&["operator", "add", name], arguments].concat());
+        let given = made["password"].as_str().unwrap();
+        self.ok_as(name, &["login", name], &format!("{given}\n"));
+        self.ok_as(name, &["password"], &format!("{given}\n{password}\n"));
     }
 
     /// Runs `lgspctl`, which must succeed, and returns what it wrote.

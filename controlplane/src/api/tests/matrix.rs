@@ -1,17 +1,24 @@
 //! Every handler with every role. A handler that is not in the table fails the test.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
+use lgsp_shared::id::ResourceName;
 use lgsp_shared::seal::SealKey;
 use serde_json::Value;
 
-use crate::api::{App, Rooms, openapi, router};
+use crate::api::{Allowances, App, Rooms, openapi, router};
+use crate::audit::Trail;
 use crate::desired::Desired;
-use crate::operator::{Operator, Operators, Right, Role};
+use crate::operator::accounts::Accounts;
+use crate::operator::bearer::Terms;
+use crate::operator::{BearerKind, Right, Role};
 use crate::publish::{Demand, Status};
 use crate::rollout::Rollout;
+use crate::runtime::now;
 use crate::settings::PublishSettings;
-use crate::store::Store;
+use crate::settings::login::LoginSettings;
+use crate::store::{Also, OperatorRow, Store, StoreError};
 
 /// The operation, the right it takes, and who has it: security officer, registration officer, service administrator,
 /// system administrator, observer, auditor, agency administrator.
@@ -30,10 +37,27 @@ POST /v1/credentials/{name}/disable      keys     S . . . . . .
 GET  /v1/nodes                           watch    S R A Y O U .
 GET  /v1/publish                         watch    S R A Y O U .
 POST /v1/publish                         publish  . . . Y . . .
+GET  /v1/me                              myself   S R A Y O U G
+POST /v1/me/password                     myself   S R A Y O U G
+POST /v1/me/factor                       myself   S R A Y O U G
+POST /v1/me/factor/confirm               myself   S R A Y O U G
+POST /v1/me/factor/remove                myself   S R A Y O U G
+POST /v1/logout                          myself   S R A Y O U G
+GET  /v1/tokens                          tokens   S R A Y O U G
+POST /v1/tokens                          tokens   S R A Y O U G
+POST /v1/tokens/{id}/revoke              tokens   S R A Y O U G
+GET  /v1/operators                       operators . . . Y . . G
+POST /v1/operators                       operators . . . Y . . G
+POST /v1/operators/{name}/grant          operators . . . Y . . G
+POST /v1/operators/{name}/revoke         operators . . . Y . . G
+POST /v1/operators/{name}/disable        operators . . . Y . . G
+POST /v1/operators/{name}/enable         operators . . . Y . . G
+POST /v1/operators/{name}/reset-password operators . . . Y . . G
+GET  /v1/audit                           audit    . . . . . U .
 ";
 
 /// What the guard lets pass without an operator.
-const OPEN: [&str; 2] = ["GET /livez", "GET /readyz"];
+const OPEN: [&str; 3] = ["GET /livez", "GET /readyz", "POST /v1/login"];
 
 struct Line {
     right: &'static str,
@@ -67,41 +91,58 @@ fn described() -> BTreeMap<String, Option<String>> {
     found
 }
 
-fn token(role: Option<Role>) -> String {
-    format!("token-of-{}", role.map_or("nobody", Role::label))
+/// An operator with this role or none, and its token.
+async fn operator(store: &Store, role: Option<Role>) -> (Option<Role>, String) {
+    let now = now();
+    let trail = Trail::new(now, std::net::Ipv4Addr::LOCALHOST.into(), "test".into(), String::new());
+    let name: ResourceName = role.map_or("nobody", Role::label).parse().unwrap();
+    let agency = role.filter(|role| role.wants_agency()).map(|_| "so-tu-phap".parse().unwrap());
+    let row = OperatorRow::new(name.clone(), role.into_iter().collect(), agency, now);
+    assert!(store.add_operator(&row, &trail).await.unwrap());
+    let kind = BearerKind::First;
+    let terms = Terms {
+        kind,
+        operator: name.clone(),
+        title: String::new(),
+        roles: None,
+        agency: None,
+        expires_at: None,
+        idle_secs: None,
+    };
+    let (token, bearer) = terms.draw(now).unwrap();
+    let begins = move |_: &mut _| Ok::<_, StoreError>(Also { begins: Some(bearer), ..Also::default() });
+    store.change_operator(&name, &trail, begins).await.unwrap().unwrap();
+    (role, token)
 }
 
-fn operator(role: Role) -> Operator {
-    let agency = role.wants_agency().then(|| "so-tu-phap".parse().unwrap());
-    Operator::new(role.label(), [role], agency)
-}
-
-/// A server whose operators have one role each, and one that has none.
-async fn serve(directory: &tempfile::TempDir) -> String {
+/// A server whose operators have one role each, and one that has none; and their tokens.
+async fn serve(directory: &tempfile::TempDir) -> (String, BTreeMap<Option<Role>, String>) {
     let store = Store::open(&directory.path().join("test.db")).await.unwrap();
     let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
-    let tokens: Vec<(String, Operator)> = Role::ALL
-        .into_iter()
-        .map(|role| (token(Some(role)), operator(role)))
-        .chain([(token(None), Operator::new("nobody", [], None))])
-        .collect();
+    let mut tokens = BTreeMap::from([operator(&store, None).await]);
+    for role in Role::ALL {
+        tokens.extend([operator(&store, Some(role)).await]);
+    }
+    let login = LoginSettings::default();
     let rooms = Rooms {
+        accounts: Accounts::new(store.clone(), key.clone(), login).unwrap(),
         desired: Desired::load(store, key).await.unwrap(),
-        operators: Operators::of(tokens.iter().map(|(token, operator)| (token.as_str(), operator.clone()))),
+        allowances: Allowances::default(),
         rollout: Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json"))),
         published: tokio::sync::watch::channel(Status::default()).1,
         demands: tokio::sync::watch::channel(Demand::default()).0,
     };
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(axum::serve(listener, router(App::new(rooms))).into_future());
-    url
+    let service = router(App::new(rooms)).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(axum::serve(listener, service).into_future());
+    (url, tokens)
 }
 
 fn ask(url: &str, operation: &str, token: &str) -> (u16, Value) {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
     let (method, path) = operation.split_once(' ').unwrap();
-    let path = path.replace("{revision}", "1").replace("{kind}", "Agency").replace("{name}", "a");
+    let path = path.replace("{revision}", "1").replace("{kind}", "Agency").replace("{name}", "a").replace("{id}", "a");
     let request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
     let request = request.header("authorization", format!("Bearer {token}")).body("{}".to_owned()).unwrap();
     let mut response = agent.run(request).unwrap();
@@ -132,10 +173,10 @@ fn every_handler_is_in_the_table_with_the_right_its_description_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_handler_answers_every_role_as_the_table_says() {
     let directory = tempfile::tempdir().unwrap();
-    let url = serve(&directory).await;
+    let (url, tokens) = serve(&directory).await;
     for (operation, Line { right, holders }) in table() {
         for role in Role::ALL {
-            let (status, problem) = ask(&url, &operation, &token(Some(role)));
+            let (status, problem) = ask(&url, &operation, &tokens[&Some(role)]);
             if holders.contains(&role) {
                 assert!(status != 403 && status != 401 && status < 500, "{operation} as {role}: {status} {problem}");
             } else {
@@ -144,7 +185,7 @@ async fn every_handler_answers_every_role_as_the_table_says() {
                 assert!(detail.contains(&format!("`{right}`")), "{operation} takes `{right}`, but says: {detail}");
             }
         }
-        assert_eq!(ask(&url, &operation, &token(None)).0, 403, "{operation} without any role");
+        assert_eq!(ask(&url, &operation, &tokens[&None]).0, 403, "{operation} without any role");
         assert_eq!(ask(&url, &operation, "token-of-a-stranger").0, 401, "{operation} with a wrong token");
     }
 }

@@ -1,0 +1,268 @@
+//! Logging in and out, and what operators do with their own accounts.
+//!
+//! A login that is refused says the same and costs the same whatever the reason: unknown name, wrong password, or one too
+//! many failures before. It is counted before it is decided, so that a thousand at one instant are a thousand.
+
+use lgsp_shared::id::ResourceName;
+use lgsp_shared::seal::SealKey;
+use lgsp_shared::timestamp::UnixSeconds;
+
+use super::bearer::{self, BearerKind, Terms};
+use super::factor::{Factor, FactorError};
+use super::password::{HashError, Hasher, Password, Weak};
+use super::{Operator, factor};
+use crate::audit::Trail;
+use crate::settings::login::LoginSettings;
+use crate::store::{Also, BearerRow, Counted, OperatorRow, Store, StoreError};
+
+/// Failures in a row after which a login has to wait.
+const FAILURES_FREE: u32 = 5;
+/// The first wait; it doubles with every further failure.
+const WAIT_SECS_FIRST: i64 = 30;
+/// The longest wait: nobody locks an operator out for longer than this by guessing.
+const WAIT_SECS_MAX: i64 = 900;
+
+/// Why something about an account was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Not let in.
+    #[error("the name, the password or the code is wrong, or there were too many attempts")]
+    Refused,
+    /// The password is right; a code is needed too.
+    #[error("a code of the second factor is needed")]
+    CodeNeeded,
+    /// The password is not good enough.
+    #[error(transparent)]
+    Weak(#[from] Weak),
+    /// Not for this operator, or not in this state.
+    #[error("{0}")]
+    NotNow(String),
+    /// Too many passwords are being checked.
+    #[error("too many logins at a time")]
+    Busy,
+    /// A fault of this program or of the machine.
+    #[error("this cannot be done now")]
+    Failed,
+    /// The database failed.
+    #[error("the account cannot be stored")]
+    Store(#[from] StoreError),
+}
+
+impl From<HashError> for AccountError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::Busy,
+            HashError::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<FactorError> for AccountError {
+    fn from(error: FactorError) -> Self {
+        match error {
+            FactorError::Needed => Self::CodeNeeded,
+            FactorError::Wrong => Self::Refused,
+            FactorError::Damaged => Self::Failed,
+        }
+    }
+}
+
+/// A session that was just begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its text.
+    pub token: String,
+    /// Everything else about it.
+    pub bearer: BearerRow,
+    /// Whose it is.
+    pub operator: OperatorRow,
+}
+
+/// Somebody who proved to hold a session or token, and what it is.
+#[derive(Debug)]
+pub struct Known {
+    /// Who.
+    pub operator: Operator,
+    /// By which of them.
+    pub bearer: BearerRow,
+    /// Whether nothing may be done before the password is changed.
+    pub must_change: bool,
+}
+
+/// Keeps accounts.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    pub(super) store: Store,
+    pub(super) key: SealKey,
+    hasher: Hasher,
+    settings: LoginSettings,
+}
+
+/// How long further logins wait after so many failures in a row.
+fn wait_secs(failures: u32) -> i64 {
+    match failures.checked_sub(FAILURES_FREE) {
+        None => 0,
+        Some(more) => WAIT_SECS_FIRST.saturating_mul(1 << more.min(20)).min(WAIT_SECS_MAX),
+    }
+}
+
+impl Accounts {
+    /// Keeps accounts in this database; `key` seals second factors.
+    pub fn new(store: Store, key: SealKey, settings: LoginSettings) -> Result<Self, HashError> {
+        Ok(Self { store, key, hasher: Hasher::new()?, settings })
+    }
+
+    /// How logins go.
+    pub fn settings(&self) -> &LoginSettings {
+        &self.settings
+    }
+
+    /// Whose session or token this is, if it still counts.
+    pub async fn authenticate(&self, token: &str, now: UnixSeconds) -> Result<Option<Known>, StoreError> {
+        let Some(bearer) = self.store.bearer(&bearer::hash(token)).await? else { return Ok(None) };
+        if !bearer.is_alive(now) {
+            return Ok(None);
+        }
+        let Some(row) = self.store.operator(&bearer.operator).await? else { return Ok(None) };
+        let Some(operator) = standing(&row, &bearer) else { return Ok(None) };
+        self.store.touch_bearer(&bearer, now).await?;
+        let must_change = row.must_change && bearer.kind == BearerKind::Session;
+        Ok(Some(Known { operator, bearer, must_change }))
+    }
+
+    /// Begins a session for whoever knows the password and has the second factor, where there is one.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: Password,
+        code: Option<&str>,
+        trail: &Trail,
+    ) -> Result<Begun, AccountError> {
+        let (now, name) = (trail.at(), name.parse::<ResourceName>().ok());
+        trail.about(name.as_ref().map_or_else(String::new, |name| format!("operator {name}")));
+        let Counted { row, open } = self.store.count_login(name.as_ref(), now, wait_secs).await?;
+        let kept = row.as_ref().filter(|_| open).and_then(|row| row.password.clone());
+        if !self.hasher.verify(password, kept).await? {
+            return Err(AccountError::Refused);
+        }
+        let row = row.ok_or(AccountError::Refused)?;
+        let factor = factor::check(&row, &self.key, code, now)?;
+        self.begin(&row, factor, None, trail).await
+    }
+
+    /// Begins a session for an operator whose identity somebody else vouched for.
+    pub async fn begin(
+        &self,
+        row: &OperatorRow,
+        factor: Factor,
+        roles: Option<std::collections::BTreeSet<super::Role>>,
+        trail: &Trail,
+    ) -> Result<Begun, AccountError> {
+        let LoginSettings { session_minutes, idle_minutes, title: _, trust_forwarded_for: _ } = &self.settings;
+        let now = trail.at();
+        let terms = Terms {
+            kind: BearerKind::Session,
+            operator: row.name.clone(),
+            title: String::new(),
+            roles,
+            agency: None,
+            expires_at: Some(UnixSeconds(now.0.saturating_add(i64::from(*session_minutes) * 60))),
+            idle_secs: Some(i64::from(*idle_minutes) * 60),
+        };
+        let (token, bearer) = terms.draw(now).map_err(|_| AccountError::Failed)?;
+        let begins = bearer.clone();
+        trail.by(row.name.as_str(), &format!("session {}", bearer.id));
+        let changed = self.store.change_operator(&row.name, trail, move |row| {
+            if row.disabled {
+                return Err(AccountError::Refused);
+            }
+            row.failures = 0;
+            row.wait_until = UnixSeconds(0);
+            let uses_code = factor.apply(row)?;
+            Ok(Also { begins: Some(begins), uses_code, ..Also::default() })
+        });
+        let operator = changed.await.map_err(used_up)?.ok_or(AccountError::Refused)?;
+        Ok(Begun { token, bearer, operator })
+    }
+
+    /// Ends a session.
+    pub async fn logout(&self, bearer: &BearerRow, trail: &Trail) -> Result<(), AccountError> {
+        if bearer.kind != BearerKind::Session {
+            return Err(AccountError::NotNow("this is a token, not a session; `lgspctl token revoke` ends it".into()));
+        }
+        self.store.end_bearer(bearer, trail).await?;
+        Ok(())
+    }
+
+    /// Changes the password of whoever knows the one before; all other sessions end.
+    pub async fn change_password(
+        &self,
+        known: &Known,
+        old: Password,
+        new: Password,
+        trail: &Trail,
+    ) -> Result<(), AccountError> {
+        let name = &known.bearer.operator;
+        new.check(name.as_str())?;
+        if old == new {
+            return Err(AccountError::NotNow("the new password is the old one".into()));
+        }
+        self.prove(known, old, trail).await?;
+        let hash = self.hasher.hash(new).await?;
+        let spares = Some(known.bearer.hash.clone());
+        let changed = self.store.change_operator(name, trail, move |row| {
+            row.password = Some(hash);
+            row.must_change = false;
+            row.failures = 0;
+            Ok::<_, StoreError>(Also { ends_sessions: true, spares, ..Also::default() })
+        });
+        changed.await?.map(|_| ()).ok_or(AccountError::Refused)
+    }
+
+    /// Refuses unless it is a session and the password is right; counted as a login is.
+    pub async fn prove(&self, known: &Known, password: Password, trail: &Trail) -> Result<OperatorRow, AccountError> {
+        if known.bearer.kind != BearerKind::Session {
+            return Err(AccountError::NotNow("only a session can do this; `lgspctl login` begins one".into()));
+        }
+        let Counted { row, open } = self.store.count_login(Some(&known.bearer.operator), trail.at(), wait_secs).await?;
+        let kept = row.as_ref().filter(|_| open).and_then(|row| row.password.clone());
+        if self.hasher.verify(password, kept).await? {
+            row.ok_or(AccountError::Refused)
+        } else {
+            Err(AccountError::Refused)
+        }
+    }
+
+    /// A random password and its hash, for an operator who has to change it at the first login.
+    pub async fn random_password(&self) -> Result<(String, String), AccountError> {
+        let (password, text) = Password::random()?;
+        Ok((text, self.hasher.hash(password).await?))
+    }
+}
+
+/// A recovery code that somebody else used a moment before is a wrong one.
+fn used_up(error: AccountError) -> AccountError {
+    match error {
+        AccountError::Store(StoreError::Gone { .. }) => AccountError::Refused,
+        other => other,
+    }
+}
+
+/// What a session or token is worth: never more than its operator is now.
+fn standing(row: &OperatorRow, bearer: &BearerRow) -> Option<Operator> {
+    if row.disabled {
+        return None;
+    }
+    let roles = match &bearer.roles {
+        Some(fewer) => row.roles.intersection(fewer).copied().collect(),
+        None => row.roles.clone(),
+    };
+    let agency = match (&row.agency, &bearer.agency) {
+        (Some(own), Some(narrowed)) if own != narrowed => return None,
+        (own, narrowed) => own.clone().or_else(|| narrowed.clone()),
+    };
+    Some(Operator::new(row.name.to_string(), roles, agency))
+}
+
+#[cfg(test)]
+mod tests;

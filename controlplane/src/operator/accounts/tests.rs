@@ -1,0 +1,199 @@
+use super::super::{Role, totp};
+use super::*;
+use crate::store::tests::on_both;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const START: i64 = 1_700_000_000;
+
+fn trail(at: i64) -> Trail {
+    let here = std::net::Ipv4Addr::LOCALHOST.into();
+    Trail::new(UnixSeconds(at), here, "POST /v1/login".into(), String::new())
+}
+
+fn password(text: &str) -> Password {
+    Password::from(text.to_owned())
+}
+
+/// Accounts with one operator, `lan`, whose password is `sông Hậu chảy chậm`.
+async fn accounts(store: &Store) -> Accounts {
+    let key = SealKey::parse(KEY).unwrap();
+    let accounts = Accounts::new(store.clone(), key, LoginSettings::default()).unwrap();
+    let mut row = OperatorRow::new("lan".parse().unwrap(), [Role::Observer].into(), None, UnixSeconds(START));
+    row.password = Some(accounts.hasher.hash(password("sông Hậu chảy chậm")).await.unwrap());
+    assert!(store.add_operator(&row, &trail(START)).await.unwrap());
+    accounts
+}
+
+async fn login(accounts: &Accounts, at: i64, text: &str, code: Option<&str>) -> Result<Begun, AccountError> {
+    accounts.login("lan", password(text), code, &trail(at)).await
+}
+
+async fn known(accounts: &Accounts, begun: &Begun, at: i64) -> Known {
+    accounts.authenticate(&begun.token, UnixSeconds(at)).await.unwrap().unwrap()
+}
+
+async fn a_session_ends_when_it_is_old_idle_or_logged_out(store: Store) {
+    let accounts = accounts(&store).await;
+    let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
+    let alive = async |at| accounts.authenticate(&begun.token, UnixSeconds(at)).await.unwrap().is_some();
+    assert!(alive(START + 3_000).await);
+    assert!(alive(START + 3_000 + 3_600).await, "its use was written");
+    assert!(!alive(START + 3_000 + 3_600 + 3_661).await, "idle for more than an hour");
+    let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
+    for hours in 1..12 {
+        assert!(accounts.authenticate(&begun.token, UnixSeconds(START + hours * 3_600)).await.unwrap().is_some());
+    }
+    assert!(accounts.authenticate(&begun.token, UnixSeconds(START + 12 * 3_600)).await.unwrap().is_none());
+    let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
+    let session = known(&accounts, &begun, START).await;
+    accounts.logout(&session.bearer, &trail(START)).await.unwrap();
+    assert!(accounts.authenticate(&begun.token, UnixSeconds(START)).await.unwrap().is_none());
+}
+
+async fn guessing_waits_longer_and_longer_and_even_the_right_password_does(store: Store) {
+    let accounts = accounts(&store).await;
+    for _ in 0..5 {
+        assert!(matches!(login(&accounts, START, "guess", None).await, Err(AccountError::Refused)));
+    }
+    let right = async |at| login(&accounts, at, "sông Hậu chảy chậm", None).await;
+    assert!(matches!(right(START + 29).await, Err(AccountError::Refused)), "five failures wait 30 s");
+    assert!(matches!(login(&accounts, START + 30, "guess", None).await, Err(AccountError::Refused)));
+    assert!(matches!(right(START + 89).await, Err(AccountError::Refused)), "a sixth waits 60 s");
+    assert!(right(START + 90).await.is_ok());
+    let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((row.failures, row.wait_until), (0, UnixSeconds(0)));
+    assert_eq!((wait_secs(4), wait_secs(5), wait_secs(7), wait_secs(u32::MAX)), (0, 30, 120, 900));
+}
+
+async fn guesses_at_one_instant_are_counted_one_by_one(store: Store) {
+    let accounts = accounts(&store).await;
+    let guesses: Vec<_> = (0..12)
+        .map(|_| {
+            let accounts = accounts.clone();
+            tokio::spawn(async move { login(&accounts, START, "guess", None).await.is_err() })
+        })
+        .collect();
+    for guess in guesses {
+        assert!(guess.await.unwrap());
+    }
+    let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(row.failures, 5, "later ones were not even compared");
+    assert_eq!(row.wait_until, UnixSeconds(START + 30));
+}
+
+async fn what_is_revoked_is_worth_nothing_at_once(store: Store) {
+    let accounts = accounts(&store).await;
+    let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
+    assert!(known(&accounts, &begun, START).await.operator.roles().contains(&Role::Observer));
+    let name: ResourceName = "lan".parse().unwrap();
+    let edit = async |change: fn(&mut OperatorRow)| {
+        let edit = move |row: &mut OperatorRow| {
+            change(row);
+            Ok::<_, StoreError>(Also::default())
+        };
+        store.change_operator(&name, &trail(START), edit).await.unwrap().unwrap();
+    };
+    edit(|row| row.roles.clear()).await;
+    assert!(known(&accounts, &begun, START).await.operator.roles().is_empty());
+    edit(|row| row.disabled = true).await;
+    assert!(accounts.authenticate(&begun.token, UnixSeconds(START)).await.unwrap().is_none());
+    assert!(matches!(login(&accounts, START, "sông Hậu chảy chậm", None).await, Err(AccountError::Refused)));
+}
+
+async fn a_second_factor_is_asked_for_once_confirmed_and_each_code_is_good_once(store: Store) {
+    let accounts = accounts(&store).await;
+    let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
+    let session = known(&accounts, &begun, START).await;
+    let wrong = accounts.enrol_factor(&session, password("guess"), &trail(START)).await;
+    assert!(matches!(wrong, Err(AccountError::Refused)));
+    let enrolment = accounts.enrol_factor(&session, password("sông Hậu chảy chậm"), &trail(START)).await.unwrap();
+    assert!(enrolment.uri.starts_with("otpauth://totp/LGSP:lan?secret="), "{}", enrolment.uri);
+    let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
+    let sealed = serde_json::from_str(row.totp.as_deref().unwrap()).unwrap();
+    let key = accounts.key.open(&sealed, "operator-second-factor/lan").unwrap();
+    assert_eq!(totp::base32(key.expose()), enrolment.key);
+    let code = |at| totp::code(key.expose(), totp::Step::at(UnixSeconds(at)));
+    assert!(login(&accounts, START, "sông Hậu chảy chậm", None).await.is_ok(), "not confirmed yet");
+    assert!(accounts.confirm_factor(&session, "000000", &trail(START)).await.is_err());
+    let codes = accounts.confirm_factor(&session, &code(START), &trail(START)).await.unwrap();
+    assert_eq!(codes.len(), 10);
+
+    let try_with = async |at, code: Option<&str>| login(&accounts, at, "sông Hậu chảy chậm", code).await;
+    assert!(matches!(try_with(START, None).await, Err(AccountError::CodeNeeded)));
+    assert!(matches!(try_with(START, Some(&code(START))).await, Err(AccountError::Refused)), "used to confirm");
+    let later = START + 60;
+    assert!(try_with(later, Some(&code(later))).await.is_ok());
+    assert!(matches!(try_with(later, Some(&code(later))).await, Err(AccountError::Refused)), "used to log in");
+    let typed = codes[3].to_lowercase().replace('-', " ");
+    assert!(try_with(later, Some(&typed)).await.is_ok());
+    assert!(matches!(try_with(later, Some(&typed)).await, Err(AccountError::Refused)), "a recovery code is good once");
+    assert!(matches!(login(&accounts, later, "guess", Some(&codes[4])).await, Err(AccountError::Refused)));
+
+    let far = later + 3_600;
+    let session = known(&accounts, &try_with(far, Some(&codes[4])).await.unwrap(), far).await;
+    accounts.remove_factor(&session, password("sông Hậu chảy chậm"), &code(far), &trail(far)).await.unwrap();
+    assert!(try_with(far, None).await.is_ok());
+}
+
+async fn a_new_password_needs_the_old_one_and_ends_other_sessions(store: Store) {
+    let accounts = accounts(&store).await;
+    let (one, other) = (
+        login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap(),
+        login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap(),
+    );
+    let session = known(&accounts, &one, START).await;
+    let change = async |old: &str, new: &str| {
+        accounts.change_password(&session, password(old), password(new), &trail(START)).await
+    };
+    assert!(matches!(change("guess", "gió mùa đông bắc").await, Err(AccountError::Refused)));
+    assert!(matches!(change("sông Hậu chảy chậm", "short").await, Err(AccountError::Weak(_))));
+    change("sông Hậu chảy chậm", "gió mùa đông bắc").await.unwrap();
+    assert!(accounts.authenticate(&one.token, UnixSeconds(START)).await.unwrap().is_some());
+    assert!(accounts.authenticate(&other.token, UnixSeconds(START)).await.unwrap().is_none());
+    assert!(login(&accounts, START, "sông Hậu chảy chậm", None).await.is_err());
+    assert!(login(&accounts, START, "gió mùa đông bắc", None).await.is_ok());
+}
+
+async fn sessions_of_one_operator_are_bounded_and_the_oldest_goes(store: Store) {
+    let accounts = accounts(&store).await;
+    let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
+    let mut tokens = Vec::new();
+    for at in 0..=crate::store::BEARERS_MAX {
+        tokens.push(accounts.begin(&row, Factor::NotAsked, None, &trail(START + at)).await.unwrap().token);
+    }
+    let alive = async |token: &str| accounts.authenticate(token, UnixSeconds(START + 60)).await.unwrap().is_some();
+    assert!(!alive(&tokens[0]).await && alive(&tokens[1]).await && alive(tokens.last().unwrap()).await);
+}
+
+on_both![
+    a_session_ends_when_it_is_old_idle_or_logged_out,
+    guessing_waits_longer_and_longer_and_even_the_right_password_does,
+    guesses_at_one_instant_are_counted_one_by_one,
+    what_is_revoked_is_worth_nothing_at_once,
+    a_second_factor_is_asked_for_once_confirmed_and_each_code_is_good_once,
+    a_new_password_needs_the_old_one_and_ends_other_sessions,
+    sessions_of_one_operator_are_bounded_and_the_oldest_goes,
+];
+
+#[test]
+fn a_token_is_never_worth_more_than_its_operator_is_now() {
+    let mut row =
+        OperatorRow::new("lan".parse().unwrap(), [Role::Observer, Role::Auditor].into(), None, UnixSeconds(1));
+    let terms = Terms {
+        kind: BearerKind::Token,
+        operator: row.name.clone(),
+        title: "t".into(),
+        roles: Some([Role::Auditor, Role::SecurityOfficer].into()),
+        agency: Some("so-tu-phap".parse().unwrap()),
+        expires_at: None,
+        idle_secs: None,
+    };
+    let (_, bearer) = terms.draw(UnixSeconds(1)).unwrap();
+    let worth = standing(&row, &bearer).unwrap();
+    assert_eq!(worth, Operator::new("lan", [Role::Auditor], Some("so-tu-phap".parse().unwrap())));
+    row.agency = Some("so-y-te".parse().unwrap());
+    assert_eq!(standing(&row, &bearer), None, "bound to another agency since");
+    row.agency = None;
+    row.disabled = true;
+    assert_eq!(standing(&row, &bearer), None);
+}
