@@ -12,6 +12,9 @@ use super::problem::{Finding, Problem, ProblemBody};
 use crate::desired::{Change, Edit, Mode, Outcome};
 use crate::operator::right;
 
+/// Documents that the audit's entry of a change names as its target.
+const TARGETS_MAX: usize = 10;
+
 /// A set of puts and deletes.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +111,16 @@ pub async fn apply(needs: Needs<right::Change>, Body(body): Body<ChangeBody>) ->
         allow_large_removal,
     };
     let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
+    needs.trail().about(target(&change, mode));
     let outcome = needs.desired.apply(change, mode, needs.audit(&message)?).await?;
     Ok(Json(ChangeResult::new(outcome, mode)))
+}
+
+/// What a change is about, for the audit: the first of what it names, also where it is refused.
+fn target(change: &Change, mode: Mode) -> String {
+    let puts = change.puts.iter().map(Document::label);
+    let named: Vec<String> = puts.chain(change.deletes.iter().map(ToString::to_string)).take(TARGETS_MAX).collect();
+    let (all, names) = (change.puts.len() + change.deletes.len(), named.join(" "));
+    let dry = if mode == Mode::DryRun { "dry run: " } else { "" };
+    if all > named.len() { format!("{dry}{names} and {} more", all - named.len()) } else { format!("{dry}{names}") }
 }

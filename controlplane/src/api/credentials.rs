@@ -123,6 +123,7 @@ pub async fn list(needs: Needs<right::Look>) -> Json<CredentialList> {
 pub async fn issue(needs: Needs<right::Keys>, Body(body): Body<IssueBody>) -> Result<Response, Problem> {
     let IssueBody { system, name, message } = body;
     let message = or_default(message, || format!("credential issue {system}"));
+    needs.trail().about(format!("System/{system}"));
     let make =
         move |whole: &Whole, key: &SealKey, draw: &Draw| credential::issue(whole, key, draw, &system, name.as_ref());
     make_one(&needs, &message, make).await
@@ -151,6 +152,7 @@ pub async fn rotate(
         return Err(Problem::malformed(detail));
     }
     let message = or_default(message, || format!("credential rotate {old}"));
+    needs.trail().about(format!("Credential/{old}"));
     let make = move |whole: &Whole, key: &SealKey, draw: &Draw| {
         credential::rotate(whole, key, draw, &old, Overlap { now: now(), secs })
     };
@@ -169,6 +171,7 @@ pub async fn rotate(
 pub async fn disable(needs: Needs<right::Keys>, Path(name): Path<String>) -> Result<Json<ChangeResult>, Problem> {
     let name: CredentialId = segment(&name, "credential")?;
     let audit = needs.audit(&format!("credential disable {name}"))?;
+    needs.trail().about(format!("Credential/{name}"));
     let outcome = needs.desired.edit(Mode::Commit, audit, move |whole, _| credential::disable(whole, &name)).await?;
     Ok(Json(ChangeResult::new(outcome, Mode::Commit)))
 }

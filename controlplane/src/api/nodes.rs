@@ -138,6 +138,7 @@ pub async fn publish_again(
 ) -> (axum::http::StatusCode, Json<PublishBody>) {
     let PublishDemand { allow_older, allow_large_removal } = body;
     let permits = Permits { older: allow_older, large_removal: allow_large_removal };
+    needs.trail().about(format!("allow_older: {allow_older}, allow_large_removal: {allow_large_removal}"));
     needs.demands.send_replace(Demand { revision: needs.desired.current().revision(), permits });
     (axum::http::StatusCode::ACCEPTED, Json(status(&needs)))
 }
