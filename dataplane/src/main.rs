@@ -13,9 +13,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The exit code for settings, keys, certificates or sockets that cannot be used.
 const UNUSABLE: u8 = 2;
 
+const WITHOUT_COMMAND: &str = "\
+Without a command the node runs until SIGTERM, and then finishes the exchanges in flight. Any setting can also come from
+the environment, with `__` between levels: LGSP_DATAPLANE_LIMITS__CONNECTIONS_MAX=500.";
+
 /// The data plane of an LGSP: authenticates signed requests and streams them to the services they are for.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100, after_help = WITHOUT_COMMAND)]
 struct Arguments {
     /// The settings file; `config/examples/dataplane.yaml` shows every key.
     #[arg(long, value_name = "FILE", required = true)]
@@ -32,9 +36,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Validate settings, key and certificates, and say what is wrong; starts nothing.
+    /// Read the settings and every file they name, and say what is wrong; starts nothing.
     Check {
-        /// The settings file.
+        /// The settings file; `config/examples/dataplane.yaml` shows every key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },

@@ -10,9 +10,16 @@ use lgsp_controlplane::settings::database::read_password;
 use lgsp_controlplane::settings::{Settings, key_file};
 use tracing_subscriber::EnvFilter;
 
+const FIRST_START: &str = "\
+Without a command the server runs until SIGTERM. The first start:
+  lgsp-controlplane init-key seal.key
+  lgsp-controlplane check --config controlplane.yaml
+  lgsp-controlplane --config controlplane.yaml --token-file operator.token
+`config/examples/controlplane.yaml` shows every setting; `lgspctl` is what operators use then.";
+
 /// The LGSP control plane: keeps the configuration, validates it whole, and publishes it to data planes.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100, after_help = FIRST_START)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -23,13 +30,13 @@ struct Arguments {
 #[derive(Debug, Args)]
 struct Serve {
     /// The settings file (YAML); `LGSP_CONTROLPLANE_*` variables come over it.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write the address that was bound to this file.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
     /// Write the operator token to this file (mode 0600) when it is made, in place of printing it.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
@@ -38,7 +45,7 @@ enum Command {
     /// Check the settings and the files they name, and end.
     Check {
         /// The settings file (YAML).
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
     /// Make a file with a new random key-encryption key, mode 0600. An existing file is never replaced.
@@ -49,10 +56,10 @@ enum Command {
     /// Make the first operator's token anew, in place of a lost one, and give that operator its roles back.
     NewToken {
         /// The settings file (YAML).
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Write it to this file (mode 0600) in place of printing it.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
     },
 }

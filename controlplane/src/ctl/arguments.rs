@@ -8,17 +8,29 @@ pub mod operators;
 
 use operators::{AuditCommand, FactorCommand, LoginArguments, OperatorCommand, TokenCommand};
 
+const FIRST_STEPS: &str = "\
+First steps, with the token that `lgsp-controlplane` printed at its first start in the file `operator.token`:
+  export LGSPCTL_TOKEN_FILE=operator.token
+  lgspctl validate -f resources/
+  lgspctl apply -f resources/ -m \"the first agencies\"
+  lgspctl credential issue mot-cua --save mot-cua.key
+  lgspctl nodes";
+
+/// The heading of what every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Administers an LGSP platform: applies resources, issues credentials, looks at revisions and nodes.
 ///
 /// Exit codes: 0 done; 1 there are differences (diff); 2 wrong usage; 3 refused, or not valid; 4 conflict;
 /// 5 unreachable, or a file cannot be read or written.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = FIRST_STEPS)]
 pub struct Arguments {
     #[command(flatten)]
     pub connection: Connection,
     /// How results are written.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    #[arg(help_heading = EVERYWHERE)]
     pub output: Format,
     #[command(subcommand)]
     pub command: Command,
@@ -27,11 +39,12 @@ pub struct Arguments {
 /// Where the server is and who asks.
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
-    /// The control plane.
-    #[arg(long, global = true, env = "LGSPCTL_SERVER", default_value = "http://127.0.0.1:8090")]
+    /// Where the control plane listens.
+    #[arg(long, global = true, env = "LGSPCTL_SERVER", default_value = "http://127.0.0.1:8090", value_name = "URL")]
+    #[arg(help_heading = EVERYWHERE)]
     pub server: String,
     /// A file that holds the operator token; without it `LGSPCTL_TOKEN` is used, and then the session that `login` began.
-    #[arg(long, global = true, env = "LGSPCTL_TOKEN_FILE")]
+    #[arg(long, global = true, env = "LGSPCTL_TOKEN_FILE", value_name = "FILE", help_heading = EVERYWHERE)]
     pub token_file: Option<PathBuf>,
 }
 
@@ -68,7 +81,7 @@ pub enum Command {
     Credential(CredentialCommand),
     /// Show which revision each node serves.
     Nodes,
-    /// Publish the current revision again, with what has to be permitted.
+    /// Publish the current revision again: when its first publication was refused because it has to be permitted.
     Publish(PublishArguments),
     /// Begin a session.
     Login(LoginArguments),
@@ -97,22 +110,22 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct FilesArguments {
     /// A file or a directory of files (.yaml, .yml, .json); `-` reads standard input. May be repeated.
-    #[arg(short, long = "file", required = true)]
+    #[arg(short, long = "file", required = true, value_name = "PATH")]
     pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct ChangeArguments {
     /// Why, for the history.
-    #[arg(short, long, default_value = "")]
+    #[arg(short, long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub message: String,
-    /// The revision the change was made against; it is a conflict when another is current.
-    #[arg(long)]
+    /// The revision the change was made against; when another is current meanwhile, nothing is changed.
+    #[arg(long, value_name = "REVISION")]
     pub base: Option<u64>,
     /// Only show what would happen.
     #[arg(long)]
     pub dry_run: bool,
-    /// Removing more than half of all documents is meant.
+    /// Allow the change to remove more than half of all documents, which is otherwise taken for a mistake.
     #[arg(long)]
     pub allow_large_removal: bool,
     /// Wait until every node that reports serves the new revision, at most so many seconds.
@@ -149,17 +162,17 @@ pub struct GetArguments {
     #[arg(value_name = "KIND[/NAME]")]
     pub what: Option<String>,
     /// As it was in this revision.
-    #[arg(long)]
+    #[arg(long, value_name = "REVISION")]
     pub revision: Option<u64>,
 }
 
 #[derive(Debug, Args)]
 pub struct HistoryArguments {
     /// At most so many.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_name = "COUNT")]
     pub limit: u32,
-    /// Only below this revision.
-    #[arg(long)]
+    /// Only revisions before this one.
+    #[arg(long, value_name = "REVISION")]
     pub before: Option<u64>,
 }
 
@@ -174,7 +187,7 @@ pub struct RollbackArguments {
     /// The revision whose content comes back.
     pub revision: u64,
     /// Why, for the history.
-    #[arg(short, long, default_value = "")]
+    #[arg(short, long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub message: String,
     /// Also bring credentials back as they were: keys issued since are gone, keys disabled since work again.
     #[arg(long)]
@@ -182,7 +195,7 @@ pub struct RollbackArguments {
     /// Only show what would happen.
     #[arg(long)]
     pub dry_run: bool,
-    /// Removing more than half of all documents is meant.
+    /// Allow the change to remove more than half of all documents, which is otherwise taken for a mistake.
     #[arg(long)]
     pub allow_large_removal: bool,
 }
@@ -194,7 +207,7 @@ pub enum CredentialCommand {
         /// The system.
         system: String,
         /// The credential's name; `<system>-<number>` when absent.
-        #[arg(long)]
+        #[arg(long, value_name = "NAME")]
         name: Option<String>,
         #[command(flatten)]
         made: MadeArguments,
@@ -204,7 +217,7 @@ pub enum CredentialCommand {
         /// The old credential.
         name: String,
         /// How long the old one stays valid, such as `24h`, `90m` or `0s`.
-        #[arg(long, default_value = "24h", value_parser = parse_duration_secs)]
+        #[arg(long, default_value = "24h", value_parser = parse_duration_secs, value_name = "DURATION")]
         overlap: u32,
         #[command(flatten)]
         made: MadeArguments,
@@ -224,7 +237,7 @@ pub struct MadeArguments {
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Why, for the history.
-    #[arg(short, long, default_value = "")]
+    #[arg(short, long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub message: String,
 }
 
@@ -247,11 +260,11 @@ pub struct SignArguments {
     /// The file `credential issue --save` wrote; without it `LGSP_ACCESS_KEY` and `LGSP_SECRET_KEY` are used.
     #[arg(long = "as", value_name = "CREDENTIAL_FILE", conflicts_with = "access_key")]
     pub credential_file: Option<PathBuf>,
-    /// The access key.
-    #[arg(long, requires = "secret_file")]
+    /// The access key, in place of `--as`.
+    #[arg(long, value_name = "KEY", requires = "secret_file")]
     pub access_key: Option<String>,
     /// A file that holds the secret key of `--access-key`.
-    #[arg(long, requires = "access_key")]
+    #[arg(long, value_name = "FILE", requires = "access_key")]
     pub secret_file: Option<PathBuf>,
     /// The file whose content is the body; its digest is signed.
     #[arg(long, visible_alias = "body-file", value_name = "FILE")]
