@@ -4,6 +4,7 @@ use lgsp_testkit::target::Target;
 
 mod a_bad_start_says_what_is_wrong;
 mod a_stopping_node_finishes_what_it_began;
+mod an_overdue_exchange_hurts_no_neighbour;
 mod bodies_are_verified_on_every_protocol;
 mod certificates_change_without_a_restart;
 mod frames;
