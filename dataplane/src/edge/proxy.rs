@@ -228,7 +228,7 @@ impl ProxyHttp for Phases {
             exchange.watch.enter(Awaiting::Upgraded);
             return Ok(());
         }
-        // An empty piece is no progress: HTTP/2 allows a source to send some of them for ever.
+        // An empty piece is no progress. HTTP/2 allows a source to send some; today the library keeps them to itself.
         if bytes > 0 || end_of_stream {
             exchange.watch.progress(if end_of_stream { Awaiting::Answer } else { Awaiting::Body });
         }
