@@ -141,3 +141,19 @@ async fn a_service_says_how_long_its_sessions_last_and_no_permission_is_outlived
     let secs = client.send(&open_session("ho-tich")).await.json()["expires_in_secs"].as_i64().unwrap();
     assert!((1..=40).contains(&secs), "{secs}");
 }
+
+#[tokio::test]
+async fn more_rights_than_fit_into_a_ticket_are_refused_until_the_source_names_less() {
+    for face in FACES {
+        let stand = stand(face).await;
+        let paths: Vec<String> = (0..30).map(|number| format!("/{}-{number}", "x".repeat(100))).collect();
+        let wide = stand.resources.clone().with("Permission", "mot-cua-ho-tich", |spec| spec["paths"] = json!(paths));
+        let node = face.node(&wide).start().await;
+        let client = node.client(&wide, "mot-cua");
+        let answer = client.send(&open_session("ho-tich")).await;
+        stand.assert_refused(&answer, 422, "session-scope-too-large");
+        let less = json!({"service": "ho-tich", "paths": [paths[0]]}).to_string();
+        let answer = client.send(&Request::post("/lgsp/v1/sessions", less)).await;
+        assert_eq!(answer.status, 201, "{face:?}: {answer:?}");
+    }
+}
