@@ -71,6 +71,7 @@ done
 title "Services, routes and permissions, as one change"
 sed "s/127.0.0.1:9101/$(cat "$home/target-ho-tich.address")/" "$here/resources/20-ho-tich.yaml" > "$home/resources/20-ho-tich.yaml"
 sed "s/127.0.0.1:9102/$(cat "$home/target-mot-cua.address")/" "$here/resources/30-mot-cua.yaml" > "$home/resources/30-mot-cua.yaml"
+sed "s/127.0.0.1:9101/$(cat "$home/target-ho-tich.address")/" "$here/resources/40-do-tai.yaml" > "$home/resources/40-do-tai.yaml"
 run lgspctl apply -f "$home/resources" -m "births may be looked up, case files handed over"
 
 title "A node: it needs the sealing key and the published configuration, nothing else"
@@ -83,6 +84,7 @@ source:
 key_file: $home/seal.key
 state_dir: $home/node
 records: {to: {file: $home/node/records.jsonl}}
+limits: {connections_per_address_max: 2000}   # everything here comes from one address, a load test of 1000 connections too
 YAML
 start dataplane lgsp-dataplane --config "$home/dataplane.yaml" --address-file "$home/dataplane.json"
 wait_until "the node listens" 30 test -s "$home/dataplane.json"
