@@ -19,11 +19,13 @@ mod http1;
 mod http2;
 mod ledger;
 mod plan;
+mod pressure;
 mod verify;
 
 pub use ledger::{Ledger, Seen};
 pub use plan::Plan;
-pub use verify::{CredentialFileError, PlatformVerifier};
+pub use pressure::{Pressure, Stall, TokenBucket};
+pub use verify::PlatformVerifier;
 
 /// What HTTP/2 connections start with (RFC 9113 section 3.4); a server can tell by the first bytes.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -35,6 +37,8 @@ pub struct Settings {
     pub ledger: Ledger,
     /// When present, requests the platform has not signed are answered 403.
     pub verifier: Option<PlatformVerifier>,
+    /// How it fails to keep up.
+    pub pressure: Pressure,
 }
 
 /// A target that listens.

@@ -75,7 +75,19 @@ pub(super) async fn answer<E: Exchange>(exchange: &mut E, head: &Head, settings:
             return whole(exchange, 403, "text/plain", format!("not signed by the platform: {reason}\n").into()).await;
         }
     }
+    if plan.is_counted() && !settings.pressure.admits().await {
+        receive(exchange, entry, Duration::ZERO).await?;
+        let headers = [("content-type", "text/plain"), ("retry-after", "1")];
+        let body = Bytes::from_static(b"over the limit of this target\n");
+        exchange.start(503, &headers, Some(body.len() as u64)).await?;
+        exchange.write(body).await?;
+        return exchange.finish(&[]).await;
+    }
     match plan {
+        Plan::EchoBytes { count } => {
+            receive(exchange, entry, Duration::ZERO).await?;
+            return bytes(exchange, count, false).await;
+        }
         Plan::Echo => return echo(exchange, head, entry).await,
         Plan::Sink => return sink(exchange, entry).await,
         Plan::Early(status) => {
@@ -98,7 +110,7 @@ pub(super) async fn answer<E: Exchange>(exchange: &mut E, head: &Head, settings:
 /// The answer to a request that has been received whole.
 async fn respond<E: Exchange>(exchange: &mut E, plan: Plan, head: &Head, settings: &Settings) -> Result<(), Broken> {
     match plan {
-        Plan::Echo | Plan::Sink | Plan::Early(_) => Ok(()),
+        Plan::Echo | Plan::EchoBytes { .. } | Plan::Sink | Plan::Early(_) => Ok(()),
         Plan::EchoHead => whole(exchange, 200, "application/json", head_json(head, E::PROTOCOL).into()).await,
         Plan::Bytes { count, chunked } => bytes(exchange, count, chunked).await,
         Plan::Slow { bytes, piece, pause, .. } => slowly(exchange, bytes, piece, pause).await,

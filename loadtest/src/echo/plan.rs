@@ -14,6 +14,11 @@ pub enum Plan {
     Echo,
     /// `/echo…?headers=1`: JSON of method, path, query and headers.
     EchoHead,
+    /// `/echo…?bytes=N`: reads everything, answers N bytes.
+    EchoBytes {
+        /// How many.
+        count: u64,
+    },
     /// `/sink…`: reads everything, answers JSON with `bytes` and `sha256`.
     Sink,
     /// `/bytes/N`: N bytes; with `?chunked=1` without a length.
@@ -72,7 +77,10 @@ impl Plan {
         let status = || rest.parse().ok().filter(|code| (200..=599).contains(code));
         match verb {
             "echo" if asked("headers") == Some(1) => Plan::EchoHead,
-            "echo" => Plan::Echo,
+            "echo" => match asked("bytes") {
+                Some(count) => Plan::EchoBytes { count: count.min(BYTES_MAX) },
+                None => Plan::Echo,
+            },
             "sink" => Plan::Sink,
             "bytes" => rest.parse().map_or(Plan::Unknown, |count: u64| Plan::Bytes {
                 count: count.min(BYTES_MAX),
@@ -119,6 +127,7 @@ mod tests {
     fn a_path_says_what_to_do() {
         assert_eq!(Plan::of("/echo/a/b", None), Plan::Echo);
         assert_eq!(Plan::of("/echo", Some("x=2&headers=1")), Plan::EchoHead);
+        assert_eq!(Plan::of("/echo/a", Some("bytes=9")), Plan::EchoBytes { count: 9 });
         assert_eq!(Plan::of("/bytes/1024", None), Plan::Bytes { count: 1024, chunked: false });
         assert_eq!(Plan::of("/bytes/5", Some("chunked=1")), Plan::Bytes { count: 5, chunked: true });
         assert_eq!(Plan::of("/delay/20", None), Plan::Delay(Duration::from_millis(20)));

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 
 async fn target() -> (SocketAddr, Arc<Settings>) {
-    let settings = Settings { ledger: Ledger::default().keeping(8), verifier: None };
+    let settings = Settings { ledger: Ledger::default().keeping(8), ..Settings::default() };
     let echo = Echo::bind((Ipv4Addr::LOCALHOST, 0).into(), settings).await.unwrap();
     let (address, settings) = (echo.address().unwrap(), echo.settings());
     tokio::spawn(echo.serve());
@@ -157,7 +157,7 @@ async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
 
     let secret = Secret::new(b"the secret of this target".to_vec());
     let verifier = PlatformVerifier::new("TARGETKEY1".parse().unwrap(), &secret);
-    let settings = Settings { ledger: Ledger::default().keeping(8), verifier: Some(verifier) };
+    let settings = Settings { ledger: Ledger::default().keeping(8), verifier: Some(verifier), ..Settings::default() };
     let echo = Echo::bind((Ipv4Addr::LOCALHOST, 0).into(), settings).await.unwrap();
     let (address, settings) = (echo.address().unwrap(), echo.settings());
     tokio::spawn(echo.serve());
@@ -199,4 +199,21 @@ async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
     }
     assert_eq!(settings.ledger.unverified(), refused.len() as u64);
     assert_eq!(settings.ledger.seen()[0].verified, Some(true));
+}
+
+#[tokio::test]
+async fn what_is_over_the_limit_is_refused_and_counted() {
+    let pressure = Pressure { bucket: Some(TokenBucket::new(0.001, 2.0)), ..Pressure::default() };
+    let settings = Settings { pressure, ..Settings::default() };
+    let echo = Echo::bind((Ipv4Addr::LOCALHOST, 0).into(), settings).await.unwrap();
+    let (address, settings) = (echo.address().unwrap(), echo.settings());
+    tokio::spawn(echo.serve());
+    let asked = "POST /sink HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nok".repeat(3);
+    let answer = say(address, format!("{asked}GET /health HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "two tokens, and health costs none: {answer}");
+    assert_eq!(
+        answer.matches("HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 1").count(),
+        1
+    );
+    assert_eq!(settings.ledger.complete(), 3);
 }

@@ -1,64 +1,38 @@
 //! Proof that a request came through the platform: its signature under the target's own secret.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lgsp_shared::id::AccessKey;
 use lgsp_shared::seal::Secret;
-use lgsp_shared::signature::{Claim, KeyState};
+use lgsp_shared::signature::Claim;
 
 use super::head::Head;
-
-/// The names under which `lgspctl credential issue --save` writes the keys.
-const ACCESS_KEY_VARIABLE: &str = "LGSP_ACCESS_KEY";
-const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
+use crate::credential::{Credential, CredentialFileError};
 
 /// What the platform says about a caller; a signature that leaves any of it out says nothing about who is calling.
 const IDENTITY: [&str; 3] = ["lgsp-source", "lgsp-agency", "lgsp-request-id"];
 
-/// Why a credential file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialFileError {
-    /// Not there, or not readable.
-    #[error("the credential file `{}` cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Not an access key and a secret key.
-    #[error(
-        "`{}` holds no credential: give a file that `lgspctl credential issue --save` wrote, with \
-         `{ACCESS_KEY_VARIABLE}=` and `{SECRET_KEY_VARIABLE}=`",
-        path.display()
-    )]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// Verifies what the platform signs for one target, with any of the target's credentials.
 pub struct PlatformVerifier {
-    keys: Vec<(AccessKey, KeyState)>,
+    keys: Vec<Credential>,
 }
 
 impl fmt::Debug for PlatformVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|(access_key, _)| access_key)).finish()
+        f.debug_list().entries(self.keys.iter().map(|credential| &credential.access_key)).finish()
     }
 }
 
 impl PlatformVerifier {
     /// Verifies with this credential.
     pub fn new(access_key: AccessKey, secret: &Secret) -> Self {
-        Self { keys: vec![(access_key, KeyState::new(secret))] }
+        Self { keys: vec![Credential::new(access_key, secret)] }
     }
 
     /// Verifies with the credentials in files, as `lgspctl credential issue --save` writes them; `None` without files.
     pub fn from_files(paths: &[PathBuf]) -> Result<Option<Self>, CredentialFileError> {
-        let keys = paths.iter().map(|path| read_credential(path)).collect::<Result<Vec<_>, _>>()?;
+        let keys = paths.iter().map(|path| Credential::from_file(path)).collect::<Result<Vec<_>, _>>()?;
         Ok((!keys.is_empty()).then_some(Self { keys }))
     }
 
@@ -75,24 +49,11 @@ impl PlatformVerifier {
                 }
                 let claim = Claim::read(head).map_err(|error| error.to_string())?;
                 let signer = claim.access_key();
-                let key = self.keys.iter().find(|(access_key, _)| access_key.as_str() == signer);
-                let (_, key) = key.ok_or_else(|| format!("signed with `{signer}`, which is not this target's"))?;
+                let key = self.keys.iter().find(|credential| credential.access_key.as_str() == signer);
+                let Credential { key, .. } =
+                    key.ok_or_else(|| format!("signed with `{signer}`, which is not this target's"))?;
                 claim.verify(head, key).map_err(|error| error.to_string())
             },
         )
-    }
-}
-
-fn read_credential(path: &Path) -> Result<(AccessKey, KeyState), CredentialFileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CredentialFileError::Unreadable { path: path.to_owned(), source })?;
-    let value = |name: &str| {
-        let pairs = text.lines().filter_map(|line| line.split_once('='));
-        pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim()).find(|value| !value.is_empty())
-    };
-    let access_key = value(ACCESS_KEY_VARIABLE).and_then(|text| text.parse().ok());
-    match (access_key, value(SECRET_KEY_VARIABLE)) {
-        (Some(access_key), Some(secret)) => Ok((access_key, KeyState::new(&Secret::new(secret.as_bytes().to_vec())))),
-        (_, _) => Err(CredentialFileError::Malformed { path: path.to_owned() }),
     }
 }

@@ -101,7 +101,7 @@ impl TargetBuilder {
     /// Starts it; it listens when this returns.
     pub async fn start(self) -> Target {
         let Self { address, verifier, tls, keep } = self;
-        let settings = Settings { ledger: Ledger::default().keeping(keep), verifier };
+        let settings = Settings { ledger: Ledger::default().keeping(keep), verifier, ..Settings::default() };
         let tls = tls.map(|(certificate, alpn)| Arc::new(server_config(&certificate, alpn)));
         let (started, has_started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -1,0 +1,107 @@
+//! CPU and memory of a process elsewhere, from its metrics page (Prometheus text format): `process_cpu_seconds_total` and
+//! `process_resident_memory_bytes`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use http::Uri;
+
+use super::process::Usage;
+
+/// For connecting and for each read and write.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// The largest page.
+const PAGE_BYTES_MAX: u64 = 8 << 20;
+
+/// A page that tells.
+#[derive(Debug)]
+pub struct MetricsPage {
+    url: String,
+    address: SocketAddr,
+    host: String,
+    path: String,
+}
+
+/// Why a page does not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// Not such an address.
+    #[error("`{0}` is not the address of a metrics page: write it as `http://127.0.0.1:9901/metrics`")]
+    Malformed(String),
+    /// It cannot be read.
+    #[error("the metrics page `{0}` cannot be read")]
+    Unreadable(String, #[source] std::io::Error),
+    /// It lacks what is needed.
+    #[error("the metrics page `{url}` has no `{name}`: name the process with `--sut` on its own machine instead")]
+    Absent {
+        /// The page.
+        url: String,
+        /// The metric.
+        name: &'static str,
+    },
+}
+
+impl MetricsPage {
+    /// Finds the page and reads it once.
+    pub fn open(url: &str) -> Result<Self, MetricsError> {
+        let malformed = || MetricsError::Malformed(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| malformed())?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(malformed)?;
+        let unreadable = |error| MetricsError::Unreadable(url.to_owned(), error);
+        let port = uri.port_u16().unwrap_or(80);
+        let address = (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(unreadable)?.next();
+        let page = Self {
+            url: url.to_owned(),
+            address: address.ok_or_else(malformed)?,
+            host: uri.authority().ok_or_else(malformed)?.to_string(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        };
+        page.read()?;
+        Ok(page)
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it says now.
+    pub fn read(&self) -> Result<Usage, MetricsError> {
+        let text = self.fetch().map_err(|error| MetricsError::Unreadable(self.url.clone(), error))?;
+        let value =
+            |name: &'static str| value(&text, name).ok_or_else(|| MetricsError::Absent { url: self.url.clone(), name });
+        let cpu_seconds = value("process_cpu_seconds_total").or_else(|_| value("process_cpu_seconds"))?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of memory")]
+        let resident_bytes = value("process_resident_memory_bytes")? as u64;
+        Ok(Usage { cpu_seconds, resident_bytes })
+    }
+
+    fn fetch(&self) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, DEADLINE)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        // HTTP/1.0, so that the answer is neither chunked nor kept alive.
+        write!(stream, "GET {} HTTP/1.0\r\nhost: {}\r\n\r\n", self.path, self.host)?;
+        let mut text = String::new();
+        stream.take(PAGE_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+fn value(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with(' ')))?;
+    line.split_ascii_whitespace().next()?.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_by_its_whole_name() {
+        let text = "# HELP process_cpu_seconds_total x\nprocess_cpu_seconds_totals 9\nprocess_cpu_seconds_total 1.5\n";
+        assert_eq!(value(text, "process_cpu_seconds_total"), Some(1.5));
+        assert_eq!(value(text, "process_resident_memory_bytes"), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! The verdict. A generator that could not keep its own promise has produced no result, whatever its numbers say.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measurement::{Measurement, Times};
+use crate::slo::{Judged, Point, Slo, show_micros};
+
+/// Sending less than this share of what was offered makes a result invalid.
+pub const KEPT_MIN: f64 = 0.99;
+
+/// How a result is to be read; also the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every criterion is met.
+    Pass,
+    /// The measurement is good, and a criterion is not met.
+    CriterionFailed,
+    /// Worse than the baseline.
+    Regression,
+    /// There is no result.
+    Invalid,
+}
+
+impl Outcome {
+    /// What the program ends with.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Pass => 0,
+            Outcome::CriterionFailed => 2,
+            Outcome::Regression => 3,
+            Outcome::Invalid => 4,
+        }
+    }
+
+    /// In capitals, for the first line of a report.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Pass => "PASS",
+            Outcome::CriterionFailed => "CRITERION FAILED",
+            Outcome::Regression => "REGRESSION",
+            Outcome::Invalid => "INVALID",
+        }
+    }
+}
+
+/// The verdict and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// How to read it.
+    pub outcome: Outcome,
+    /// Why, in sentences.
+    pub reasons: Vec<String>,
+    /// Every criterion.
+    pub criteria: Vec<Judged>,
+}
+
+/// Who is to blame for what was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// The generator itself: its numbers say nothing about the server.
+    Generator(String),
+    /// Every connection was waiting for the server.
+    Connections(String),
+    /// It was ended early, or what should have been watched was not.
+    Incomplete(String),
+}
+
+impl Flaw {
+    /// In words.
+    pub fn text(&self) -> &str {
+        let (Flaw::Generator(text) | Flaw::Connections(text) | Flaw::Incomplete(text)) = self;
+        text
+    }
+}
+
+/// What makes a measurement no result; empty when it is one.
+pub fn flaws(measurement: &Measurement) -> Vec<Flaw> {
+    let Measurement { conditions, measured } = measurement;
+    let totals = measurement.totals();
+    let mut flaws = Vec::new();
+    if measured.interrupted {
+        let (sent, planned) = (measured.sending.as_secs_f64(), measured.planned.as_secs_f64());
+        flaws.push(Flaw::Incomplete(format!("it was ended after {sent:.1} s of {planned:.1} s")));
+    }
+    let counted = u64::from(measured.tally.abandoned > 0) + totals.expected + totals.unexpected;
+    if counted == 0 {
+        flaws.push(Flaw::Incomplete("no request was answered".to_owned()));
+    }
+    if !conditions.measured.is_empty() && measurement.usage().is_none() && measured.planned.as_secs() > 1 {
+        let what = conditions.measured.join(", ");
+        flaws.push(Flaw::Incomplete(format!("the measured processes ({what}) could not be watched to the end")));
+    }
+    let lag = measurement.times(Times::Lag);
+    let late = crate::measurement::at(&lag, Point::Percentile(99.0)).unwrap_or_default();
+    if late > conditions.lag_limit_micros {
+        flaws.push(Flaw::Generator(format!(
+            "the generator sent too late: 99 % of requests within {} of when they could be sent, and {} is allowed; \
+             give it more cores (`--workers`, another machine, `--shard`) or a lower rate",
+            show_micros(late),
+            show_micros(conditions.lag_limit_micros),
+        )));
+    }
+    let kept = measurement.kept();
+    if kept < KEPT_MIN && !measured.interrupted {
+        let (achieved, offered) = (measurement.achieved(), measurement.offered());
+        flaws.push(Flaw::Connections(format!(
+            "{achieved:.1} of {offered:.1} requests per second were sent ({:.1} %, and 99 % is demanded): all {} \
+             connections were waiting for answers; the server is slower than the rate asks for, or it takes more \
+             `--connections`",
+            kept * 100.0,
+            conditions.connections,
+        )));
+    }
+    flaws
+}
+
+/// Judges a measurement by criteria.
+pub fn judge(measurement: &Measurement, slos: &[Slo]) -> Verdict {
+    let flaws = flaws(measurement);
+    let criteria: Vec<Judged> = slos.iter().map(|slo| slo.judge(measurement)).collect();
+    if !flaws.is_empty() {
+        // A criterion judged on numbers that mean nothing would be one more of them.
+        let criteria = criteria
+            .into_iter()
+            .map(|judged| Judged { observed: "no result".to_owned(), met: false, ..judged })
+            .collect();
+        let reasons = flaws.iter().map(|flaw| flaw.text().to_owned()).collect();
+        return Verdict { outcome: Outcome::Invalid, reasons, criteria };
+    }
+    let failed: Vec<String> = criteria
+        .iter()
+        .filter(|judged| !judged.met)
+        .map(|judged| format!("`{}` is not met: {}", judged.criterion, judged.observed))
+        .collect();
+    let outcome = if failed.is_empty() { Outcome::Pass } else { Outcome::CriterionFailed };
+    let reasons = if failed.is_empty() { vec![format!("all {} criteria are met", criteria.len())] } else { failed };
+    Verdict { outcome, reasons, criteria }
+}
