@@ -17,6 +17,8 @@ jq         jq
 etcd       etcd-server
 etcdctl    etcd-client
 python3    python3
+node       nodejs
+npm        npm
 END
     [ "${1:-}" != bench ] || printf '%s\n' 'nginx nginx-light' 'haproxy haproxy'
 }

@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 use crate::audit::limit::Limit;
 use crate::desired::Desired;
 use crate::operator::accounts::Accounts;
+use crate::operator::oidc::Oidc;
 use crate::publish::{Demand, Status};
 use crate::rollout::Rollout;
 
@@ -34,6 +35,7 @@ mod login;
 mod me;
 mod needs;
 mod nodes;
+mod oidc;
 mod operators;
 mod problem;
 mod revisions;
@@ -64,6 +66,8 @@ pub struct Rooms {
     pub desired: Desired,
     /// Who may ask.
     pub accounts: Accounts,
+    /// The identity provider, where there is one.
+    pub oidc: Option<Oidc>,
     /// How much of what costs something each source may still cause.
     pub allowances: Allowances,
     /// What nodes report.
@@ -149,6 +153,8 @@ fn operator_routes() -> OpenApiRouter<Gate> {
     OpenApiRouter::new()
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::finish))
         .routes(routes!(me::whoami))
         .routes(routes!(me::password))
         .routes(routes!(me::enrol))

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod arguments;
+mod callback;
 mod client;
 mod command;
 mod failure;

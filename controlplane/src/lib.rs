@@ -27,3 +27,4 @@ pub mod runtime;
 pub mod serve;
 pub mod settings;
 pub mod store;
+pub mod tls;

@@ -5,6 +5,7 @@
 //! right     what can be done, and which roles may: what handlers name in their signatures
 //! manage    who may make whom an operator of what
 //! accounts  login, logout, one's own password; factor, the second factor
+//! oidc      login through an identity provider
 //! bearer    sessions and tokens as texts, of which only the SHA-256 is kept
 //! password  argon2id, off the threads that answer others; totp, one-time codes
 //! ```
@@ -23,6 +24,7 @@ pub mod accounts;
 pub mod bearer;
 pub mod factor;
 pub mod manage;
+pub mod oidc;
 pub mod password;
 pub mod right;
 pub mod role;

@@ -15,6 +15,7 @@ use crate::audit::Trail;
 use crate::desired::Desired;
 use crate::operator::accounts::Accounts;
 use crate::operator::bearer::Terms;
+use crate::operator::oidc::Oidc;
 use crate::operator::{BearerKind, FIRST_OPERATOR, FIRST_ROLES};
 use crate::publish::bundle::BundleSink;
 use crate::publish::etcd::EtcdSink;
@@ -54,6 +55,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
         show_token(&token, announce.token_file.as_deref())?;
     }
     let accounts = Accounts::new(store.clone(), key.clone(), settings.login.clone())?;
+    let oidc = settings.login.oidc.clone().map(|oidc| Oidc::new(oidc, store.clone())).transpose()?;
     let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
 
@@ -66,7 +68,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
 
     let rollout = Rollout::new(&settings.publish);
     let allowances = Allowances::default();
-    let router = api::router(App::new(Rooms { desired, accounts, allowances, rollout, published, demands }));
+    let router = api::router(App::new(Rooms { desired, accounts, oidc, allowances, rollout, published, demands }));
     let mut server = tokio::spawn(serve::serve(listener, router, Limits::default(), stopped));
     tokio::select! {
         result = &mut server => result.context("the server panicked")?,

@@ -30,6 +30,7 @@ mod audit;
 mod bearer;
 mod database;
 mod migration;
+mod oidc;
 mod operator;
 mod revision;
 mod touching;
@@ -37,6 +38,7 @@ mod touching;
 pub use audit::{AUDIT_PAGE_MAX, AuditHead, AuditPage};
 pub use bearer::{BEARERS_MAX, BearerRow};
 pub use database::Dialect;
+pub use oidc::PendingLogin;
 pub use operator::{Also, Counted, OPERATOR_PAGE_MAX, OperatorRow};
 pub use revision::{ChangeRow, Content, HISTORY_PAGE_MAX, RevisionRow};
 

@@ -13,6 +13,8 @@ mod an_agency_sees_nothing_beyond_it;
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]
 mod nothing_is_removed_without_prune;
+#[path = "system/only_known_identities_log_in.rs"]
+mod only_known_identities_log_in;
 #[path = "system/operators_do_what_they_are_trusted_with.rs"]
 mod operators_do_what_they_are_trusted_with;
 #[path = "system/revisions_reach_etcd_whole.rs"]

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::desired::ChangeError;
 use crate::operator::accounts::AccountError;
 use crate::operator::manage::Beyond;
+use crate::operator::oidc::{OidcError, ProviderError};
 use crate::rollout::RolloutError;
 use crate::store::StoreError;
 
@@ -257,6 +258,30 @@ impl From<AccountError> for Problem {
                 Self::new(Code::Internal, detail, "Look at the control plane's log.")
             }
             AccountError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<OidcError> for Problem {
+    fn from(error: OidcError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OidcError::Redirect(_) => Self::malformed(detail),
+            OidcError::Unknown => Self::new(Code::Unauthorized, detail, "Run `lgspctl login --oidc` again."),
+            OidcError::Nobody(_) => {
+                let next = "A system administrator gives an operator an identity: `lgspctl operator add --identity`.";
+                Self::new(Code::Unauthorized, detail, next)
+            }
+            OidcError::Token(_) | OidcError::Provider(ProviderError::Refused(_)) => {
+                tracing::warn!(%error, "a login through the identity provider failed");
+                Self::new(Code::Unauthorized, detail, "Log in again; if it stays so, look at the control plane's log.")
+            }
+            OidcError::Provider(_) => {
+                tracing::warn!(%error, "the identity provider does not help");
+                Self::unavailable(detail)
+            }
+            OidcError::Account(source) => source.into(),
+            OidcError::Store(source) => source.into(),
         }
     }
 }

@@ -17,6 +17,8 @@ fn every_path_under_v1_is_described_with_its_security() {
         "/v1/documents",
         "/v1/documents/{kind}/{name}",
         "/v1/login",
+        "/v1/login/oidc/finish",
+        "/v1/login/oidc/start",
         "/v1/logout",
         "/v1/me",
         "/v1/me/factor",

@@ -83,7 +83,7 @@ pub enum Command {
     Nodes,
     /// Publish the current revision again: when its first publication was refused because it has to be permitted.
     Publish(PublishArguments),
-    /// Begin a session.
+    /// Begin a session, with a password or through the identity provider.
     Login(LoginArguments),
     /// End the session.
     Logout,

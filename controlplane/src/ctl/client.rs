@@ -1,5 +1,6 @@
 //! One HTTP exchange with the control plane; problem documents become failures.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,12 +9,15 @@ use ureq::http::{Method, Request, StatusCode};
 use super::arguments::Connection;
 use super::failure::{Exit, Failure};
 use super::session;
+use crate::tls::{self, DEBIAN_CA_FILE};
 
 /// A change of 100,000 documents takes a few seconds.
 const EXCHANGE_WAIT: Duration = Duration::from_secs(120);
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// The longest answer: a change's outcome with all documents before and after.
 const ANSWER_BYTES_MAX: u64 = 128 << 20;
+/// The environment variable that names the certificates servers are checked against, as in other programs.
+const CA_FILE_VARIABLE: &str = "SSL_CERT_FILE";
 /// The environment variable that holds the operator token.
 const TOKEN_VARIABLE: &str = "LGSPCTL_TOKEN";
 
@@ -28,7 +32,7 @@ pub struct Client {
 impl Client {
     /// Finds the operator token: in a file, in the environment, or in the session that `login` began.
     pub fn new(connection: &Connection) -> Result<Self, Failure> {
-        let mut client = Self::open(connection);
+        let mut client = Self::open(connection)?;
         let token = match (&connection.token_file, std::env::var(TOKEN_VARIABLE)) {
             (Some(path), _) => std::fs::read_to_string(path).map_err(|error| {
                 let message = format!("cannot read the token file `{}`: {error}", path.display());
@@ -45,18 +49,22 @@ impl Client {
     }
 
     /// Speaks to the server as nobody, to log in.
-    pub fn open(connection: &Connection) -> Self {
-        let agent = ureq::Agent::config_builder()
+    pub fn open(connection: &Connection) -> Result<Self, Failure> {
+        let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_WAIT))
             .timeout_global(Some(EXCHANGE_WAIT))
             // The operator token goes to the server that was named, not to where a proxy variable points.
             .proxy(None)
-            .max_redirects(0)
-            .build()
-            .new_agent();
+            .max_redirects(0);
         let server = connection.server.trim_end_matches('/').to_owned();
-        Self { agent, server, authorization: None }
+        if server.starts_with("https://") {
+            let file = std::env::var_os(CA_FILE_VARIABLE).map_or_else(|| DEBIAN_CA_FILE.into(), PathBuf::from);
+            config = config.tls_config(tls::config(&file).map_err(|error| {
+                Failure::new(Exit::Unreachable, error.to_string(), format!("Set `{CA_FILE_VARIABLE}` to a PEM file."))
+            })?);
+        }
+        Ok(Self { agent: config.build().new_agent(), server, authorization: None })
     }
 
     /// The server.

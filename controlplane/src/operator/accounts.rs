@@ -68,7 +68,6 @@ impl From<FactorError> for AccountError {
 }
 
 /// A session that was just begun.
-#[derive(Debug)]
 pub struct Begun {
     /// Its text.
     pub token: String,
@@ -76,6 +75,12 @@ pub struct Begun {
     pub bearer: BearerRow,
     /// Whose it is.
     pub operator: OperatorRow,
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Begun").field("bearer", &self.bearer).finish_non_exhaustive()
+    }
 }
 
 /// Somebody who proved to hold a session or token, and what it is.
@@ -158,7 +163,7 @@ impl Accounts {
         roles: Option<std::collections::BTreeSet<super::Role>>,
         trail: &Trail,
     ) -> Result<Begun, AccountError> {
-        let LoginSettings { session_minutes, idle_minutes, title: _, trust_forwarded_for: _ } = &self.settings;
+        let LoginSettings { session_minutes, idle_minutes, title: _, trust_forwarded_for: _, oidc: _ } = &self.settings;
         let now = trail.at();
         let terms = Terms {
             kind: BearerKind::Session,

@@ -37,12 +37,17 @@ pub enum Factor {
 }
 
 /// What an authenticator application is given.
-#[derive(Debug)]
 pub struct Enrolment {
     /// The key in base32, to type.
     pub key: String,
     /// The key as an `otpauth://` address, to scan.
     pub uri: String,
+}
+
+impl std::fmt::Debug for Enrolment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Enrolment(..)")
+    }
 }
 
 fn identity(operator: &str) -> String {

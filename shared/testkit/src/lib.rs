@@ -12,6 +12,7 @@ pub mod client;
 pub mod etcd;
 pub mod eventually;
 pub mod node;
+pub mod oidc;
 pub mod port;
 pub mod postgres;
 pub mod program;

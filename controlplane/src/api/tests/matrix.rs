@@ -57,7 +57,8 @@ GET  /v1/audit                           audit    . . . . . U .
 ";
 
 /// What the guard lets pass without an operator.
-const OPEN: [&str; 3] = ["GET /livez", "GET /readyz", "POST /v1/login"];
+const OPEN: [&str; 5] =
+    ["GET /livez", "GET /readyz", "POST /v1/login", "POST /v1/login/oidc/start", "POST /v1/login/oidc/finish"];
 
 struct Line {
     right: &'static str,
@@ -127,6 +128,7 @@ async fn serve(directory: &tempfile::TempDir) -> (String, BTreeMap<Option<Role>,
     let rooms = Rooms {
         accounts: Accounts::new(store.clone(), key.clone(), login).unwrap(),
         desired: Desired::load(store, key).await.unwrap(),
+        oidc: None,
         allowances: Allowances::default(),
         rollout: Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json"))),
         published: tokio::sync::watch::channel(Status::default()).1,

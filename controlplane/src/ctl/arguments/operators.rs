@@ -7,10 +7,14 @@ use super::parse_duration_secs;
 #[derive(Debug, Args)]
 pub struct LoginArguments {
     /// The operator's name.
-    pub name: String,
+    #[arg(required_unless_present = "oidc")]
+    pub name: Option<String>,
     /// Six digits of the second factor, or a recovery code; asked for when it is needed.
     #[arg(long)]
     pub code: Option<String>,
+    /// Log in with the identity provider that the control plane is set up for.
+    #[arg(long, conflicts_with_all = ["name", "code"])]
+    pub oidc: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,14 +4,18 @@ use serde_json::{Value, json};
 
 use crate::ctl::arguments::Connection;
 use crate::ctl::arguments::operators::{FactorCommand, LoginArguments};
+use crate::ctl::callback::Callback;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, items, note, text};
 use crate::ctl::{prompt, session};
 
 pub fn login(connection: &Connection, output: &Output, arguments: LoginArguments) -> Result<Exit, Failure> {
-    let client = Client::open(connection);
-    let begun = with_password(&client, &arguments.name, arguments.code)?;
+    let client = Client::open(connection)?;
+    let begun = match arguments.name {
+        Some(name) => with_password(&client, &name, arguments.code)?,
+        None => with_provider(&client)?,
+    };
     keep(&client, output, begun)
 }
 
@@ -25,6 +29,16 @@ fn with_password(client: &Client, name: &str, code: Option<String>) -> Result<Va
         }
         done => done,
     }
+}
+
+/// Sends the person to the identity provider, and waits for what comes back.
+fn with_provider(client: &Client) -> Result<Value, Failure> {
+    let callback = Callback::listen()?;
+    let started = client.post("/v1/login/oidc/start", &json!({"redirect_uri": callback.address()}))?;
+    let state = text(&started, "state");
+    note(&format!("Open this in a browser on this machine:\n  {}", text(&started, "url")));
+    let code = callback.wait(&state)?;
+    client.post("/v1/login/oidc/finish", &json!({"state": state, "code": code}))
 }
 
 /// Keeps a session, and tells everything about it but its text.
