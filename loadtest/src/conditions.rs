@@ -124,15 +124,17 @@ impl Conditions {
 }
 
 fn describe(kind: &Kind) -> Asked {
-    let Kind { name, share, method, target, signing, credential: _, body, flaw: _, expect } = kind;
+    let Kind { name, share, method, target, signing, credential: _, body, content: _, session, flaw: _, expect } = kind;
     let signed = match signing {
         Signing::Rfc9421 => "signed with RFC 9421",
         Signing::SigV4 => "signed with SigV4",
         Signing::Unsigned => "not signed",
     };
+    let within =
+        session.as_ref().map_or_else(String::new, |service| format!(" within a session for {}", service.as_str()));
     let body = if *body > 0 { format!(", body of {}", Size(*body)) } else { String::new() };
     let code = expect.code.as_ref().map_or_else(String::new, |code| format!(" {code}"));
     let percent = f64::from(*share) / 100.0;
-    let what = format!("{percent} % {method} {target}, {signed}{body}, expects {}{code}", expect.status);
+    let what = format!("{percent} % {method} {target}, {signed}{within}{body}, expects {}{code}", expect.status);
     Asked { name: name.clone(), what }
 }

@@ -133,6 +133,14 @@ pub enum EngineError {
         /// How it ended.
         answer: String,
     },
+    /// A session that requests are to be sent within was not opened.
+    #[error("the request `{kind}` is to be sent within a session, and the question for one was answered {answer}")]
+    Session {
+        /// Which.
+        kind: String,
+        /// How it ended.
+        answer: String,
+    },
     /// The system gave no thread, timer or runtime.
     #[error("the system gave no {what}")]
     System {

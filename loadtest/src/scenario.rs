@@ -7,6 +7,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use lgsp_shared::id::ServiceId;
+
 use crate::plan::Plan;
 
 mod cycle;
@@ -84,6 +86,10 @@ pub struct Kind {
     pub credential: Option<String>,
     /// Bytes of body; sent with a digest.
     pub body: u64,
+    /// The body itself, where it matters what it says.
+    pub content: Option<String>,
+    /// Sent within a session for this service, opened beforehand.
+    pub session: Option<ServiceId>,
     /// What is wrong with it on purpose.
     pub flaw: Flaw,
     /// The answer it should get.

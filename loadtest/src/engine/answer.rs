@@ -13,8 +13,8 @@ const READ_BYTES_LONG: usize = 256 << 10;
 /// The largest head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const FIELDS_MAX: usize = 96;
-/// The beginning of a refusal that is read for its `code`.
-const REFUSAL_BYTES_MAX: usize = 4 << 10;
+/// The beginning of a refusal, which is read for its `code`, or of what was created, which may be a session.
+const KEPT_BYTES_MAX: usize = 16 << 10;
 /// The longest `code` that is believed.
 const CODE_BYTES_MAX: usize = 64;
 /// The longest line of a chunk's size or of a trailer.
@@ -26,6 +26,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The `code` of a problem document.
     pub(super) code: Option<String>,
+    /// What was created, when it is JSON (201).
+    pub(super) created: Option<Vec<u8>>,
     /// Bytes of body.
     pub(super) bytes: u64,
     pub(super) first_byte: Instant,
@@ -74,6 +76,7 @@ struct Head {
     framing: Framing,
     keep: bool,
     is_problem: bool,
+    is_created: bool,
 }
 
 /// Reads from one connection; `input` holds what was read beyond the last answer.
@@ -86,14 +89,14 @@ pub(super) struct Reader<'c, S> {
 /// What is kept of a body.
 struct Body {
     bytes: u64,
-    refusal: Option<Vec<u8>>,
+    kept: Option<Vec<u8>>,
 }
 
 impl Body {
     fn take(&mut self, input: &mut BytesMut, count: usize) {
-        if let Some(refusal) = &mut self.refusal {
-            let room = REFUSAL_BYTES_MAX.saturating_sub(refusal.len()).min(count);
-            refusal.extend_from_slice(input.get(..room).unwrap_or_default());
+        if let Some(kept) = &mut self.kept {
+            let room = KEPT_BYTES_MAX.saturating_sub(kept.len()).min(count);
+            kept.extend_from_slice(input.get(..room).unwrap_or_default());
         }
         self.bytes += count as u64;
         input.advance(count);
@@ -124,16 +127,18 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
                 return Err(if first_byte.is_some() { Fault::Cut } else { Fault::Closed });
             }
         };
-        let mut body = Body { bytes: 0, refusal: head.is_problem.then(Vec::new) };
+        let mut body = Body { bytes: 0, kept: (head.is_problem || head.is_created).then(Vec::new) };
         match head.framing {
             Framing::Empty => {}
             Framing::Length(length) => self.by_length(length, &mut body).await?,
             Framing::Chunked => self.by_chunks(&mut body).await?,
             Framing::UntilClose => while self.some(u64::MAX, &mut body).await? > 0 {},
         }
-        let (code, whole) = (body.refusal.as_deref().and_then(code), Instant::now());
+        let whole = Instant::now();
+        let code = body.kept.as_deref().filter(|_| head.is_problem).and_then(code);
+        let created = body.kept.filter(|_| head.is_created);
         let first_byte = first_byte.unwrap_or(whole);
-        Ok(Answer { status: head.status, code, bytes: body.bytes, first_byte, whole, keep: head.keep })
+        Ok(Answer { status: head.status, code, created, bytes: body.bytes, first_byte, whole, keep: head.keep })
     }
 
     async fn fill(&mut self, bytes: usize) -> Result<usize, Fault> {
@@ -215,7 +220,7 @@ fn parse(input: &[u8], is_head: bool) -> Result<Option<(Head, usize)>, Fault> {
     let (status, version) = (parsed.code.unwrap_or_default(), parsed.version.unwrap_or_default());
     let mut keep = version == 1;
     let mut framing = Framing::UntilClose;
-    let mut is_problem = false;
+    let (mut is_problem, mut is_created) = (false, false);
     for field in parsed.headers.iter() {
         let value = field.value.trim_ascii();
         if field.name.eq_ignore_ascii_case("content-length") && !matches!(framing, Framing::Chunked) {
@@ -228,13 +233,14 @@ fn parse(input: &[u8], is_head: bool) -> Result<Option<(Head, usize)>, Fault> {
             keep = keep && !value.eq_ignore_ascii_case(b"close");
         } else if field.name.eq_ignore_ascii_case("content-type") {
             is_problem = value.starts_with(b"application/problem+json");
+            is_created = status == 201 && value.starts_with(b"application/json");
         }
     }
     if is_head || matches!(status, 100..200 | 204 | 304) {
         framing = Framing::Empty;
     }
     keep = keep && !matches!(framing, Framing::UntilClose);
-    Ok(Some((Head { status, framing, keep, is_problem }, length)))
+    Ok(Some((Head { status, framing, keep, is_problem, is_created }, length)))
 }
 
 /// The `code` of a problem document, if it is one of a reasonable form.

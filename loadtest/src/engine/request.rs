@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lgsp_shared::head::{Field, RequestHead, Scheme};
+use lgsp_shared::id::ServiceId;
 use lgsp_shared::seal::Secret;
+use lgsp_shared::session::message::{SessionAnswer, SessionRequest};
+use lgsp_shared::session::{PROOF_HEADER, SessionKey, TICKET_HEADER};
 use lgsp_shared::signature::{
     AmzDate, ContentDigest, ExpectedDigest, KeyState, Rfc9421Params, SigV4Params, SignError, sign_rfc9421,
     sign_sigv4_header,
@@ -20,6 +23,9 @@ use sha2::{Digest, Sha256};
 use super::target::Target;
 use crate::credential::Credential;
 use crate::scenario::{Expect, Flaw, Kind, Signing};
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes of a body written at a time, and repeated for longer ones.
 const PIECE_BYTES: usize = 64 << 10;
@@ -58,6 +64,8 @@ pub struct Prepared {
     /// Bytes of body.
     pub body_bytes: u64,
     pub(super) body: Body,
+    /// Opens the session that this is sent within.
+    pub(super) opener: Option<Box<Prepared>>,
     /// Whether the answer has no body, whatever its head says.
     pub(super) is_head: bool,
     method: String,
@@ -79,6 +87,15 @@ pub enum RequestError {
     NoCredential {
         /// Which.
         kind: String,
+    },
+    /// The question for a session cannot be written.
+    #[error("the request for a session of `{kind}` cannot be written")]
+    Session {
+        /// Which.
+        kind: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
     },
     /// No credential of that name.
     #[error("the request `{kind}` is to be signed as `{name}`: give that credential with `--as {name}=FILE`")]
@@ -136,6 +153,11 @@ impl Body {
         Self(piece.into())
     }
 
+    /// Bytes that say something.
+    fn text(content: &str) -> Self {
+        Self(content.as_bytes().into())
+    }
+
     /// The next bytes of a body of which `left` are still to come.
     pub(super) fn piece(&self, left: u64) -> &[u8] {
         let length = usize::try_from(left).unwrap_or(PIECE_BYTES).min(self.0.len());
@@ -172,6 +194,10 @@ impl Prepared {
                 Some((signing, Credential { key, ..credentials.of(kind)? }))
             }
         };
+        let own = kind.content.as_deref().map(Body::text);
+        let body = own.as_ref().unwrap_or(body);
+        let opener = kind.session.as_ref().map(|service| opener(kind, service)).transpose()?;
+        let opener = opener.map(|kind| Prepared::new(&kind, target, credentials, body, None)).transpose()?;
         let hash = body.sha256(kind.body);
         let mut digest = Vec::new();
         if kind.body > 0 {
@@ -185,6 +211,7 @@ impl Prepared {
             expect: kind.expect.clone(),
             body_bytes: kind.body,
             body: body.clone(),
+            opener: opener.map(Box::new),
             is_head: kind.method == "HEAD",
             method: kind.method.clone(),
             target: target_text,
@@ -243,15 +270,36 @@ impl Prepared {
     }
 
     fn sign_rfc9421(&self, credential: &Credential, ink: &mut Ink) -> Result<(), SignError> {
-        const COVERED: [&str; 5] = ["@method", "@authority", "@path", "@query", "content-digest"];
-        let with_body = usize::from(self.body_bytes > 0);
-        let fields = [
-            Field { name: "host", value: self.authority.as_bytes() },
-            Field { name: "content-digest", value: &self.digest },
-        ];
-        let fields = fields.get(..=with_body).unwrap_or_default();
-        let covered = COVERED.get(..4 + with_body).unwrap_or_default();
+        const COVERED: [&str; 7] =
+            ["@method", "@authority", "@path", "@query", TICKET_HEADER, PROOF_HEADER, "content-digest"];
         ink.next_nonce();
+        let session = self.opener.as_ref().and_then(|_| ink.sessions.get(&self.name));
+        let proof = session.map(|session| session.key.proof(&ink.nonce));
+        let ticket = session.map_or("", |session| session.ticket.as_str());
+        let own = [
+            (true, Field { name: "host", value: self.authority.as_bytes() }),
+            (session.is_some(), Field { name: TICKET_HEADER, value: ticket.as_bytes() }),
+            (
+                session.is_some(),
+                Field { name: PROOF_HEADER, value: proof.as_ref().map_or(&[], |proof| proof.as_slice()) },
+            ),
+            (self.body_bytes > 0, Field { name: "content-digest", value: &self.digest }),
+        ];
+        let mut fields = [Field { name: "host", value: self.authority.as_bytes() }; 4];
+        let mut count = 0;
+        for (field, place) in own.iter().filter(|(sent, _)| *sent).map(|(_, field)| field).zip(&mut fields) {
+            *place = *field;
+            count += 1;
+        }
+        let fields = fields.get(..count).unwrap_or_default();
+        let mut covered = COVERED;
+        let mut components = 0;
+        let sent = |name: &str| name.starts_with('@') || fields.iter().any(|field| field.name == name);
+        for (name, place) in COVERED.into_iter().filter(|name| sent(name)).zip(&mut covered) {
+            *place = name;
+            components += 1;
+        }
+        let covered = covered.get(..components).unwrap_or_default();
         let params = Rfc9421Params {
             created: now(),
             expires: None,
@@ -261,6 +309,11 @@ impl Prepared {
         };
         let (input, signature) = (&mut ink.input, &mut ink.signature);
         sign_rfc9421(&self.head(fields), covered, &params, &credential.key, input, signature)?;
+        for field in fields.iter().filter(|field| matches!(field.name, TICKET_HEADER | PROOF_HEADER)) {
+            for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
+                ink.out.extend_from_slice(part);
+            }
+        }
         for part in [b"signature-input: ".as_slice(), input, b"\r\nsignature: ", signature, b"\r\n"] {
             ink.out.extend_from_slice(part);
         }
@@ -303,6 +356,23 @@ impl Prepared {
     }
 }
 
+/// The request that opens a session for a kind.
+fn opener(kind: &Kind, service: &ServiceId) -> Result<Kind, RequestError> {
+    let asked = SessionRequest { service: service.clone(), methods: Vec::new(), paths: Vec::new() };
+    let content =
+        serde_json::to_string(&asked).map_err(|source| RequestError::Session { kind: kind.name.clone(), source })?;
+    Ok(Kind {
+        name: format!("{} (session)", kind.name),
+        method: "POST".to_owned(),
+        target: lgsp_shared::session::SESSIONS_PATH.to_owned(),
+        body: content.len() as u64,
+        content: Some(content),
+        session: None,
+        expect: Expect { status: 201, code: None, bytes: None },
+        ..kind.clone()
+    })
+}
+
 /// Buffers and nonces of one thread.
 #[derive(Debug)]
 pub(super) struct Ink {
@@ -314,6 +384,17 @@ pub(super) struct Ink {
     nonce: String,
     prefix: String,
     count: u64,
+    /// By the name of the kind they are for.
+    sessions: BTreeMap<String, Session>,
+}
+
+/// A session that was opened.
+#[derive(Debug)]
+struct Session {
+    ticket: String,
+    key: SessionKey,
+    /// When it should be opened again.
+    renew: Instant,
 }
 
 impl Ink {
@@ -322,7 +403,22 @@ impl Ink {
         getrandom::fill(&mut random).map_err(|_| RequestError::Randomness)?;
         let prefix = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let (out, number, input, signature) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { out, number, input, signature, nonce: String::new(), prefix, count: 0 })
+        Ok(Self { out, number, input, signature, nonce: String::new(), prefix, count: 0, sessions: BTreeMap::new() })
+    }
+
+    /// Whether a kind needs a session, and has none that will last.
+    pub(super) fn lacks_session(&self, kind: &Prepared) -> bool {
+        kind.opener.is_some() && self.sessions.get(&kind.name).is_none_or(|session| session.renew <= Instant::now())
+    }
+
+    /// Takes the answer to the opener of a kind; whether it was a session.
+    pub(super) fn take_session(&mut self, kind: &Prepared, created: &[u8]) -> bool {
+        let Ok(answer) = serde_json::from_slice::<SessionAnswer>(created) else { return false };
+        let Some(key) = SessionKey::parse(&answer.session_key) else { return false };
+        // Half of its life is left for what is under way.
+        let renew = Instant::now() + Duration::from_secs(answer.expires_in_secs.into()) / 2;
+        self.sessions.insert(kind.name.clone(), Session { ticket: answer.ticket, key, renew });
+        true
     }
 
     /// Never used before: random per thread, counted within it.
@@ -339,88 +435,4 @@ impl Ink {
 fn now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixSeconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use lgsp_shared::signature::Claim;
-
-    use super::*;
-
-    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
-
-    fn prepared(signing: Signing, flaw: Flaw, body: u64) -> Prepared {
-        let mut credentials = Credentials::default();
-        credentials.add(None, Credential::new("LOADKEY001".parse().unwrap(), &Secret::new(SECRET.to_vec())));
-        let kind = Kind {
-            name: "k".into(),
-            share: 10_000,
-            method: if body > 0 { "POST".into() } else { "GET".into() },
-            target: "/a/b?c=d".into(),
-            signing,
-            credential: None,
-            body,
-            flaw,
-            expect: Expect { status: 200, code: None, bytes: None },
-        };
-        let target = Target::parse("http://127.0.0.1:80", Some("lgsp.example"), None).unwrap();
-        Prepared::new(&kind, &target, &credentials, &Body::new(Some("marker")), None).unwrap()
-    }
-
-    /// Whether the platform's own verifier accepts what was written, and the nonce.
-    fn verify(bytes: &[u8]) -> (bool, String) {
-        let mut fields = [httparse::EMPTY_HEADER; 16];
-        let mut parsed = httparse::Request::new(&mut fields);
-        assert!(parsed.parse(bytes).unwrap().is_complete());
-        let (path, query) = parsed.path.unwrap().split_once('?').unwrap();
-        let fields: Vec<Field<'_>> =
-            parsed.headers.iter().map(|field| Field { name: field.name, value: field.value }).collect();
-        let head = RequestHead {
-            method: parsed.method.unwrap(),
-            scheme: Scheme::Http,
-            authority: "lgsp.example",
-            path,
-            query: Some(query),
-            fields: &fields,
-        };
-        let claim = Claim::read(&head).unwrap();
-        (claim.verify(&head, &KeyState::new(&Secret::new(SECRET.to_vec()))).is_ok(), format!("{:?}", claim.nonce()))
-    }
-
-    #[test]
-    fn what_is_signed_verifies_and_never_repeats_a_nonce() {
-        for signing in [Signing::Rfc9421, Signing::SigV4] {
-            for body in [0, 10, 200_000] {
-                let (request, mut ink) = (prepared(signing, Flaw::Sound, body), Ink::new().unwrap());
-                assert!(request.write(&mut ink).unwrap().is_some());
-                let (good, first) = verify(&ink.out);
-                request.write(&mut ink).unwrap();
-                let (again, second) = verify(&ink.out);
-                assert!(good && again && first != second, "{signing:?} {body}: {first} {second}");
-                assert_eq!(request.rest(), body.saturating_sub(64 << 10));
-            }
-        }
-    }
-
-    #[test]
-    fn a_bad_signature_is_bad() {
-        for signing in [Signing::Rfc9421, Signing::SigV4] {
-            let (request, mut ink) = (prepared(signing, Flaw::BadSignature, 10), Ink::new().unwrap());
-            request.write(&mut ink).unwrap();
-            assert!(!verify(&ink.out).0, "{signing:?}");
-        }
-    }
-
-    #[test]
-    fn bodies_carry_the_marker() {
-        let (request, mut ink) = (prepared(Signing::Unsigned, Flaw::Sound, 9_000), Ink::new().unwrap());
-        assert_eq!(request.write(&mut ink).unwrap(), None);
-        assert_eq!(String::from_utf8_lossy(&ink.out).matches("marker").count(), 3);
-    }
-
-    #[test]
-    fn nothing_secret_is_printed() {
-        let text = format!("{:?}", prepared(Signing::Rfc9421, Flaw::Sound, 1));
-        assert!(text.contains("LOADKEY001") && !text.contains("0123456789abcdef"), "{text}");
-    }
 }

@@ -129,6 +129,14 @@ async fn open(order: &Arc<Order>, wanted: usize) -> Result<Vec<Wire>, EngineErro
 async fn prime(order: &Order, wires: &mut [Wire], ink: &mut Ink) -> Result<Vec<Vec<u8>>, EngineError> {
     let mut accepted = vec![Vec::new(); order.kinds.len()];
     let Some(wire) = wires.first_mut() else { return Ok(accepted) };
+    for kind in order.kinds.iter().filter(|kind| kind.opener.is_some()) {
+        let failed = |answer: String| EngineError::Session { kind: kind.name.clone(), answer };
+        match open_session(order, kind, wire, ink).await {
+            Ok(Some(created)) if ink.take_session(kind, &created) => {}
+            Ok(_) => return Err(failed("something that is no session".to_owned())),
+            Err(answer) => return Err(failed(answer)),
+        }
+    }
     let replayed = order.kinds.iter().zip(&mut accepted).filter(|(kind, _)| kind.flaw == Flaw::Replay);
     for (kind, bytes) in replayed {
         let failed = |answer: String| EngineError::Priming { kind: kind.name.clone(), answer };
@@ -141,6 +149,24 @@ async fn prime(order: &Order, wires: &mut [Wire], ink: &mut Ink) -> Result<Vec<V
         }
     }
     Ok(accepted)
+}
+
+/// Asks for a session; what was created, or how it ended otherwise.
+async fn open_session(
+    order: &Order,
+    kind: &Prepared,
+    wire: &mut Wire,
+    ink: &mut Ink,
+) -> Result<Option<Vec<u8>>, String> {
+    let Some(opener) = &kind.opener else { return Ok(None) };
+    opener.write(ink).map_err(|error| error.to_string())?;
+    let bytes = std::mem::take(&mut ink.out);
+    let answered = tokio::time::timeout(order.timeout, wire.exchange(opener, &bytes)).await;
+    match answered.unwrap_or(Err(Fault::Timeout)) {
+        Ok(Answer { status: 201, created, .. }) => Ok(created),
+        Ok(answer) => Err(format!("{} {}", answer.status, answer.code.unwrap_or_default())),
+        Err(fault) => Err(fault.label().to_owned()),
+    }
 }
 
 /// Sends at the planned instants.
@@ -232,6 +258,13 @@ async fn serve(room: Rc<Room>, at: usize, mut wire: Option<Wire>) {
         let Some(kind) = room.order.kinds.get(job.kind) else { return };
         if kind.flaw == Flaw::Replay {
             renew(&room, kind, job.kind, &mut wire).await;
+        }
+        if room.ink.borrow().lacks_session(kind)
+            && let Some(open) = wire.as_mut()
+            && let Ok(mut own) = Ink::new()
+            && let Ok(Some(created)) = open_session(&room.order, kind, open, &mut own).await
+        {
+            room.ink.borrow_mut().take_session(kind, &created);
         }
         let signing = write(&room, kind, job.kind, &mut bytes);
         let sent = Instant::now();

@@ -81,6 +81,8 @@ pub(super) struct RawKind {
     pub credential: Option<String>,
     #[serde(default = "no_body")]
     pub body: Size,
+    pub content: Option<String>,
+    pub session: Option<String>,
     pub flaw: Option<RawFlaw>,
     #[serde(default)]
     pub expect: RawExpect,

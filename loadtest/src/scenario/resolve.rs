@@ -110,7 +110,8 @@ fn resolve_kinds(raw: Vec<RawKind>, problems: &mut Problems) -> Vec<Kind> {
 }
 
 fn resolve_kind(at: usize, only: bool, raw: RawKind, problems: &mut Problems) -> Kind {
-    let RawKind { name, percent, method, path, sign, credential, body: Size(body), flaw, expect } = raw;
+    let RawKind { name, percent, method, path, sign, credential, body: Size(body), content, session, flaw, expect } =
+        raw;
     let here = |key: &str| format!("requests[{at}].{key}");
     let percent = percent.or(only.then_some(100.0));
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the value is between 0 and 10 000")]
@@ -134,6 +135,10 @@ fn resolve_kind(at: usize, only: bool, raw: RawKind, problems: &mut Problems) ->
     if body > BODY_BYTES_MAX {
         note(problems, &here("body"), format!("{} is more than {}", Size(body), Size(BODY_BYTES_MAX)));
     }
+    if content.is_some() && body > 0 {
+        note(problems, &here("content"), "stands beside `body`; give one of them".to_owned());
+    }
+    let body = content.as_ref().map_or(body, |content| content.len() as u64);
     let signing = match sign {
         RawSigning::Rfc9421 => Signing::Rfc9421,
         RawSigning::Sigv4 => Signing::SigV4,
@@ -147,8 +152,18 @@ fn resolve_kind(at: usize, only: bool, raw: RawKind, problems: &mut Problems) ->
     if flaw != Flaw::Sound && signing == Signing::Unsigned {
         note(problems, &here("flaw"), "needs a signature; remove `sign: none`".to_owned());
     }
+    if session.is_some() && (signing != Signing::Rfc9421 || flaw != Flaw::Sound) {
+        note(problems, &here("session"), "takes `sign: rfc9421` and no `flaw`".to_owned());
+    }
+    let session = session.and_then(|name| match name.parse() {
+        Ok(service) => Some(service),
+        Err(_) => {
+            note(problems, &here("session"), format!("`{name}` is not the name of a service"));
+            None
+        }
+    });
     let expect = resolve_expect(expect, flaw, &here("expect.status"), problems);
-    Kind { name, share, method, target: path, signing, credential, body, flaw, expect }
+    Kind { name, share, method, target: path, signing, credential, body, content, session, flaw, expect }
 }
 
 fn resolve_expect(raw: RawExpect, flaw: Flaw, path: &str, problems: &mut Problems) -> Expect {

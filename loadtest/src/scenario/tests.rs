@@ -51,6 +51,8 @@ fn what_is_wrong_is_named_by_its_path() {
         (MIX.replace("status: 403", "status: 100"), "requests[3].expect.status", "not a final status"),
         (MIX.replace("name: again", "name: good"), "requests[2].name", "the name of another request"),
         (MIX.replace("flaw: replay", "flaw: replay, sign: none"), "requests[2].flaw", "needs a signature"),
+        (MIX.replace("flaw: replay", "flaw: replay, session: x"), "requests[2].session", "no `flaw`"),
+        (MIX.replace("body: 64 KiB", "body: 64 KiB, content: x"), "requests[3].content", "stands beside `body`"),
         (MIX.replace("rate: 500/s", "rate: 0"), "load.poisson", "not between 0 and"),
         (MIX.replace("connections: 8", "connections: 8\nwarmup: 10s"), "warmup", "leaves nothing"),
     ];

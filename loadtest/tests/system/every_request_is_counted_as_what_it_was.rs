@@ -87,3 +87,32 @@ async fn a_target_that_speaks_tls_is_verified_and_measured() {
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert_eq!(target.ledger().complete(), 200);
 }
+
+const SESSIONS: &str = "
+name: sessions
+connections: 4
+load: {constant: {rate: 100/s, duration: 1s}}
+requests:
+  - {name: open, percent: 20, method: POST, path: /lgsp/v1/sessions, content: '{\"service\": \"ho-tich\"}', expect: {status: 201}}
+  - {name: within, percent: 50, path: /ho-tich/bytes/10, session: ho-tich, expect: {bytes: 10}}
+  - {name: hand-over, percent: 30, method: POST, path: /ho-tich/sink, body: 2 KiB, session: ho-tich}
+";
+
+#[tokio::test]
+async fn sessions_are_opened_and_requests_are_sent_within_them() {
+    let bench = Bench::new();
+    let target = Target::new().start().await;
+    // Nothing but requests of a session passes.
+    let resources = Resources::usual(&[target.address()])
+        .with("Route", "ho-tich", |spec| spec["require"] = json!({"session": true}));
+    let node = Node::new(&resources).start().await;
+    let key = credential(&bench, "own", &resources.identity("mot-cua"));
+    let ended = bench.run("run", SESSIONS, node.address(), "out", &["--as", &key]);
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert_eq!(target.ledger().complete(), 80);
+    let record = bench.record("out").to_string();
+    assert!(!record.contains("session_key") && !record.contains("ticket"), "{record}");
+    let alone = SESSIONS.replace(", session: ho-tich", "");
+    let ended = bench.run("run", &alone, node.address(), "alone", &["--as", &key]);
+    assert_eq!((ended.code, target.ledger().complete()), (2, 80), "{}", ended.output);
+}
