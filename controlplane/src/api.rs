@@ -12,7 +12,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use tokio::sync::watch;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -51,9 +51,15 @@ pub const CHANGE_BYTES_MAX: usize = 32 << 20;
 /// The longest of all other bodies, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// What the guard answers to every operation that takes an operator token.
-const GUARDED: [(&str, &str); 2] =
-    [("401", "There is no operator token, or a wrong one"), ("403", "The operator's roles do not allow it")];
+/// What every operation that takes an operator token may answer, because of the guard, of what is sent, or of the
+/// database.
+const GUARDED: [(&str, &str); 5] = [
+    ("400", "The request is not understood"),
+    ("401", "There is no operator token, or a wrong one"),
+    ("403", "The operator's roles do not allow it"),
+    ("413", "The body is longer than this route takes"),
+    ("503", "The database or etcd does not answer"),
+];
 
 /// What handlers need; cloned per request, so it is one reference.
 #[derive(Debug, Clone)]
@@ -63,7 +69,7 @@ pub struct App(Arc<Rooms>);
 #[derive(Debug)]
 pub struct Rooms {
     /// The desired state.
-    pub desired: Desired,
+    pub desired: Arc<Desired>,
     /// Who may ask.
     pub accounts: Accounts,
     /// The identity provider, where there is one.
@@ -171,16 +177,22 @@ fn operator_routes() -> OpenApiRouter<Gate> {
         .routes(routes!(audit::list))
 }
 
-/// The routes and their description. What the guard answers is the same everywhere and told here.
+/// The routes and their description. What the guard answers is the same everywhere and told here, and so is the media
+/// type of every refusal.
 fn described() -> (Router<Gate>, utoipa::openapi::OpenApi) {
     let (router, mut openapi) = routes().split_for_parts();
     let items = openapi.paths.paths.values_mut();
     let operations = items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.put, &mut item.delete]);
     for operation in operations.flatten() {
+        let responses = &mut operation.responses.responses;
         if operation.security.iter().flatten().any(|wanted| *wanted != SecurityRequirement::default()) {
-            let responses = &mut operation.responses.responses;
             for (status, description) in GUARDED {
                 responses.entry(status.to_owned()).or_insert_with(|| problem_response(description).into());
+            }
+        }
+        for (_, response) in responses.iter_mut().filter(|(status, _)| status.as_str() >= "400") {
+            if let RefOr::T(told) = response {
+                *told = problem_response(&told.description);
             }
         }
     }

@@ -2,11 +2,14 @@
 //! with every problem. Knows neither HTTP nor etcd.
 //!
 //! One change is made at a time; the database refuses a revision whose base is no longer current, so nothing is lost
-//! even when another process writes too. Whoever publishes follows [`Desired::follow`].
+//! even when another process writes too. What others make is taken over by [`follow_database`], and before every change.
+//! Whoever publishes follows [`Desired::follow`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lgsp_shared::id::Revision;
+use lgsp_shared::resource::Document;
 use lgsp_shared::seal::SealKey;
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_shared::validate::Problem;
@@ -31,6 +34,12 @@ pub use whole::{Entry, Whole};
 const AUDITED_DOCUMENTS_MAX: usize = 100;
 /// How often a change is tried anew because another process made a revision in between.
 const ATTEMPTS_MAX: u32 = 8;
+/// How often the database is asked whether another process made a revision; one indexed look-up.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The same while it does not answer.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// More revisions behind than this, everything is loaded instead of the changes.
+const BEHIND_MAX: u64 = 1_000;
 
 /// Who makes a change, when, and why.
 #[derive(Debug, Clone)]
@@ -163,6 +172,7 @@ impl Desired {
         let make = Arc::new(make);
         let _turn = self.writer.acquire().await.map_err(|_| ChangeError::Interrupted)?;
         for _ in 0..ATTEMPTS_MAX {
+            self.take_over().await.map_err(ChangeError::Store)?;
             let (whole, key, make) = (self.current(), self.key.clone(), make.clone());
             let authority = audit.authority.clone();
             // Validating tens of thousands of documents takes a while: not on the threads that answer others.
@@ -174,14 +184,34 @@ impl Desired {
             }
             match self.commit(&outcome, &audit).await {
                 Ok(()) => return Ok(outcome),
-                Err(StoreError::Stale { .. }) => {
-                    let whole = load_current(&self.store).await.map_err(ChangeError::Store)?;
-                    self.current.send_replace(Arc::new(whole));
-                }
+                Err(StoreError::Stale { .. }) => {}
                 Err(error) => return Err(ChangeError::Store(error)),
             }
         }
         Err(ChangeError::Interrupted)
+    }
+
+    /// Takes over what other processes have made since.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        // A closed semaphore would be this process's end.
+        let _turn = self.writer.acquire().await;
+        self.take_over().await
+    }
+
+    /// As [`Self::refresh`], in the writer's turn: only who has it replaces the current revision.
+    async fn take_over(&self) -> Result<(), StoreError> {
+        let Some(head) = self.store.head().await? else { return Ok(()) };
+        let current = self.current();
+        if head.number == current.revision() && head.hash == *current.hash() {
+            return Ok(());
+        }
+        let whole = match catch_up(&self.store, &current, &head).await? {
+            Some(whole) => whole,
+            None => load_current(&self.store).await?,
+        };
+        tracing::info!(revision = whole.revision().0, "another process made a revision");
+        self.current.send_replace(Arc::new(whole));
+        Ok(())
     }
 
     async fn commit(&self, outcome: &Outcome, audit: &Audit) -> Result<(), StoreError> {
@@ -216,6 +246,50 @@ fn propose(
     let mut proposal = change::propose(whole, &change, key).map_err(|error| authority.narrow(whole, &change, error))?;
     proposal.warnings = authority.narrowed(whole, &change, proposal.warnings);
     Ok(proposal)
+}
+
+/// Takes over what other processes make, until `stop`.
+pub async fn follow_database(desired: Arc<Desired>, mut stop: watch::Receiver<bool>) {
+    let mut answers = true;
+    loop {
+        let pause = if answers { LOOK_EVERY } else { LOOK_AGAIN_AFTER };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        match desired.refresh().await {
+            Ok(()) => answers = true,
+            Err(error) if answers => {
+                answers = false;
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "the database does not answer; it is asked again every second");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The whole of `head`, from `current` and the changes since; none when it does not come out as it should.
+async fn catch_up(store: &Store, current: &Whole, head: &RevisionRow) -> Result<Option<Whole>, StoreError> {
+    let from = current.revision();
+    if head.number.0 <= from.0 || head.number.0 - from.0 > BEHIND_MAX {
+        return Ok(None);
+    }
+    let mut entries = current.entries().clone();
+    for (_, ChangeRow { kind, name, content }) in store.changes_between(from, head.number).await? {
+        let spec = content.map(|content| serde_json::from_str(&content.spec)).transpose();
+        let spec = spec.map_err(|_| StoreError::Damaged { what: "document" })?;
+        let removed = spec.is_none();
+        let document = Document { kind, name, spec: spec.unwrap_or_default() };
+        let key = document.key().map_err(|_| StoreError::Damaged { what: "document name" })?;
+        if removed {
+            entries.remove(&key);
+        } else {
+            entries.insert(key, Arc::new(Entry::new(document)));
+        }
+    }
+    let whole = Whole::of(head.number, entries);
+    Ok((*whole.hash() == head.hash).then_some(whole))
 }
 
 async fn load_current(store: &Store) -> Result<Whole, StoreError> {

@@ -6,6 +6,7 @@
 //! store    revisions, operators and the audit in SQLite or PostgreSQL
 //! operator who may use the API, in which roles, and within which agency
 //! audit    who attempted what, and what became of it: a chain that shows what was done to it
+//! backup   every table into one file and back
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
 //! serve    the API's connections, bounded in number and time
@@ -18,6 +19,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod ctl;
 pub mod desired;
 pub mod operator;

@@ -2,6 +2,9 @@
 //!
 //! A revision exists when the database holds it; publishing follows and is tried again for ever, with jittered
 //! back-off. Revision 0 is never published: a control plane that starts with an empty database must not empty nodes.
+//!
+//! Of several control planes at one etcd one leads and publishes ([`leadership`]); the others watch what it publishes
+//! and take over when it is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +13,20 @@ use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::Revision;
 use tokio::sync::watch;
 
-use crate::desired::Whole;
+use crate::desired::{Desired, Whole};
 
 pub mod bundle;
 pub mod etcd;
+mod leadership;
 
 /// The first wait after a failure; doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(200);
 /// The longest wait between two attempts: what an operator waits at most once etcd is back.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often a leader renews its lead, and a follower looks whether there is one: three times in a lease's life.
+const LEAD_EVERY: Duration = Duration::from_secs(1);
+/// How often a follower looks at what the leader has published, for whoever waits for a revision.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
 /// Where revisions go.
 #[derive(Debug)]
@@ -47,9 +55,20 @@ pub enum PublishError {
     /// A certificate, key or password that was good at the start is not any more.
     #[error(transparent)]
     Unusable(#[from] lgsp_etcd::UnusableFile),
-    /// Another control plane is publishing.
-    #[error("another control plane is publishing to this etcd; only one may")]
-    Taken,
+    /// The lead was taken over, or could not be kept.
+    #[error("the lead among control planes was lost; it is sought again")]
+    Lost,
+    /// The leader has another database.
+    #[error(
+        "revision {revision} is published by `{leader}` with other content: that control plane has another database; \
+         stop one of them, or give each its own etcd"
+    )]
+    Foreign {
+        /// Who publishes.
+        leader: String,
+        /// Which revision.
+        revision: Revision,
+    },
     /// The place holds a later revision.
     #[error(
         "revision {found} is published, and this database is only at {current}: it was restored from an older backup, or \
@@ -63,9 +82,51 @@ pub enum PublishError {
     },
 }
 
+/// What this process does among the control planes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Role {
+    /// It does not know yet, or not any more: etcd does not answer.
+    #[default]
+    Seeking,
+    /// It publishes.
+    Leading,
+    /// It waits until the leader is gone.
+    Following {
+        /// The leader's name.
+        leader: String,
+    },
+}
+
+/// Who publishes now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lead {
+    /// This process.
+    Mine,
+    /// Another one.
+    Other {
+        /// Its name.
+        leader: String,
+        /// What it has published.
+        published: Option<(Revision, ContentHash)>,
+    },
+}
+
+impl Role {
+    /// The role as text.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Role::Seeking => "seeking",
+            Role::Leading => "leading",
+            Role::Following { .. } => "following",
+        }
+    }
+}
+
 /// How publishing stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
+    /// Who publishes.
+    pub role: Role,
     /// What is published, as far as this process knows.
     pub published: Option<(Revision, ContentHash)>,
     /// Attempts that failed since the last success.
@@ -98,42 +159,101 @@ pub struct Publisher {
     /// Where to.
     pub sink: Sink,
     /// The revisions.
-    pub wholes: watch::Receiver<Arc<Whole>>,
+    pub desired: Arc<Desired>,
     /// Demands of operators.
     pub demands: watch::Receiver<Demand>,
     /// How it stands.
     pub status: watch::Sender<Status>,
 }
 
+/// What one round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// The current revision is published.
+    Done,
+    /// Another process publishes.
+    Followed,
+    /// It has to be tried again.
+    Failed,
+}
+
 impl Publisher {
-    /// Publishes until `stop`; a revision being written is finished first.
+    /// Publishes until `stop`; a revision being written is finished first, and a successor can lead at once.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut wait = RETRY_WAIT_MIN;
+        let mut wholes = self.desired.follow();
+        let (mut wait, mut done) = (RETRY_WAIT_MIN, None);
         while !*stop.borrow() {
-            let whole = self.wholes.borrow_and_update().clone();
+            // What changes from here on comes in the next round, at once.
+            wholes.mark_unchanged();
             let demand = *self.demands.borrow_and_update();
-            let done = self.attempt(&whole, demand).await;
-            if done {
-                wait = RETRY_WAIT_MIN;
-            }
-            let pause = async {
-                if done {
-                    std::future::pending::<()>().await;
-                }
-                tokio::time::sleep(jittered(wait)).await;
+            let round = self.round(demand, &mut done).await;
+            let pause = match round {
+                Round::Done => LEAD_EVERY,
+                Round::Followed => jittered(FOLLOW_EVERY),
+                Round::Failed => jittered(wait),
             };
+            wait = if round == Round::Failed { (wait * 2).min(RETRY_WAIT_MAX) } else { RETRY_WAIT_MIN };
             tokio::select! {
-                changed = self.wholes.changed() => if changed.is_err() { return },
-                changed = self.demands.changed() => if changed.is_err() { return },
-                () = pause => wait = (wait * 2).min(RETRY_WAIT_MAX),
-                _ = stop.wait_for(|stop| *stop) => return,
+                changed = wholes.changed() => if changed.is_err() { break },
+                changed = self.demands.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        if let Sink::Etcd(sink) = &mut self.sink {
+            sink.give_up().await;
+        }
+    }
+
+    /// Leads or follows, and publishes the current revision when leading and it was not `done` before.
+    async fn round(&mut self, demand: Demand, done: &mut Option<(Arc<Whole>, Demand)>) -> Round {
+        let lead = match &mut self.sink {
+            Sink::Bundle(_) => Ok(Lead::Mine),
+            Sink::Etcd(sink) => sink.lead().await,
+        };
+        match lead {
+            Ok(Lead::Mine) => {
+                if self.status.borrow().role != Role::Leading && !self.starts_to_lead().await {
+                    return Round::Failed;
+                }
+                let whole = self.desired.current();
+                if done.as_ref().is_some_and(|(same, asked)| Arc::ptr_eq(same, &whole) && *asked == demand) {
+                    return Round::Done;
+                }
+                let round = self.publish(&whole, demand).await;
+                *done = (round == Round::Done).then_some((whole, demand));
+                round
+            }
+            Ok(Lead::Other { leader, published }) => {
+                *done = None;
+                self.follows(leader, published)
+            }
+            Err(error) => {
+                *done = None;
+                self.failed(&error, Role::Seeking)
             }
         }
     }
 
-    async fn attempt(&mut self, whole: &Whole, demand: Demand) -> bool {
+    /// A new leader publishes what the database holds now, not what this process knew of it.
+    async fn starts_to_lead(&mut self) -> bool {
+        if let Err(error) = self.desired.refresh().await {
+            tracing::error!(%error, "the current revision cannot be read, so it cannot be published");
+            return false;
+        }
+        tracing::info!("this control plane publishes");
+        let whole = self.desired.current();
+        self.status.send_modify(|status| {
+            status.role = Role::Leading;
+            // What another database's control plane has published is not this one's revision.
+            status.published.take_if(|(revision, hash)| *revision == whole.revision() && hash != whole.hash());
+        });
+        true
+    }
+
+    async fn publish(&mut self, whole: &Arc<Whole>, demand: Demand) -> Round {
         if whole.revision() == Revision(0) {
-            return true;
+            return Round::Done;
         }
         let permits = if demand.revision == whole.revision() { demand.permits } else { Permits::default() };
         let result = match &mut self.sink {
@@ -144,19 +264,42 @@ impl Publisher {
             Ok(()) => {
                 tracing::info!(revision = whole.revision().0, hash = whole.hash().as_str(), "revision published");
                 let published = Some((whole.revision(), whole.hash().clone()));
-                self.status.send_replace(Status { published, failures: 0, error: None });
-                true
+                self.status.send_replace(Status { role: Role::Leading, published, failures: 0, error: None });
+                Round::Done
             }
-            Err(error) => {
-                let text = with_causes(&error);
-                tracing::error!(revision = whole.revision().0, error = text, "revision not published yet");
-                self.status.send_modify(|status| {
-                    status.failures += 1;
-                    status.error = Some(text);
-                });
-                false
-            }
+            Err(error @ PublishError::Lost) => self.failed(&error, Role::Seeking),
+            Err(error) => self.failed(&error, Role::Leading),
         }
+    }
+
+    fn follows(&self, leader: String, published: Option<(Revision, ContentHash)>) -> Round {
+        let whole = self.desired.current();
+        let foreign =
+            published.as_ref().filter(|(revision, hash)| *revision == whole.revision() && hash != whole.hash());
+        let error = foreign.map(|(revision, _)| PublishError::Foreign { leader: leader.clone(), revision: *revision });
+        let error = error.map(|error| error.to_string());
+        let status = Status { role: Role::Following { leader }, published, failures: 0, error };
+        self.status.send_if_modified(|before| {
+            if before.role != status.role || before.error != status.error {
+                let error = status.error.as_deref();
+                tracing::info!(role = ?status.role, error, "another control plane publishes; this one is ready to");
+            }
+            let differs = *before != status;
+            *before = status;
+            differs
+        });
+        Round::Followed
+    }
+
+    fn failed(&self, error: &PublishError, role: Role) -> Round {
+        let text = with_causes(error);
+        tracing::error!(revision = self.desired.current().revision().0, error = text, "revision not published yet");
+        self.status.send_modify(|status| {
+            status.role = role;
+            status.failures += 1;
+            status.error = Some(text);
+        });
+        Round::Failed
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 
 use crate::api::{self, Allowances, App, Rooms};
 use crate::audit::Trail;
-use crate::desired::Desired;
+use crate::backup;
+use crate::desired::{self, Desired};
 use crate::operator::accounts::Accounts;
 use crate::operator::bearer::Terms;
 use crate::operator::oidc::Oidc;
@@ -56,15 +58,16 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     }
     let accounts = Accounts::new(store.clone(), key.clone(), settings.login.clone())?;
     let oidc = settings.login.oidc.clone().map(|oidc| Oidc::new(oidc, store.clone())).transpose()?;
-    let desired = Desired::load(store.clone(), key).await.context("loading the current revision")?;
+    let desired = Arc::new(Desired::load(store.clone(), key).await.context("loading the current revision")?);
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
 
     let (stop, stopped) = watch::channel(false);
     let (status, published) = watch::channel(Status::default());
     let (demands, demanded) = watch::channel(Demand::default());
-    let sink = sink(&settings.publish);
-    let publisher = Publisher { sink, wholes: desired.follow(), demands: demanded, status };
+    let sink = sink(&settings.publish, listener.local_addr()?);
+    let publisher = Publisher { sink, desired: desired.clone(), demands: demanded, status };
     let publisher = tokio::spawn(publisher.run(stopped.clone()));
+    let follower = tokio::spawn(desired::follow_database(desired.clone(), stopped.clone()));
 
     let rollout = Rollout::new(&settings.publish);
     let allowances = Allowances::default();
@@ -79,6 +82,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
         tracing::warn!(grace_secs = GRACE.as_secs(), "requests in flight were cut");
     }
     publisher.await.context("the publisher panicked")?;
+    follower.await.context("following the database panicked")?;
     store.close().await;
     Ok(())
 }
@@ -91,6 +95,24 @@ pub async fn new_token(settings: &Settings, token_file: Option<&Path>) -> anyhow
     }
     store.close().await;
     Ok(())
+}
+
+/// Writes everything to a new file.
+pub async fn backup(settings: &Settings, file: &Path) -> anyhow::Result<backup::Header> {
+    let key = key_file::read(&settings.key_file)?;
+    let store = open_store(settings).await?;
+    let made = backup::make(&store, file, &key.id().to_string(), now()).await?;
+    store.close().await;
+    Ok(made)
+}
+
+/// Puts a backup into the database.
+pub async fn restore(settings: &Settings, file: &Path, replace: bool) -> anyhow::Result<backup::Header> {
+    let key = key_file::read(&settings.key_file)?;
+    let store = open_store(settings).await?;
+    let restored = backup::restore(&store, file, &key.id().to_string(), replace).await?;
+    store.close().await;
+    Ok(restored)
 }
 
 /// Opens the database that the settings name.
@@ -158,11 +180,17 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-fn sink(settings: &PublishSettings) -> Sink {
+fn sink(settings: &PublishSettings, address: SocketAddr) -> Sink {
     match settings {
         PublishSettings::Bundle(path) => Sink::Bundle(BundleSink::new(path.clone())),
-        PublishSettings::Etcd(access) => Sink::Etcd(Box::new(EtcdSink::new(access.clone()))),
+        PublishSettings::Etcd(access) => Sink::Etcd(Box::new(EtcdSink::new(access.clone(), instance(address)))),
     }
+}
+
+/// What this process is called among the control planes: machine, port and process.
+fn instance(address: SocketAddr) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{} (process {})", machine.trim(), address.port(), std::process::id())
 }
 
 /// Takes the signals over at once; what comes of it is the one that arrives.

@@ -33,6 +33,7 @@ mod migration;
 mod oidc;
 mod operator;
 mod revision;
+pub mod tables;
 mod touching;
 
 pub use audit::{AUDIT_PAGE_MAX, AuditHead, AuditPage};

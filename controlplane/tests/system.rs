@@ -5,14 +5,24 @@
 #[path = "system/platform.rs"]
 mod platform;
 
+#[path = "system/a_backup_brings_everything_back.rs"]
+mod a_backup_brings_everything_back;
 #[path = "system/a_refused_change_changes_nothing.rs"]
 mod a_refused_change_changes_nothing;
+#[path = "system/a_revoked_key_is_refused_on_every_node.rs"]
+mod a_revoked_key_is_refused_on_every_node;
 #[path = "system/an_agency_sees_nothing_beyond_it.rs"]
 mod an_agency_sees_nothing_beyond_it;
+#[path = "system/an_apply_can_wait_for_every_node.rs"]
+mod an_apply_can_wait_for_every_node;
+#[path = "system/fleet.rs"]
+mod fleet;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]
 mod nothing_is_removed_without_prune;
+#[path = "system/one_of_several_control_planes_publishes.rs"]
+mod one_of_several_control_planes_publishes;
 #[path = "system/only_known_identities_log_in.rs"]
 mod only_known_identities_log_in;
 #[path = "system/operators_do_what_they_are_trusted_with.rs"]
@@ -25,5 +35,9 @@ mod revisions_reach_the_bundle;
 mod secrets_are_shown_once;
 #[path = "system/strangers_learn_nothing.rs"]
 mod strangers_learn_nothing;
+#[path = "system/the_api_does_what_its_description_says.rs"]
+mod the_api_does_what_its_description_says;
 #[path = "system/the_audit_shows_what_was_done_to_it.rs"]
 mod the_audit_shows_what_was_done_to_it;
+#[path = "system/what_was_acknowledged_survives_every_kill.rs"]
+mod what_was_acknowledged_survives_every_kill;

@@ -9,7 +9,8 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Whether the database answers: the real path of every change.
+/// Whether the database answers: the real path of every change. The second line tells whether this control plane
+/// publishes (`leading`), is ready to (`following`), or cannot know (`seeking`).
 #[utoipa::path(
     get, path = "/readyz", security(()),
     responses(

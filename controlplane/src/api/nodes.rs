@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::Rooms;
 use super::body::Body;
 use super::needs::Needs;
-use super::problem::{Finding, Problem, ProblemBody};
+use super::problem::{Code, Finding, Problem, ProblemBody};
 use crate::operator::right;
-use crate::publish::{Demand, Permits, Status};
+use crate::publish::{Demand, Permits, Role, Status};
 use crate::rollout::Standing;
 use crate::runtime::now;
 
@@ -90,6 +90,10 @@ pub async fn nodes(needs: Needs<right::Watch>) -> Result<Json<NodeList>, Problem
 pub struct PublishBody {
     /// The current revision.
     current: u64,
+    /// What this control plane does among those at one etcd: `leading` (it publishes), `following`, or `seeking`.
+    role: &'static str,
+    /// Who publishes, when it is another one.
+    leader: Option<String>,
     /// The revision that is published, as far as this process knows.
     published: Option<u64>,
     /// Its hash.
@@ -110,9 +114,13 @@ pub async fn publish_status(needs: Needs<right::Watch>) -> Json<PublishBody> {
 }
 
 fn status(rooms: &Rooms) -> PublishBody {
-    let Status { published, failures, error } = rooms.published.borrow().clone();
+    let Status { role, published, failures, error } = rooms.published.borrow().clone();
     let (published, hash) = published.map(|(revision, hash)| (revision.0, hash.to_string())).unzip();
-    PublishBody { current: rooms.desired.current().revision().0, published, hash, failures, error }
+    let (role, leader) = match role {
+        Role::Following { ref leader } => (role.label(), Some(leader.clone())),
+        Role::Leading | Role::Seeking => (role.label(), None),
+    };
+    PublishBody { current: rooms.desired.current().revision().0, role, leader, published, hash, failures, error }
 }
 
 /// What is permitted.
@@ -130,15 +138,22 @@ pub struct PublishDemand {
 /// Publishes the current revision now, with what is permitted; look at `GET /v1/publish` for the outcome.
 #[utoipa::path(
     post, path = "/v1/publish", request_body = PublishDemand, security(("operator_token" = ["publish"])),
-    responses((status = 202, description = "Asked for", body = PublishBody))
+    responses(
+        (status = 202, description = "Asked for", body = PublishBody),
+        (status = 409, description = "Another control plane publishes", body = ProblemBody),
+    )
 )]
 pub async fn publish_again(
     needs: Needs<right::Publish>,
     Body(body): Body<PublishDemand>,
-) -> (axum::http::StatusCode, Json<PublishBody>) {
+) -> Result<(axum::http::StatusCode, Json<PublishBody>), Problem> {
+    if let Role::Following { leader } = &needs.published.borrow().role {
+        let detail = format!("this control plane follows; `{leader}` publishes");
+        return Err(Problem::new(Code::NotNow, detail, "Ask that one: `lgspctl --server …`."));
+    }
     let PublishDemand { allow_older, allow_large_removal } = body;
     let permits = Permits { older: allow_older, large_removal: allow_large_removal };
     needs.trail().about(format!("allow_older: {allow_older}, allow_large_removal: {allow_large_removal}"));
     needs.demands.send_replace(Demand { revision: needs.desired.current().revision(), permits });
-    (axum::http::StatusCode::ACCEPTED, Json(status(&needs)))
+    Ok((axum::http::StatusCode::ACCEPTED, Json(status(&needs))))
 }

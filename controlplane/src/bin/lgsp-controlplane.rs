@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use lgsp_controlplane::backup::Header;
 use lgsp_controlplane::runtime::{self, Announce};
 use lgsp_controlplane::settings::database::read_password;
 use lgsp_controlplane::settings::{Settings, key_file};
@@ -53,6 +54,29 @@ enum Command {
         /// The file to make.
         file: PathBuf,
     },
+    /// Write everything the database holds to one file, mode 0600; the server may be running. The sealing key is not in
+    /// it: keep a copy of the key file elsewhere.
+    Backup {
+        /// The file to make; an existing one is never replaced.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// The settings file (YAML).
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Put a backup into the database of the settings, SQLite or PostgreSQL; stop every server on it first. Nodes take
+    /// an older revision only with `lgspctl publish --allow-older`.
+    Restore {
+        /// The file `backup` made.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Delete everything in a database that is not empty.
+        #[arg(long)]
+        replace: bool,
+        /// The settings file (YAML).
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
     /// Make the first operator's token anew, in place of a lost one, and give that operator its roles back.
     NewToken {
         /// The settings file (YAML).
@@ -97,11 +121,33 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             println!("key {} is in `{}`; data planes need the same file, and a backup", key.id(), file.display());
             Ok(())
         }
+        Some(Command::Backup { file, config }) => {
+            let settings = load(config)?;
+            let made = block_on(async { runtime::backup(&settings, &file).await })?;
+            println!("`{}` holds {}", file.display(), rows(&made));
+            eprintln!(
+                "WARNING: the sealing key {} is NOT in the backup; without `{}` every secret in it is lost. Keep a \
+                       copy of that file elsewhere.",
+                made.key,
+                settings.key_file.display()
+            );
+            Ok(())
+        }
+        Some(Command::Restore { file, replace, config }) => {
+            let settings = load(config)?;
+            let restored = block_on(async { runtime::restore(&settings, &file, replace).await })?;
+            println!("restored {}, as of {}; start the server, and it publishes", rows(&restored), restored.made_at);
+            Ok(())
+        }
         Some(Command::NewToken { config, token_file }) => {
             let settings = load(config)?;
             block_on(async move { runtime::new_token(&settings, token_file.as_deref()).await })
         }
     }
+}
+
+fn rows(header: &Header) -> String {
+    format!("{} rows in {} tables", header.tables.values().sum::<u64>(), header.tables.len())
 }
 
 fn load(config: Option<PathBuf>) -> anyhow::Result<Settings> {
@@ -116,6 +162,6 @@ fn log(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
 }

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod audit;
+mod conflict;
 pub mod credential;
 pub mod get;
 pub mod history;

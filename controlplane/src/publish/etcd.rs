@@ -1,28 +1,19 @@
 //! etcd: the difference in batches, the head in the last one, so that nodes never see half a revision.
-//!
-//! One publisher at a time holds [`PUBLISHER_KEY`] under a lease; every transaction compares it, so a publisher that
-//! was paused for longer than its lease cannot write into another's revision.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, KvClient, LeaseKeepAliveStream, LeaseKeeper, PutOptions, Txn, TxnOp,
-};
+use etcd_client::{Client, GetOptions, KvClient, Txn, TxnOp};
 use lgsp_etcd::Access;
 use lgsp_shared::bundle;
 use lgsp_shared::keyspace::{DOCUMENT_PREFIX, HEAD_KEY, Head, TXN_OPERATIONS_MAX, document_key};
 use lgsp_shared::resource::Document;
 
-use super::{Permits, PublishError, is_large_removal};
-use crate::desired::Whole;
+use super::leadership::{Leadership, Turn};
+use super::{Lead, Permits, PublishError, is_large_removal};
+use crate::desired::{Entry, Whole};
 
-/// Held by whoever publishes; outside the prefix that nodes watch.
-const PUBLISHER_KEY: &str = "/lgsp/v1/publisher";
-/// How long a successor waits when a publisher is killed in the middle.
-const LEASE_SECS: i64 = 15;
-/// Between transactions a lease older than this is renewed: publishing everything may take longer than a lease.
-const LEASE_RENEWED_AFTER: Duration = Duration::from_secs(4);
 /// etcd refuses requests above 1.5 MiB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Documents per page of a list: 500 × the largest document stay below [`DECODE_BYTES_MAX`].
@@ -50,13 +41,21 @@ pub async fn connect(access: &Access) -> Result<Client, PublishError> {
     Ok(Client::connect(access.endpoints(), Some(options)).await?)
 }
 
-/// The documents etcd holds, by key and hash.
-type Held = HashMap<String, [u8; 32]>;
+/// What etcd holds.
+enum Held {
+    /// Found by reading it: documents by key and hash.
+    Found(HashMap<String, [u8; 32]>),
+    /// What this process wrote.
+    Written(Arc<Whole>),
+}
 
-/// Publishes to etcd.
+/// Publishes to etcd, when it is this process's turn.
 pub struct EtcdSink {
     access: Access,
+    /// What this process calls itself.
+    name: String,
     client: Option<Client>,
+    leadership: Option<Box<Leadership>>,
     /// What etcd holds, good while the head has this modification revision.
     known: Option<(i64, Held)>,
 }
@@ -73,81 +72,83 @@ struct Difference {
     deletes: Vec<String>,
 }
 
-/// A publisher's turn.
-struct Turn {
-    create_revision: i64,
-    keeper: LeaseKeeper,
-    answers: LeaseKeepAliveStream,
-    renewed: Instant,
-}
-
-impl Turn {
-    async fn renew(&mut self) -> Result<(), PublishError> {
-        if self.renewed.elapsed() > LEASE_RENEWED_AFTER {
-            self.keeper.keep_alive().await?;
-            self.answers.message().await?;
-            self.renewed = Instant::now();
-        }
-        Ok(())
-    }
-}
-
 impl EtcdSink {
-    /// Publishes to this etcd; connects when first used.
-    pub fn new(access: Access) -> Self {
-        Self { access, client: None, known: None }
+    /// Publishes to this etcd as `name`; connects when first used.
+    pub fn new(access: Access, name: String) -> Self {
+        Self { access, name, client: None, leadership: None, known: None }
     }
 
-    /// Writes the revision unless etcd holds it already.
-    pub async fn publish(&mut self, whole: &Whole, permits: Permits) -> Result<(), PublishError> {
-        let mut client = match self.client.take() {
-            Some(client) => client,
-            None => connect(&self.access).await?,
-        };
-        let mut turn = take_turn(&mut client).await?;
+    /// Takes or keeps the lead, or tells who has it.
+    pub async fn lead(&mut self) -> Result<Lead, PublishError> {
+        let mut client = self.connected().await?;
+        if let Some(leadership) = &mut self.leadership {
+            let kept = leadership.keep().await;
+            if kept.is_err() {
+                self.leadership = None;
+            }
+            kept?;
+        } else {
+            match Leadership::seek(&mut client, &self.name).await? {
+                Turn::Mine(leadership) => self.leadership = Some(leadership),
+                Turn::Other(leader) => {
+                    let (head, _) = read_head(&mut client.kv_client()).await?;
+                    self.client = Some(client);
+                    return Ok(Lead::Other { leader, published: head.map(|head| (head.revision, head.hash)) });
+                }
+            }
+        }
+        self.client = Some(client);
+        Ok(Lead::Mine)
+    }
+
+    /// Writes the revision unless etcd holds it already. The lead must be this process's.
+    pub async fn publish(&mut self, whole: &Arc<Whole>, permits: Permits) -> Result<(), PublishError> {
+        let client = self.connected().await?;
         let known = self.known.take();
-        let published = publish_in_turn(&client, &mut turn, known, whole, permits).await;
-        // Best effort: a lease that cannot be given back ends by itself.
-        if let Err(error) = client.lease_revoke(turn.keeper.id()).await {
-            tracing::debug!(%error, "the publisher's lease is left to expire");
+        // Whatever goes wrong, it is sought and listed anew.
+        let mut leadership = self.leadership.take().ok_or(PublishError::Lost)?;
+        let mut kv = client.kv_client().max_decoding_message_size(DECODE_BYTES_MAX);
+        let published = publish_in_turn(&mut kv, &mut leadership, known, whole, permits).await;
+        if !matches!(published, Err(PublishError::Lost)) {
+            self.leadership = Some(leadership);
         }
         self.known = Some(published?);
         self.client = Some(client);
         Ok(())
     }
-}
 
-async fn take_turn(client: &mut Client) -> Result<Turn, PublishError> {
-    let lease = client.lease_grant(LEASE_SECS, None).await?.id();
-    let put = TxnOp::put(PUBLISHER_KEY, "", Some(PutOptions::new().with_lease(lease)));
-    let free = Compare::create_revision(PUBLISHER_KEY, CompareOp::Equal, 0);
-    let response = client.txn(Txn::new().when([free]).and_then([put])).await?;
-    let create_revision = response.header().map_or(0, |header| header.revision());
-    if !response.succeeded() {
-        client.lease_revoke(lease).await?;
-        return Err(PublishError::Taken);
+    /// Lets another control plane take the lead at once.
+    pub async fn give_up(&mut self) {
+        if let (Some(leadership), Some(client)) = (self.leadership.take(), &mut self.client) {
+            leadership.give_up(client).await;
+        }
     }
-    let (keeper, answers) = client.lease_keep_alive(lease).await?;
-    Ok(Turn { create_revision, keeper, answers, renewed: Instant::now() })
+
+    /// Takes the client out; whoever succeeds puts it back, so that after a failure there is a new connection.
+    async fn connected(&mut self) -> Result<Client, PublishError> {
+        match self.client.take() {
+            Some(client) => Ok(client),
+            None => connect(&self.access).await,
+        }
+    }
 }
 
 async fn publish_in_turn(
-    client: &Client,
-    turn: &mut Turn,
+    kv: &mut KvClient,
+    leadership: &mut Leadership,
     known: Option<(i64, Held)>,
-    whole: &Whole,
+    whole: &Arc<Whole>,
     permits: Permits,
 ) -> Result<(i64, Held), PublishError> {
-    let mut kv = client.kv_client().max_decoding_message_size(DECODE_BYTES_MAX);
-    let (head, head_modified) = read_head(&mut kv).await?;
+    let (head, head_modified) = read_head(kv).await?;
     let held = match known {
         Some((modified, held)) if modified == head_modified => held,
-        Some(_) | None => list(&mut kv).await?,
+        Some(_) | None => Held::Found(list(kv).await?),
     };
     let difference = difference(whole, &held);
     let is_there = head.as_ref().is_some_and(|head| head.revision == whole.revision() && head.hash == *whole.hash());
     if is_there && difference.puts.is_empty() && difference.deletes.is_empty() && permits == Permits::default() {
-        return Ok((head_modified, held));
+        return Ok((head_modified, Held::Written(whole.clone())));
     }
     if let Some(found) = head.map(|head| head.revision)
         && found > whole.revision()
@@ -158,8 +159,8 @@ async fn publish_in_turn(
     let mut next = Head::new(whole.revision(), whole.hash().clone(), u64::try_from(whole.len()).unwrap_or(u64::MAX));
     next.allow_older = permits.older;
     next.allow_large_removal = permits.large_removal || is_large_removal(difference.deletes.len(), held.len());
-    let modified = write(&mut kv, turn, difference, &next).await?;
-    Ok((modified, hashes(whole)))
+    let modified = write(kv, leadership, difference, &next).await?;
+    Ok((modified, Held::Written(whole.clone())))
 }
 
 async fn read_head(kv: &mut KvClient) -> Result<(Option<Head>, i64), PublishError> {
@@ -170,8 +171,8 @@ async fn read_head(kv: &mut KvClient) -> Result<(Option<Head>, i64), PublishErro
 }
 
 /// Everything under the document prefix, in pages of one etcd revision.
-async fn list(kv: &mut KvClient) -> Result<Held, PublishError> {
-    let mut held = Held::new();
+async fn list(kv: &mut KvClient) -> Result<HashMap<String, [u8; 32]>, PublishError> {
+    let mut held = HashMap::new();
     let mut from = DOCUMENT_PREFIX.as_bytes().to_vec();
     let end = prefix_end(DOCUMENT_PREFIX);
     let mut pinned = 0;
@@ -204,26 +205,57 @@ fn prefix_end(prefix: &str) -> Vec<u8> {
     end
 }
 
-fn hashes(whole: &Whole) -> Held {
-    whole.entries().values().map(|entry| (document_key(entry.document()), entry.hash())).collect()
+impl Held {
+    fn len(&self) -> usize {
+        match self {
+            Self::Found(found) => found.len(),
+            Self::Written(whole) => whole.len(),
+        }
+    }
 }
 
 fn difference(whole: &Whole, held: &Held) -> Difference {
-    let wanted = hashes(whole);
-    let puts = whole
-        .entries()
-        .values()
-        .map(|entry| (document_key(entry.document()), entry))
-        .filter(|(key, entry)| held.get(key) != Some(&entry.hash()))
-        // A document came from JSON, so it can be written as JSON.
-        .map(|(key, entry)| (key, serde_json::to_vec(entry.document()).unwrap_or_default()))
-        .collect();
-    let deletes = held.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+    match held {
+        Held::Found(found) => difference_to_found(whole, found),
+        Held::Written(before) => difference_to_written(whole, before),
+    }
+}
+
+fn difference_to_found(whole: &Whole, found: &HashMap<String, [u8; 32]>) -> Difference {
+    let wanted: HashMap<String, &Entry> =
+        whole.entries().values().map(|entry| (document_key(entry.document()), &**entry)).collect();
+    let deletes = found.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+    let differs = |(key, entry): &(String, &Entry)| found.get(key) != Some(&entry.hash());
+    let puts = wanted.into_iter().filter(differs).map(|(key, entry)| (key, json(entry))).collect();
     Difference { puts, deletes }
 }
 
+/// Entries that both revisions share are one allocation, so telling them apart costs a comparison of two addresses.
+fn difference_to_written(whole: &Whole, before: &Whole) -> Difference {
+    let changed = |entry: &&Arc<Entry>, key| match before.entries().get(key) {
+        Some(same) => !Arc::ptr_eq(same, entry) && same.hash() != entry.hash(),
+        None => true,
+    };
+    let puts = whole.entries().iter().filter(|(key, entry)| changed(entry, key));
+    let gone = before.entries().iter().filter(|(key, _)| !whole.entries().contains_key(key));
+    Difference {
+        puts: puts.map(|(_, entry)| (document_key(entry.document()), json(entry))).collect(),
+        deletes: gone.map(|(_, entry)| document_key(entry.document())).collect(),
+    }
+}
+
+/// A document came from JSON, so it can be written as JSON.
+fn json(entry: &Entry) -> Vec<u8> {
+    serde_json::to_vec(entry.document()).unwrap_or_default()
+}
+
 /// Writes the difference and then the head; returns the head's modification revision.
-async fn write(kv: &mut KvClient, turn: &mut Turn, difference: Difference, head: &Head) -> Result<i64, PublishError> {
+async fn write(
+    kv: &mut KvClient,
+    leadership: &mut Leadership,
+    difference: Difference,
+    head: &Head,
+) -> Result<i64, PublishError> {
     let puts = difference.puts.into_iter().map(|(key, value)| (key.len() + value.len(), TxnOp::put(key, value, None)));
     let deletes = difference.deletes.into_iter().map(|key| (key.len(), TxnOp::delete(key, None)));
     let mut batch = Vec::new();
@@ -231,22 +263,21 @@ async fn write(kv: &mut KvClient, turn: &mut Turn, difference: Difference, head:
     for (bytes, operation) in puts.chain(deletes) {
         // One place is left for the head.
         if batch.len() + 1 >= TXN_OPERATIONS_MAX || (batch_bytes + bytes > BATCH_BYTES_MAX && !batch.is_empty()) {
-            commit(kv, turn, std::mem::take(&mut batch)).await?;
+            commit(kv, leadership, std::mem::take(&mut batch)).await?;
             batch_bytes = 0;
         }
         batch_bytes += bytes;
         batch.push(operation);
     }
     batch.push(TxnOp::put(HEAD_KEY, head.to_json(), None));
-    commit(kv, turn, batch).await
+    commit(kv, leadership, batch).await
 }
 
-async fn commit(kv: &mut KvClient, turn: &mut Turn, operations: Vec<TxnOp>) -> Result<i64, PublishError> {
-    turn.renew().await?;
-    let mine = Compare::create_revision(PUBLISHER_KEY, CompareOp::Equal, turn.create_revision);
-    let response = kv.txn(Txn::new().when([mine]).and_then(operations)).await?;
+async fn commit(kv: &mut KvClient, leadership: &mut Leadership, operations: Vec<TxnOp>) -> Result<i64, PublishError> {
+    leadership.keep().await?;
+    let response = kv.txn(Txn::new().when([leadership.is_mine()]).and_then(operations)).await?;
     if !response.succeeded() {
-        return Err(PublishError::Taken);
+        return Err(PublishError::Lost);
     }
     Ok(response.header().map_or(0, |header| header.revision()))
 }
@@ -267,15 +298,24 @@ mod tests {
         Whole::new(Revision(1), documents.iter().map(document).collect()).unwrap()
     }
 
+    fn found(whole: &Whole) -> Held {
+        let hash = |entry: &Arc<Entry>| (document_key(entry.document()), entry.hash());
+        Held::Found(whole.entries().values().map(hash).collect())
+    }
+
     #[test]
     fn only_what_differs_is_written() {
-        let held = hashes(&whole(&[("a", "A"), ("b", "B"), ("c", "C")]));
-        let Difference { puts, deletes } = difference(&whole(&[("a", "A"), ("b", "renamed"), ("d", "D")]), &held);
-        let put: Vec<&str> = puts.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(put, ["/lgsp/v1/config/doc/Agency/b", "/lgsp/v1/config/doc/Agency/d"]);
-        assert_eq!(deletes, ["/lgsp/v1/config/doc/Agency/c"]);
-        let same = difference(&whole(&[("a", "A")]), &hashes(&whole(&[("a", "A")])));
-        assert!(same.puts.is_empty() && same.deletes.is_empty());
+        let before = whole(&[("a", "A"), ("b", "B"), ("c", "C")]);
+        let next = whole(&[("a", "A"), ("b", "renamed"), ("d", "D")]);
+        for held in [found(&before), Held::Written(Arc::new(before.clone()))] {
+            let Difference { mut puts, deletes } = difference(&next, &held);
+            puts.sort_unstable();
+            let put: Vec<&str> = puts.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!(put, ["/lgsp/v1/config/doc/Agency/b", "/lgsp/v1/config/doc/Agency/d"]);
+            assert_eq!(deletes, ["/lgsp/v1/config/doc/Agency/c"]);
+            let same = difference(&before, &held);
+            assert!(same.puts.is_empty() && same.deletes.is_empty());
+        }
     }
 
     #[test]

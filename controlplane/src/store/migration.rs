@@ -41,6 +41,11 @@ const STEPS: [Step; 3] = [
     },
 ];
 
+/// The number of the last step.
+pub(super) fn version() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
 pub(super) fn migrator(dialect: Dialect) -> Migrator {
     let migrations = (1..).zip(STEPS).map(|(version, Step { description, sql })| {
         let in_own_transaction = false;

@@ -91,13 +91,25 @@ impl Store {
         .bind(to_sql(number))
         .fetch_all(self.pool())
         .await?;
-        rows.iter()
-            .map(|row| {
-                let (hash, spec): (Option<String>, Option<String>) = (row.try_get("hash")?, row.try_get("spec")?);
-                let content = hash.zip(spec).map(|(hash, spec)| Content { hash, spec });
-                Ok(ChangeRow { kind: row.try_get("kind")?, name: row.try_get("name")?, content })
-            })
-            .collect()
+        rows.iter().map(change_row).collect()
+    }
+
+    /// What changed after `after` up to `upto`, each with its revision, in the order of revisions.
+    pub async fn changes_between(
+        &self,
+        after: Revision,
+        upto: Revision,
+    ) -> Result<Vec<(Revision, ChangeRow)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT c.kind, c.name, c.revision, t.hash, t.spec \
+             FROM revision_change c LEFT JOIN content t ON t.hash = c.content \
+             WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.kind, c.name",
+        )
+        .bind(to_sql(after))
+        .bind(to_sql(upto))
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(|row| Ok((from_sql(row.try_get("revision")?)?, change_row(row)?))).collect()
     }
 
     /// All documents of a revision, in the order of kind and name.
@@ -195,6 +207,12 @@ async fn insert_changes(
     });
     query.execute(connection).await?;
     Ok(())
+}
+
+fn change_row(row: &AnyRow) -> Result<ChangeRow, StoreError> {
+    let (hash, spec): (Option<String>, Option<String>) = (row.try_get("hash")?, row.try_get("spec")?);
+    let content = hash.zip(spec).map(|(hash, spec)| Content { hash, spec });
+    Ok(ChangeRow { kind: row.try_get("kind")?, name: row.try_get("name")?, content })
 }
 
 fn revision_row(row: &AnyRow) -> Result<RevisionRow, StoreError> {

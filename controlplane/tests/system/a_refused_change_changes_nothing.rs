@@ -86,22 +86,48 @@ async fn wrong_usage_unreadable_files_and_an_absent_server_have_their_own_exit_c
 }
 
 #[tokio::test]
-async fn a_server_does_not_start_with_bad_settings_or_a_bad_key() {
+async fn a_server_does_not_start_with_bad_settings_or_missing_open_or_weak_secrets() {
     let mut platform = Platform::start().await;
     assert_eq!(platform.terminate(), Some(0));
-    let check = |platform: &Platform| {
-        let output = platform.server_command(&["check", "--config", "cp.yaml"]).output().unwrap();
-        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    let run = |arguments: &[&str]| {
+        let output = platform.server_command(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    assert!(check(&platform).0);
-    std::fs::set_permissions(platform.path("seal.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let (good, told) = check(&platform);
-    assert!(!good && told.contains("chmod 600"), "{told}");
-    std::fs::set_permissions(platform.path("seal.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    platform.write("seal.key", &"ab".repeat(32));
-    let (good, told) = check(&platform);
-    assert!(!good && told.contains("too regular"), "{told}");
+    let refused = |named: &str| {
+        for arguments in [&["check", "--config", "cp.yaml"][..], &["--config", "cp.yaml"]] {
+            let (code, told) = run(arguments);
+            assert!(code == Some(1) && told.contains(named), "{arguments:?}: {code:?} {told}");
+        }
+    };
+    assert_eq!(run(&["check", "--config", "cp.yaml"]).0, Some(0));
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(platform.path(name), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    mode("seal.key", 0o644);
+    refused("chmod 600");
+    mode("seal.key", 0o600);
+    let good = std::fs::read_to_string(platform.path("seal.key")).unwrap();
+    for (key, named) in
+        [("ab".repeat(32), "too regular"), ("changeme".into(), "32 random bytes"), (String::new(), "32 random")]
+    {
+        platform.write("seal.key", &key);
+        refused(named);
+    }
+    std::fs::remove_file(platform.path("seal.key")).unwrap();
+    refused("init-key");
+    platform.write("seal.key", &good);
+    mode("seal.key", 0o600);
+    platform.settings(
+        "database: postgres://lgsp@127.0.0.1:1/lgsp\ndatabase_password_file: db.password\n",
+        "publish: {bundle: bundle.json}\n",
+    );
+    mode("db.password", 0o644);
+    refused("everybody can read it");
+    mode("db.password", 0o600);
+    platform.write("db.password", "\n");
+    refused("is empty");
+    platform.settings("database: postgres://lgsp:geheim@127.0.0.1:1/lgsp\n", "publish: {bundle: bundle.json}\n");
+    refused("database_password_file");
     platform.write("cp.yaml", "mood: 1\n");
-    let (good, told) = check(&platform);
-    assert!(!good && told.contains("mood"), "{told}");
+    refused("mood");
 }

@@ -81,3 +81,23 @@ async fn a_bundle_that_cannot_be_written_delays_publishing_but_not_the_revision(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_conflict_shows_what_the_base_had_what_others_made_of_it_and_what_you_want() {
+    let platform = Platform::start().await;
+    platform.apply(&[agency("a", "A"), agency("b", "B")].join("---\n"));
+    platform.apply(&agency("a", "theirs"));
+    platform.write("yours.yaml", &agency("a", "yours"));
+    let refused = platform.run(&["apply", "-f", "yours.yaml", "--base", "1"]);
+    assert_eq!(refused.code, 4);
+    for told in
+        ["Agency/a", "changed by others since revision 1, and by you", "-title: A", "+title: theirs", "+title: yours"]
+    {
+        assert!(refused.err.contains(told), "`{told}` is not in {}", refused.err);
+    }
+    assert!(refused.err.contains("--base 2"), "{}", refused.err);
+    platform.write("yours.yaml", &agency("b", "yours"));
+    let refused = platform.run(&["apply", "-f", "yours.yaml", "--base", "1"]);
+    assert!(refused.code == 4 && refused.err.contains("Others changed nothing of this"), "{refused:?}");
+    platform.ok(&["apply", "-f", "yours.yaml", "--base", "2"]);
+}

@@ -1,6 +1,7 @@
 //! A control plane of the test's own, and its command line.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use lgsp_shared::bundle::Bundle;
 use lgsp_testkit::child::{Child, Signal};
 use lgsp_testkit::eventually::eventually_some;
+use lgsp_testkit::postgres::{PASSWORD, Postgres};
+use lgsp_testkit::resources::KEY_TEXT;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -62,14 +65,56 @@ impl Platform {
 
     /// Starts a server with this `publish` setting.
     pub async fn start_with(publish: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let settings = format!("listen: 127.0.0.1:0\ndatabase: cp.db\nkey_file: seal.key\n{publish}");
-        std::fs::write(directory.path().join("cp.yaml"), settings).unwrap();
-        let mut platform = Self { directory, server: None };
+        Self::start_on("database: cp.db\n", publish).await
+    }
+
+    /// Starts a server with these `database` and `publish` settings.
+    pub async fn start_on(database: &str, publish: &str) -> Self {
+        let mut platform = Self::prepare(database, publish);
         let made = platform.server_command(&["init-key", "seal.key"]).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         platform.restart().await;
         platform
+    }
+
+    /// As [`Self::start_on`], with the sealing key of the test kit's resources and nodes.
+    pub async fn start_for_nodes(database: &str, publish: &str) -> Self {
+        let mut platform = Self::prepare(database, publish);
+        platform.write("seal.key", KEY_TEXT);
+        std::fs::set_permissions(platform.path("seal.key"), PermissionsExt::from_mode(0o600)).unwrap();
+        platform.restart().await;
+        platform
+    }
+
+    /// Starts a server with the settings, sealing key and operator of `other`.
+    pub async fn start_beside(other: &Self) -> Self {
+        let mut platform = Self::prepare("", "");
+        for name in ["cp.yaml", "seal.key", "token", "db.password"] {
+            // Copies keep the mode; a SQLite database has no password.
+            let _ = std::fs::copy(other.path(name), platform.path(name));
+        }
+        platform.restart().await;
+        platform
+    }
+
+    /// The settings of a PostgreSQL server: its password comes from a file.
+    pub fn postgres(server: &Postgres) -> String {
+        format!("database: {}\ndatabase_password_file: db.password\n", server.address())
+    }
+
+    /// Replaces the settings; they count from the next start.
+    pub fn settings(&self, database: &str, publish: &str) {
+        self.write("cp.yaml", &format!("listen: 127.0.0.1:0\nkey_file: seal.key\n{database}{publish}"));
+    }
+
+    fn prepare(database: &str, publish: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = format!("listen: 127.0.0.1:0\nkey_file: seal.key\n{database}{publish}");
+        std::fs::write(directory.path().join("cp.yaml"), settings).unwrap();
+        let password = directory.path().join("db.password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        std::fs::set_permissions(&password, PermissionsExt::from_mode(0o600)).unwrap();
+        Self { directory, server: None }
     }
 
     /// Starts the server again in the same directory.
@@ -97,6 +142,11 @@ impl Platform {
         let mut server = self.server.take().unwrap();
         server.signal(Signal::Terminate);
         server.wait(DEADLINE).code()
+    }
+
+    /// Sends the server a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.server.as_ref().unwrap().signal(signal);
     }
 
     /// What the server wrote.

@@ -59,13 +59,15 @@ async fn every_published_head_names_exactly_the_documents_beside_it() {
 }
 
 #[tokio::test]
-async fn two_control_planes_at_one_etcd_never_publish_a_mixture() {
-    const ROUNDS: u64 = 4;
+async fn two_control_planes_with_two_databases_never_publish_a_mixture_and_say_so() {
+    const ROUNDS: u64 = 3;
     let etcd = Etcd::start().await.unwrap();
-    let platforms = [start(&etcd).await, start(&etcd).await];
+    let mut first = start(&etcd).await;
+    eventually(DEADLINE, "the first leads", async || first.json(&["nodes"])["publish"]["role"] == "leading").await;
+    let second = start(&etcd).await;
     for round in 1..=ROUNDS {
         let mut children = Vec::new();
-        for (number, platform) in platforms.iter().enumerate() {
+        for (number, platform) in [&first, &second].into_iter().enumerate() {
             let title = format!("platform {number} round {round}");
             let many: Vec<String> = (0..400).map(|number| agency(&format!("a{number}"), &title)).collect();
             platform.write("many.yaml", &many.join("---\n"));
@@ -76,11 +78,20 @@ async fn two_control_planes_at_one_etcd_never_publish_a_mixture() {
         }
         assert_whole(published(&etcd, round).await, 400);
     }
-    eventually(DEADLINE, "both have published", async || {
-        platforms.iter().all(|platform| platform.json(&["nodes"])["publish"]["published"] == ROUNDS)
+    eventually(DEADLINE, "the second says what is wrong", async || {
+        second.ok(&["nodes"]).contains("that control plane has another database")
     })
     .await;
-    assert_whole(published(&etcd, ROUNDS).await, 400);
+    let (head, _) = published(&etcd, ROUNDS).await;
+    first.kill();
+    eventually(DEADLINE, "the second leads", async || {
+        let publish = second.json(&["nodes"])["publish"].clone();
+        publish["role"] == "leading" && publish["published"] == ROUNDS
+    })
+    .await;
+    let after = published(&etcd, ROUNDS).await;
+    assert_ne!(after.0.hash, head.hash);
+    assert_whole(after, 400);
 }
 
 #[tokio::test]

@@ -192,6 +192,15 @@ impl Etcd {
         self.restart().await
     }
 
+    /// Kills etcd and starts an empty one on the same ports, as after the loss of its disk.
+    pub async fn lose(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        self.restores += 1;
+        self.data = self.dir.path().join(format!("lost-{}", self.restores));
+        self.cluster_token = format!("lgsp-test-{}", self.restores);
+        self.restart().await
+    }
+
     /// As [`Self::restore`], under another cluster identity.
     pub async fn restore_as_another_cluster(&mut self, snapshot: &Path) -> anyhow::Result<()> {
         self.cluster_token = format!("lgsp-test-{}", self.restores + 1);

@@ -1,4 +1,4 @@
-//! The tests' own Python: other people's signing clients, pinned, in a virtual environment made once per checkout.
+//! The tests' own Python: other people's clients, pinned, in virtual environments made once per checkout.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,33 +7,43 @@ use std::process::Command;
 use crate::program::{installed, workspace_root};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
+const SCHEMATHESIS_REQUIREMENTS: &str = include_str!("../requirements-schemathesis.txt");
 
-/// The interpreter of an environment that holds botocore, requests and http-message-signatures. The first caller makes
-/// it, in `.local/venv`, from the package index pip is configured for; others wait for it.
+/// The interpreter of an environment that holds botocore, requests and http-message-signatures.
 pub fn python() -> PathBuf {
-    let local = workspace_root().join(".local");
-    std::fs::create_dir_all(&local).expect("`.local` can be made");
-    let lock = File::create(local.join("venv.lock")).expect("the lock file can be made");
-    lock.lock().expect("the lock can be taken");
-    let venv = local.join("venv");
-    let made_from = venv.join("made-from.txt");
-    if std::fs::read_to_string(&made_from).is_ok_and(|text| text == REQUIREMENTS) {
-        return venv.join("bin/python");
-    }
-    make(&venv);
-    std::fs::write(&made_from, REQUIREMENTS).expect("the environment is writable");
-    venv.join("bin/python")
+    environment("venv", REQUIREMENTS).join("bin/python")
 }
 
-fn make(venv: &Path) {
+/// The command of Schemathesis, which tries an API against its own description.
+pub fn schemathesis() -> PathBuf {
+    environment("schemathesis", SCHEMATHESIS_REQUIREMENTS).join("bin/schemathesis")
+}
+
+/// The environment in `.local/<name>`. The first caller makes it, from the package index pip is configured for; others
+/// wait for it.
+fn environment(name: &str, requirements: &str) -> PathBuf {
+    let local = workspace_root().join(".local");
+    std::fs::create_dir_all(&local).expect("`.local` can be made");
+    let lock = File::create(local.join(format!("{name}.lock"))).expect("the lock file can be made");
+    lock.lock().expect("the lock can be taken");
+    let venv = local.join(name);
+    let made_from = venv.join("made-from.txt");
+    if !std::fs::read_to_string(&made_from).is_ok_and(|text| text == requirements) {
+        make(&venv, requirements);
+        std::fs::write(&made_from, requirements).expect("the environment is writable");
+    }
+    venv
+}
+
+fn make(venv: &Path, requirements: &str) {
     if venv.exists() {
         std::fs::remove_dir_all(venv).expect("an older environment can be removed");
     }
     run(Command::new(installed("python3")).args(["-m", "venv"]).arg(venv));
-    let requirements = venv.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS).expect("the environment is writable");
+    let file = venv.join("requirements.txt");
+    std::fs::write(&file, requirements).expect("the environment is writable");
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"];
-    run(Command::new(venv.join("bin/python")).args(pip).arg(requirements));
+    run(Command::new(venv.join("bin/python")).args(pip).arg(file));
 }
 
 fn run(command: &mut Command) {

@@ -127,8 +127,8 @@ async fn serve(directory: &tempfile::TempDir) -> (String, BTreeMap<Option<Role>,
     let login = LoginSettings::default();
     let rooms = Rooms {
         accounts: Accounts::new(store.clone(), key.clone(), login).unwrap(),
-        desired: Desired::load(store, key).await.unwrap(),
         oidc: None,
+        desired: Desired::load(store, key).await.unwrap().into(),
         allowances: Allowances::default(),
         rollout: Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json"))),
         published: tokio::sync::watch::channel(Status::default()).1,

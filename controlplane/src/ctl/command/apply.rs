@@ -6,6 +6,7 @@ use lgsp_shared::resource::Kind;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use super::conflict;
 use super::get::pages;
 use super::nodes::wait_for;
 use crate::ctl::arguments::{ApplyArguments, ChangeArguments, DeleteArguments, FilesArguments};
@@ -70,7 +71,10 @@ fn change(
         "base": base, "puts": sourced.documents, "deletes": deletes, "message": message, "dry_run": dry_run,
         "allow_large_removal": allow_large_removal,
     });
-    let answer = client.post("/v1/changes", &body).map_err(|failure| placed(failure, sourced))?;
+    let answer = client.post("/v1/changes", &body).map_err(|failure| {
+        let failure = conflict::explained(client, failure, *base, sourced, deletes);
+        placed(failure, sourced)
+    })?;
     warn(&answer, sourced);
     output.write(&answer, || summary(&answer))?;
     match (wait, dry_run) {

@@ -31,7 +31,14 @@ pub fn nodes(client: &Client, output: &Output) -> Result<Exit, Failure> {
 fn people(answer: &Value, publish: &Value) -> String {
     let mut lines = format!("revision {}, published {}\n", text(publish, "current"), text(publish, "published"));
     if let Some(error) = publish.get("error").and_then(Value::as_str) {
-        lines.push_str(&format!("not published after {} attempts: {error}\n", text(publish, "failures")));
+        match text(publish, "failures").as_str() {
+            "0" => lines.push_str(&format!("{error}\n")),
+            failures => lines.push_str(&format!("not published after {failures} attempts: {error}\n")),
+        }
+    }
+    match publish.get("leader").and_then(Value::as_str) {
+        Some(leader) => lines.push_str(&format!("this control plane follows; `{leader}` publishes\n")),
+        None => lines.push_str(&format!("this control plane is {}\n", text(publish, "role"))),
     }
     let nodes = items(answer, "nodes");
     let row = |one: &Value| ["node", "state", "active", "since", "version"].map(|name| text(one, name));
