@@ -8,6 +8,9 @@ use crate::slo::{Judged, Point, Slo, show_micros};
 /// Sending less than this share of what was offered makes a result invalid.
 pub const KEPT_MIN: f64 = 0.99;
 
+/// From this share of its threads' time on, the generator answers for what it measures: it reads answers late.
+pub const BUSY_MAX: f64 = 0.9;
+
 /// How a result is to be read; also the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -102,6 +105,18 @@ pub fn flaws(measurement: &Measurement) -> Vec<Flaw> {
             show_micros(conditions.lag_limit_micros),
         )));
     }
+    #[allow(clippy::cast_precision_loss, reason = "threads are few")]
+    let threads_seconds = measured.sending.as_secs_f64() * conditions.workers as f64;
+    let busy = if threads_seconds > 0.0 { measured.own_cpu / threads_seconds } else { 0.0 };
+    // A closed loop goes as fast as it can, and is labelled for it.
+    if busy > BUSY_MAX && !conditions.closed {
+        flaws.push(Flaw::Generator(format!(
+            "the generator's threads were busy for {:.0} % of the time, and {:.0} % is allowed: it read answers late; give \
+             it more cores (`--workers`, another machine, `--shard`) or a lower rate",
+            busy * 100.0,
+            BUSY_MAX * 100.0,
+        )));
+    }
     let kept = measurement.kept();
     if kept < KEPT_MIN && !measured.interrupted {
         let (achieved, offered) = (measurement.achieved(), measurement.offered());
@@ -137,4 +152,62 @@ pub fn judge(measurement: &Measurement, slos: &[Slo]) -> Verdict {
     let outcome = if failed.is_empty() { Outcome::Pass } else { Outcome::CriterionFailed };
     let reasons = if failed.is_empty() { vec![format!("all {} criteria are met", criteria.len())] } else { failed };
     Verdict { outcome, reasons, criteria }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::conditions::{Choices, Conditions};
+    use crate::engine::{Measured, Tally};
+    use crate::machine::Probe;
+    use crate::scenario::Scenario;
+
+    const SCENARIO: &str = "
+name: s
+connections: 1
+load: {constant: {rate: 100/s, duration: 10s}}
+requests: [{name: get, path: /, sign: none}]
+";
+
+    /// Ten seconds at 100/s, of which `sent` were sent, by a generator that used so much CPU.
+    fn measurement(sent: u64, own_cpu: f64) -> Measurement {
+        let scenario = Scenario::parse("s", SCENARIO).unwrap();
+        let choices = Choices {
+            command: Vec::new(),
+            target: String::new(),
+            shard: (0, 1),
+            workers: 1,
+            lag_limit: Duration::from_millis(10),
+            window: Duration::from_secs(1),
+        };
+        let mut tally = Tally::new(1);
+        for kind in &mut tally.kinds {
+            (kind.planned, kind.sent, kind.expected) = (1_000, sent, sent);
+        }
+        let ten = Duration::from_secs(10);
+        let measured = Measured {
+            started_unix: 0,
+            planned: ten,
+            sending: ten,
+            tally,
+            series: Vec::new(),
+            interval: Duration::from_secs(1),
+            samples: Vec::new(),
+            own_cpu,
+            interrupted: false,
+            pulses_lost: 0,
+        };
+        Measurement { conditions: Conditions::new(&scenario, &choices, &Probe::default()), measured }
+    }
+
+    #[test]
+    fn a_generator_is_believed_only_while_it_keeps_its_rate_and_has_time_to_spare() {
+        assert_eq!(flaws(&measurement(1_000, 8.9)), []);
+        assert_eq!(flaws(&measurement(991, 1.0)), []);
+        assert!(matches!(flaws(&measurement(989, 1.0)).as_slice(), [Flaw::Connections(_)]));
+        assert!(matches!(flaws(&measurement(1_000, 9.1)).as_slice(), [Flaw::Generator(_)]));
+        assert_eq!(judge(&measurement(1_000, 9.1), &[]).outcome, Outcome::Invalid);
+    }
 }
