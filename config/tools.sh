@@ -19,6 +19,7 @@ etcdctl    etcd-client
 python3    python3
 node       nodejs
 npm        npm
+javac      default-jdk-headless
 END
     [ "${1:-}" != bench ] || printf '%s\n' 'nginx nginx-light' 'haproxy haproxy'
 }

@@ -11,6 +11,7 @@ mod a_direct_call_is_verified_for_its_target_alone;
 mod a_request_of_a_session_is_checked_whole;
 mod a_session_ends_with_the_right_it_stands_on;
 mod a_session_opens_only_where_there_is_a_right;
+mod clients_of_every_language_walk_all_six_steps;
 
 /// Which code carries HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
