@@ -23,9 +23,10 @@ mod ticket;
 use authenticated::Authenticated;
 pub use direct::{Direct, admit_direct};
 use fresh::Fresh;
+pub use fresh::REPLAY_HOLD_SECS_MAX;
 use permit::Permit;
 pub use refusal::Refusal;
-pub use replay::{REPLAY_SLOTS_DEFAULT, ReplayWindow};
+pub use replay::{NONCE_ID_BYTES, NonceId, Question, REPLAY_SLOTS_DEFAULT, ReplayWindow, Seen};
 
 /// A request that may go to its target, and all that was found out about it.
 pub struct Admission {
@@ -43,6 +44,8 @@ pub struct Admission {
     pub body: BodyRule,
     /// Verifies the body's chunks, where they are signed.
     pub chunks: Option<ChunkVerifier>,
+    /// What the owner of its nonce has still to be asked, where there are several nodes.
+    pub question: Option<Question>,
 }
 
 impl std::fmt::Debug for Admission {
@@ -82,6 +85,8 @@ pub struct Identified {
     pub body: BodyRule,
     /// Verifies the body's chunks, where they are signed.
     pub chunks: Option<ChunkVerifier>,
+    /// What the owner of its nonce has still to be asked, where there are several nodes.
+    pub question: Option<Question>,
 }
 
 impl std::fmt::Debug for Identified {
@@ -109,6 +114,7 @@ pub fn identify(
         scheme: claim.scheme(),
         body: claim.body(),
         credential: credential.clone(),
+        question: fresh.question(),
     })
 }
 

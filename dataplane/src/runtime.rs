@@ -18,6 +18,7 @@ use crate::record::RecorderError;
 use crate::sync::{self, SyncHealth};
 
 pub mod admin;
+mod cluster;
 mod facts;
 mod key_file;
 mod logging;
@@ -94,6 +95,9 @@ pub enum StartError {
     /// Records cannot be written.
     #[error("`records`: {0}")]
     Records(#[from] RecorderError),
+    /// The node cannot take part in a cluster.
+    #[error(transparent)]
+    Cluster(#[from] cluster::ClusterError),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}; raise the limits on processes and memory")]
     Thread(std::io::Error),
@@ -146,7 +150,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
     sockets.addresses().publish(&settings, start.address_file.as_deref())?;
-    let Built { rooms, recorder } = rooms::build(&settings)?;
+    let Built { rooms, recorder, joined } = rooms::build(&settings)?;
     let (ended, end) = mpsc::channel();
     let parts = Parts {
         drain: Drain::default(),
@@ -154,6 +158,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         rooms,
         sync: Arc::default(),
         pid_file: PidFile::new(&settings.pid_file),
+        joined,
         ended,
     };
     let server = assemble(prepared, sockets, &parts, start.upgrade)?;
@@ -175,6 +180,8 @@ struct Parts {
     /// How the configuration arrives; known once that service has started.
     sync: Arc<OnceLock<Arc<SyncHealth>>>,
     pid_file: PidFile,
+    /// This node's part in a cluster.
+    joined: Option<Arc<cluster::Joined>>,
     ended: mpsc::Sender<tasks::Ended>,
 }
 
@@ -186,6 +193,9 @@ fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) 
     let mut server = Server::new_with_opt_and_conf(Some(options), server_configuration(&settings));
     server.add_service(tasks::configuration(&settings, source, key, parts));
     server.add_service(tasks::health_checks(parts.rooms.snapshots.clone()));
+    if let Some(joined) = &parts.joined {
+        server.add_service(cluster::together(joined.clone(), parts.rooms.replay.clone()));
+    }
     let watched = certificates.iter().flatten().cloned().collect();
     let exchange = exchange_service(&server, &settings, sockets.exchange.into_iter().zip(certificates), parts)?;
     let waiting = [
@@ -220,7 +230,7 @@ fn exchange_service(
 
 /// The admin listener goes on while the node drains, so that everyone can see that it does; a successor replaces it.
 fn admin_service(socket: Bound, parts: &Parts) -> Result<BoundService<Admin<NodeFacts>>, StartError> {
-    let Parts { drain, connections, rooms, sync, pid_file: _, ended: _ } = parts.clone();
+    let Parts { drain, connections, rooms, sync, pid_file: _, joined: _, ended: _ } = parts.clone();
     let stops_with = StopsWith::Signal(drain.watch_replaced());
     let mut service = BoundService::new("admin", Admin(NodeFacts { drain, connections, rooms, sync }), 1, stops_with);
     service.add(socket, None).map_err(|error| StartError::Listener(error.to_string()))?;

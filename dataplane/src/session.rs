@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::resource::OwnerUnreachable;
 use lgsp_shared::session::message::BODY_BYTES_MAX;
 use lgsp_shared::session::{RESERVED_PATH, SESSIONS_PATH, VERIFICATIONS_PATH};
 use lgsp_shared::signature::{BodyRule, ChunkVerifier, SignatureScheme};
 use serde::de::DeserializeOwned;
 
-use crate::admission::{Identified, Refusal, ReplayWindow, identify};
+use crate::admission::{Identified, Question, Refusal, ReplayWindow, identify};
 use crate::clock::Now;
 use crate::snapshot::{Credential, Snapshot};
 
@@ -76,6 +77,7 @@ pub struct Call {
     asked: Asked,
     body: BodyRule,
     chunks: Option<ChunkVerifier>,
+    question: Option<Question>,
     language: Language,
 }
 
@@ -138,14 +140,14 @@ pub fn receive(
     now: Now,
 ) -> Result<Call, Refusal> {
     let endpoint = Endpoint::of(head.method, head.path)?;
-    let Identified { credential, scheme, body, chunks } = identify(head, snapshot, replay, now)?;
+    let Identified { credential, scheme, body, chunks, question } = identify(head, snapshot, replay, now)?;
     let body = match body {
         // What is asked for has to be signed; an unsigned body could be anybody's.
         BodyRule::Unsigned => BodyRule::Empty,
         BodyRule::Empty | BodyRule::Digest(_) | BodyRule::Chunked { .. } => body,
     };
     let (snapshot, asked) = (snapshot.clone(), Asked::of(head));
-    Ok(Call { endpoint, snapshot, caller: credential, scheme, asked, body, chunks, language })
+    Ok(Call { endpoint, snapshot, caller: credential, scheme, asked, body, chunks, question, language })
 }
 
 impl Call {
@@ -159,19 +161,35 @@ impl Call {
         self.scheme
     }
 
+    /// What the owner of the call's nonce has to be asked before it is answered, and the policy when it cannot be.
+    pub fn question(&self) -> Option<(Question, OwnerUnreachable)> {
+        Some((self.question?, self.snapshot.defaults.replay_owner_unreachable))
+    }
+
     /// What the body must satisfy before it is given to [`Self::answer`].
     pub fn body_rule(&mut self) -> (BodyRule, Option<ChunkVerifier>) {
         (self.body, self.chunks.take())
     }
 
-    /// Answers, once the body is whole and verified.
+    /// Answers, once the body is whole and verified. `first_use` is told what the owner of a verified request's nonce has
+    /// to be asked, and with which policy; it tells whether that nonce was used nowhere else.
     ///
     /// # Errors
     /// Why the platform does not do what is asked. That a request is not what it claims is an answer, not an error.
-    pub fn answer(self, body: &[u8], replay: &ReplayWindow, now: Now, random: &Random) -> Result<Reply, Refusal> {
+    pub async fn answer<F>(
+        self,
+        body: &[u8],
+        replay: &ReplayWindow,
+        now: Now,
+        random: &Random,
+        first_use: impl FnOnce(Question, OwnerUnreachable) -> F,
+    ) -> Result<Reply, Refusal>
+    where
+        F: Future<Output = Result<(), Code>>,
+    {
         let answered = match self.endpoint {
             Endpoint::Sessions => open::answer(&self, body, now, random),
-            Endpoint::Verifications => verify::answer(&self, body, replay, now),
+            Endpoint::Verifications => verify::answer(&self, body, replay, now, first_use).await,
         };
         answered.map_err(|refusal| refusal.from(&self.caller))
     }

@@ -14,7 +14,7 @@ use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::head::is_below;
 use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, RouteId, ServiceId, SystemId};
-use lgsp_shared::resource::{CredentialState, DefaultsSpec, PathMatch};
+use lgsp_shared::resource::{CredentialState, DefaultsSpec, OwnerUnreachable, PathMatch};
 use lgsp_shared::session::TicketKeys;
 use lgsp_shared::signature::KeyState;
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
@@ -113,6 +113,8 @@ pub struct Route {
     pub require_session: bool,
     /// Whether a caller whose signature is wrong is shown what the node expected to be signed.
     pub debug_signatures: bool,
+    /// What happens to a request when the node that remembers its nonce cannot be asked.
+    pub owner_unreachable: OwnerUnreachable,
     /// Set when the document restricts in a way this node does not understand: nothing passes.
     pub closed: bool,
 }

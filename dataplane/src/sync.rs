@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lgsp_shared::id::Revision;
-use lgsp_shared::keyspace::Head;
+use lgsp_shared::id::{NodeId, Revision};
+use lgsp_shared::keyspace::{Head, Internal};
 use lgsp_shared::seal::SealKey;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -55,6 +55,20 @@ pub struct SyncSettings {
     pub source: Source,
     /// Where the last good copy is kept; must exist and be private to this node.
     pub state_dir: PathBuf,
+    /// What other nodes are told, and where what they say goes; `None` for a node on its own. Only with etcd.
+    pub cluster: Option<Membership>,
+}
+
+/// The nodes and where they are reached; `None` until the first list was read.
+pub type Nodes = Option<Vec<(NodeId, Internal)>>;
+
+/// A node's part in a cluster.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// Where this node is reached.
+    pub internal: Internal,
+    /// Where the list of nodes goes whenever it changes.
+    pub nodes: watch::Sender<Nodes>,
 }
 
 /// The room at work. Dropping it ends its tasks; [`SyncHandle::stop`] ends them in order.
@@ -69,7 +83,7 @@ pub struct SyncHandle {
 
 /// Starts the room. When this returns, the last good copy, if there is a usable one, serves already.
 pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, clock: Clock) -> SyncHandle {
-    let SyncSettings { identity, source, state_dir } = settings;
+    let SyncSettings { identity, source, state_dir, cluster } = settings;
     let (reporter, report) = Reporter::new(clock.clone());
     let label = match source {
         Source::Etcd(_) => "etcd",
@@ -85,7 +99,8 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, 
     let shutdown_of = || Shutdown(requested.clone());
     let mut copying = JoinSet::new();
     copying.spawn(write_copies(file, copies, health.clone(), shutdown_of()));
-    let context = Context { identity, keeper, health: health.clone(), clock };
+    let internal = cluster.as_ref().map(|cluster| cluster.internal);
+    let context = Context { identity, keeper, health: health.clone(), clock, internal };
     let mut following = JoinSet::new();
     match source {
         Source::Etcd(settings) => {
@@ -93,6 +108,11 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, 
             let (told, heard, stop) = (settings.clone(), context.clone(), shutdown_of());
             let report = move || etcd::report(told.clone(), heard.clone(), stop.clone());
             following.spawn(keep_running("reporting to etcd", report, shutdown_of()));
+            if let Some(Membership { nodes, .. }) = cluster {
+                let (told, stop) = (settings.clone(), shutdown_of());
+                let members = move || etcd::members(told.clone(), nodes.clone(), stop.clone());
+                following.spawn(keep_running("following the nodes", members, shutdown_of()));
+            }
             let stop = shutdown_of();
             let follow = move || etcd::follow(settings.clone(), context.clone(), stop.clone());
             following.spawn(keep_running("following etcd", follow, shutdown_of()));
@@ -155,6 +175,7 @@ struct Context {
     keeper: SharedKeeper,
     health: Arc<SyncHealth>,
     clock: Clock,
+    internal: Option<Internal>,
 }
 
 async fn restore(keeper: &SharedKeeper, file: &LastGoodFile, health: &SyncHealth) {

@@ -4,12 +4,14 @@
 //! /lgsp/v1/config/doc/<Kind>/<name>   one document, as JSON
 //! /lgsp/v1/config/head                the complete revision: written after all of its documents
 //! /lgsp/v1/nodes/<node>               a node's status, under its lease; outside the watched prefix
+//! /lgsp/v1/members/<node>             where other nodes reach it, under the same lease; only in a cluster
 //! ```
 //!
 //! A publisher writes the changed documents of a revision in transactions of at most [`TXN_OPERATIONS_MAX`] operations
 //! and the head in the last one, as its last operation. A node takes documents as a revision only when it sees the
 //! head, so no node ever serves half a revision however many transactions it took.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,8 @@ pub const DOCUMENT_PREFIX: &str = "/lgsp/v1/config/doc/";
 pub const HEAD_KEY: &str = "/lgsp/v1/config/head";
 /// All [`NodeStatus`]; ends in `/`.
 pub const NODE_PREFIX: &str = "/lgsp/v1/nodes/";
+/// Where each node of a cluster is reached by the others, under the lease of its status; ends in `/`.
+pub const MEMBER_PREFIX: &str = "/lgsp/v1/members/";
 /// The most operations etcd takes in one transaction (its `--max-txn-ops` default).
 pub const TXN_OPERATIONS_MAX: usize = 128;
 
@@ -43,6 +47,28 @@ pub fn node_key(node: &NodeId) -> String {
 /// The node whose status is kept under `key`.
 pub fn node_of_key(key: &[u8]) -> Option<NodeId> {
     std::str::from_utf8(key).ok()?.strip_prefix(NODE_PREFIX)?.parse().ok()
+}
+
+/// Where a node is reached by the others, and which process it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Internal {
+    /// Its internal listener.
+    pub address: SocketAddr,
+    /// Differs for every process: what an earlier one of the same name remembered is gone.
+    pub incarnation: u64,
+}
+
+/// The key under which a node says where it is reached.
+pub fn member_key(node: &NodeId) -> String {
+    format!("{MEMBER_PREFIX}{node}")
+}
+
+/// The node and what it says of itself; `None` for what is not of this form.
+pub fn read_member(key: &[u8], value: &[u8]) -> Option<(NodeId, Internal)> {
+    const VALUE_BYTES_MAX: usize = 1_024;
+    let node = std::str::from_utf8(key).ok()?.strip_prefix(MEMBER_PREFIX)?.parse().ok()?;
+    let internal = (value.len() <= VALUE_BYTES_MAX).then(|| serde_json::from_slice(value).ok())??;
+    Some((node, internal))
 }
 
 /// What a key under [`CONFIG_PREFIX`] holds.

@@ -164,6 +164,10 @@ codes! {
     ReplayWindowFull, "replay-window-full", 503, "proxy_internal_error",
         vi: "Nút đang nhận quá nhiều yêu cầu nên không thể bảo đảm chống gửi lại" => "Thử lại sau thời gian ghi trong `Retry-After`.",
         en: "The node receives more requests than it can protect against replay" => "Try again after `Retry-After`.";
+    /// Another node has to be asked whether it has seen the request, and does not answer.
+    ReplayOwnerUnreachable, "replay-owner-unreachable", 503, "proxy_internal_error",
+        vi: "Chưa thể xác nhận với các nút khác rằng yêu cầu này là mới" => "Ký lại rồi gửi lại yêu cầu.",
+        en: "The other nodes cannot be asked whether this request is new" => "Sign it anew and send it again.";
     /// No route takes this host, path and method.
     RouteNotFound, "route-not-found", 404, "destination_not_found",
         vi: "Không có tuyến nào cho máy chủ và đường dẫn này" => "Kiểm tra đường dẫn trong hướng dẫn kết nối.",

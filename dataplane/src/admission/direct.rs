@@ -16,7 +16,7 @@ use super::authenticated::Authenticated;
 use super::fresh::Fresh;
 use super::permit;
 use super::refusal::Refusal;
-use super::replay::ReplayWindow;
+use super::replay::{Question, ReplayWindow};
 use super::ticket;
 use crate::clock::Now;
 use crate::snapshot::{Credential, Grant, Service, Snapshot};
@@ -34,6 +34,8 @@ pub struct Direct {
     pub body: BodyRule,
     /// The nonce that is used up now.
     pub nonce: String,
+    /// What the owner of that nonce has still to be asked, where there are several nodes.
+    pub question: Option<Question>,
 }
 
 /// Decides on a request that `target` received.
@@ -65,6 +67,7 @@ pub fn admit_direct(
         expires: ticket.expires,
         body: authenticated.claim().body(),
         nonce: nonce.to_owned(),
+        question: fresh.question(),
     })
 }
 

@@ -7,7 +7,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 
 use super::authenticated::Authenticated;
 use super::refusal::Refusal;
-use super::replay::{ReplayWindow, Seen};
+use super::replay::{Question, ReplayWindow, Seen};
 use crate::clock::Now;
 use crate::snapshot::Snapshot;
 
@@ -22,6 +22,7 @@ const FULL_RETRY_SECS: u32 = 5;
 pub struct Fresh<'a> {
     authenticated: Authenticated<'a>,
     has_nonce: bool,
+    question: Option<Question>,
 }
 
 impl<'a> Fresh<'a> {
@@ -41,12 +42,21 @@ impl<'a> Fresh<'a> {
         };
         let nonce = authenticated.claim().nonce();
         let has_nonce = matches!(nonce, Nonce::Given(_));
+        let mut question = None;
         if has_nonce || changes_things(head.method) {
             if until.0.saturating_sub(now.unix.0) > REPLAY_HOLD_SECS_MAX {
                 let detail = "a presigned request that changes things may be valid for 1800 seconds at most";
                 return refuse(Refusal::new(Code::SignatureMalformed).with_detail(detail));
             }
-            match replay.see(authenticated.claim().access_key(), nonce, until, now.unix) {
+            let access_key = authenticated.claim().access_key();
+            let id = replay.identify(access_key, nonce);
+            let created = authenticated.claim().created();
+            question = id.map(|id| Question { id, created, until });
+            let seen = match id {
+                Some(id) => replay.see_id(&id, until, now.unix),
+                None => replay.see(access_key, nonce, until, now.unix),
+            };
+            match seen {
                 Seen::First => {}
                 Seen::Again => return refuse(Refusal::new(Code::Replayed)),
                 Seen::NoRoom => {
@@ -54,7 +64,12 @@ impl<'a> Fresh<'a> {
                 }
             }
         }
-        Ok(Self { authenticated, has_nonce })
+        Ok(Self { authenticated, has_nonce, question })
+    }
+
+    /// What the owner of its nonce has still to be asked, where there are several nodes.
+    pub fn question(&self) -> Option<Question> {
+        self.question
     }
 
     /// The request as authenticated.

@@ -58,6 +58,7 @@ impl<'a> Permit<'a> {
             matched: self.found.matched,
             grant: self.grant,
             body: self.body,
+            question: self.fresh.question(),
         }
     }
 }

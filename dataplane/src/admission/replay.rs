@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use lgsp_shared::signature::Nonce;
 use lgsp_shared::timestamp::UnixSeconds;
+use sha2::{Digest, Sha256};
 
 /// Slots by default: 64 MiB when all are in use, touched only as they are used; about 8 000 nonces a second at the
 /// default clock window of 300 s.
@@ -41,10 +42,60 @@ struct Slot {
     until: i64,
 }
 
+/// Bytes of a [`NonceId`].
+pub const NONCE_ID_BYTES: usize = 32;
+
+/// A nonce of a key in the same form on every node: SHA-256 over both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NonceId([u8; NONCE_ID_BYTES]);
+
+impl NonceId {
+    /// The nonce of this key.
+    pub fn of(access_key: &str, nonce: Nonce<'_>) -> Self {
+        // No access key holds a zero byte, so the two parts cannot be told apart in two ways.
+        let hash = Sha256::new().chain_update(access_key.as_bytes());
+        let hash = match nonce {
+            Nonce::Given(text) => hash.chain_update([0, 0]).chain_update(text.as_bytes()),
+            Nonce::Signature(bytes) => hash.chain_update([0, 1]).chain_update(bytes),
+        };
+        Self(hash.finalize().into())
+    }
+
+    /// Takes over what another node sent.
+    pub fn from_bytes(bytes: [u8; NONCE_ID_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, to be sent to another node.
+    pub fn as_bytes(&self) -> &[u8; NONCE_ID_BYTES] {
+        &self.0
+    }
+}
+
+/// What the owner of a nonce has to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// The nonce.
+    pub id: NonceId,
+    /// When the request was signed.
+    pub created: UnixSeconds,
+    /// Until when the nonce must be remembered.
+    pub until: UnixSeconds,
+}
+
+impl Question {
+    /// The first instant at which a node could have taken the request: a clock window before it was signed.
+    pub fn earliest(&self) -> UnixSeconds {
+        let window_secs = self.until.0.saturating_sub(self.created.0);
+        UnixSeconds(self.created.0.saturating_sub(window_secs))
+    }
+}
+
 /// The nonces of the last minutes.
 pub struct ReplayWindow {
     shards: Box<[Mutex<Box<[Slot]>>]>,
     hasher: RandomState,
+    shared: bool,
 }
 
 impl std::fmt::Debug for ReplayWindow {
@@ -58,12 +109,30 @@ impl ReplayWindow {
     pub fn new(slots: usize) -> Self {
         let shard_slots = slots.div_ceil(SHARDS).next_power_of_two().max(SHARD_SLOTS_MIN);
         let shard = || Mutex::new(vec![Slot { fingerprint: 0, until: 0 }; shard_slots].into_boxed_slice());
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new(), shared: false }
+    }
+
+    /// A window of which other nodes ask: it knows nonces by the form they have on every node, at the cost of one SHA-256.
+    pub fn shared(slots: usize) -> Self {
+        Self { shared: true, ..Self::new(slots) }
+    }
+
+    /// The form of this nonce on every node, if other nodes ask this window.
+    pub fn identify(&self, access_key: &str, nonce: Nonce<'_>) -> Option<NonceId> {
+        self.shared.then(|| NonceId::of(access_key, nonce))
+    }
+
+    /// As [`Self::see`], for a nonce in the form it has on every node.
+    pub fn see_id(&self, id: &NonceId, until: UnixSeconds, now: UnixSeconds) -> Seen {
+        self.see_hash(self.hasher.hash_one(id.as_bytes()), until, now)
     }
 
     /// Remembers a nonce until `until`, inclusive, or tells that it is remembered already.
     pub fn see(&self, access_key: &str, nonce: Nonce<'_>, until: UnixSeconds, now: UnixSeconds) -> Seen {
-        let hash = self.hash(access_key, nonce);
+        self.see_hash(self.hash(access_key, nonce), until, now)
+    }
+
+    fn see_hash(&self, hash: u64, until: UnixSeconds, now: UnixSeconds) -> Seen {
         let Some(shard) = self.shards.get(hash as usize % SHARDS) else { return Seen::NoRoom };
         // A panic while the lock was held cannot leave a slot half-written; the table stays usable.
         let mut slots = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -110,6 +110,16 @@ struct Phases {
     faces: Faces,
 }
 
+impl Phases {
+    /// Whether the exchange's nonce was used at no other node.
+    async fn first_use(&self, exchange: &mut ProxyExchange) -> std::result::Result<(), Code> {
+        let Some(admitted) = exchange.admitted() else { return Ok(()) };
+        let Some(question) = admitted.admission.question else { return Ok(()) };
+        let unreachable = admitted.admission.route.owner_unreachable;
+        self.rooms.first_use(question, unreachable).await
+    }
+}
+
 /// An error that carries nothing: why is in the exchange. Its source decides what Pingora does with the connections.
 fn stop(source: ErrorSource) -> Box<Error> {
     let mut error = Error::explain(ErrorType::InternalError, "refused");
@@ -142,6 +152,10 @@ impl ProxyHttp for Phases {
         }
         match decide::decide(session, &self.rooms, exchange) {
             Ok(Decision::Forward(decided)) => {
+                if let Err(code) = self.first_use(exchange).await {
+                    respond::refuse(session, exchange, &code.into()).await;
+                    return Ok(true);
+                }
                 invite(session, &decided).await?;
                 Ok(false)
             }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use lgsp_shared::refusal::Code;
+use lgsp_shared::resource::OwnerUnreachable;
 use pingora_core::connectors::TransportConnector;
 
 use super::Limits;
 use super::http1::pool::Pool;
-use crate::admission::ReplayWindow;
+use crate::admission::{Question, ReplayWindow};
+use crate::cluster::Cluster;
 use crate::record::RecordSink;
 use crate::snapshot::SnapshotStore;
 
@@ -16,6 +19,8 @@ pub struct Rooms {
     pub snapshots: Arc<SnapshotStore>,
     /// Signatures and nonces seen lately.
     pub replay: Arc<ReplayWindow>,
+    /// The other nodes, where there are any: they are asked whether a nonce was used there.
+    pub cluster: Option<Arc<Cluster>>,
     /// Where records go.
     pub records: RecordSink,
     /// Opens connections to targets for the HTTP/1.1 loop.
@@ -24,6 +29,19 @@ pub struct Rooms {
     pub pool: Pool,
     /// Limits and deadlines towards sources.
     pub limits: Limits,
+}
+
+impl Rooms {
+    /// Whether a nonce was used at no other node; asked after the decision and before anything is forwarded.
+    ///
+    /// # Errors
+    /// The code to refuse with.
+    pub async fn first_use(&self, question: Question, unreachable: OwnerUnreachable) -> Result<(), Code> {
+        match &self.cluster {
+            Some(cluster) => cluster.first_use(&question, unreachable).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Rooms {

@@ -16,6 +16,7 @@ fn admission(snapshot: &Snapshot, scheme: SignatureScheme) -> Admission {
         route: found.route,
         body: BodyRule::Empty,
         chunks: None,
+        question: None,
     }
 }
 

@@ -47,6 +47,12 @@ pub struct Metrics {
     pub revisions_rejected: IntCounter,
     /// 1 while the configuration source answers.
     pub configuration_connected: IntGauge,
+    /// Questions to other nodes about nonces, by how they ended.
+    pub replay_questions: IntCounterVec,
+    /// Nodes of the cluster as this one knows them, itself included.
+    pub cluster_nodes: IntGauge,
+    /// Connections on which this node asks others.
+    pub cluster_connections: IntGauge,
 }
 
 impl Metrics {
@@ -94,6 +100,15 @@ impl Metrics {
             revisions_applied: counter("lgsp_configuration_applied_total", "Revisions applied.")?,
             revisions_rejected: counter("lgsp_configuration_rejected_total", "Revisions rejected.")?,
             configuration_connected: gauge("lgsp_configuration_connected", "1 while the source answers.")?,
+            replay_questions: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("lgsp_replay_questions_total", "Questions to other nodes about nonces, by outcome."),
+                    &["outcome"],
+                )?,
+            )?,
+            cluster_nodes: gauge("lgsp_cluster_nodes", "Nodes of the cluster, this one included.")?,
+            cluster_connections: gauge("lgsp_cluster_connections", "Connections on which this node asks others.")?,
             registry,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pingora_core::connectors::TransportConnector;
 
 use super::StartError;
+use super::cluster::{self, Joined};
 use super::settings::{self, Settings};
 use crate::admission::{REPLAY_SLOTS_DEFAULT, ReplayWindow};
 use crate::edge::Rooms;
@@ -19,19 +20,27 @@ pub(super) struct Built {
     pub rooms: Arc<Rooms>,
     /// Writes the last records when it is closed.
     pub recorder: Recorder,
+    /// This node's part in a cluster.
+    pub joined: Option<Arc<Joined>>,
 }
 
 pub(super) fn build(settings: &Settings) -> Result<Built, StartError> {
     let recorder = Recorder::start(record_settings(settings), Metrics::new()?)?;
+    let joined = cluster::join(settings, recorder.sink().metrics())?.map(Arc::new);
+    let replay = match joined {
+        Some(_) => ReplayWindow::shared(REPLAY_SLOTS_DEFAULT),
+        None => ReplayWindow::new(REPLAY_SLOTS_DEFAULT),
+    };
     let rooms = Arc::new(Rooms {
         snapshots: Arc::new(SnapshotStore::default()),
-        replay: Arc::new(ReplayWindow::new(REPLAY_SLOTS_DEFAULT)),
+        replay: Arc::new(replay),
+        cluster: joined.as_ref().map(|joined| joined.cluster.clone()),
         records: recorder.sink().clone(),
         connector: TransportConnector::new(None),
         pool: Pool::default(),
         limits: settings.limits.clone(),
     });
-    Ok(Built { rooms, recorder })
+    Ok(Built { rooms, recorder, joined })
 }
 
 fn record_settings(settings: &Settings) -> RecordSettings {

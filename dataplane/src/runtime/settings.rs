@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// The node's own directory: last good snapshot, process id, upgrade socket.
     pub state_dir: PathBuf,
+    /// How other nodes are met; a node on its own when absent.
+    pub cluster: Option<Cluster>,
     /// Where records go.
     pub records: Records,
     /// Limits and deadlines towards sources.
@@ -79,6 +82,23 @@ pub enum Source {
     },
     /// An etcd cluster.
     Etcd(Access),
+}
+
+/// How this node meets others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where other nodes connect to; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address they are told; the bound one when absent.
+    pub advertise: Option<SocketAddr>,
+    /// This node's certificate chain, for its name, as server and client.
+    pub certificate: PathBuf,
+    /// The certificate's key.
+    pub key: PathBuf,
+    /// The authority that signed the certificates of all nodes.
+    pub authority: PathBuf,
+    /// How long the owner of a nonce may take to answer.
+    pub ask_deadline: Duration,
 }
 
 /// Where records go, and what happens when they cannot.

@@ -129,7 +129,8 @@ pub(super) fn configuration(
     parts: &Parts,
 ) -> GenBackgroundService<Configuration> {
     let identity = Identity { node: settings.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    let settings = SyncSettings { identity, source, state_dir: settings.state_dir.clone() };
+    let cluster = parts.joined.as_ref().map(|joined| joined.membership.clone());
+    let settings = SyncSettings { identity, source, state_dir: settings.state_dir.clone(), cluster };
     let (snapshots, health) = (parts.rooms.snapshots.clone(), parts.sync.clone());
     background_service("configuration", Configuration { settings, key, snapshots, health })
 }

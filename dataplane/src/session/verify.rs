@@ -1,23 +1,40 @@
 //! Steps 4 and 5: a target asks about a request that reached it directly, and gets a verdict it can check.
 
 use lgsp_shared::refusal::Code;
+use lgsp_shared::resource::OwnerUnreachable;
 use lgsp_shared::session::message::{Accepted, HEADERS_MAX, Refused, Verdict, VerificationRequest};
 use lgsp_shared::signature::{BodyRule, ContentDigest};
 
 use super::reply::Reply;
 use super::{Call, read};
-use crate::admission::{Direct, Refusal, ReplayWindow, admit_direct};
+use crate::admission::{Direct, Question, Refusal, ReplayWindow, admit_direct};
 use crate::clock::Now;
 
 const OK: u16 = 200;
 
-pub(super) fn answer(call: &Call, body: &[u8], replay: &ReplayWindow, now: Now) -> Result<Reply, Refusal> {
+pub(super) async fn answer<F>(
+    call: &Call,
+    body: &[u8],
+    replay: &ReplayWindow,
+    now: Now,
+    first_use: impl FnOnce(Question, OwnerUnreachable) -> F,
+) -> Result<Reply, Refusal>
+where
+    F: Future<Output = Result<(), Code>>,
+{
     let asked: VerificationRequest = read(body)?;
     if asked.request.headers.len() > HEADERS_MAX {
         let detail = format!("`request.headers`: send {HEADERS_MAX} at most: those that are signed");
         return Err(Refusal::new(Code::BodyMalformed).with_detail(detail));
     }
-    let verdict = match decide(call, &asked, replay, now) {
+    let mut decided = decide(call, &asked, replay, now);
+    if let Ok(Direct { question: Some(question), .. }) = &decided {
+        let policy = call.snapshot.defaults.replay_owner_unreachable;
+        if let Err(code) = first_use(*question, policy).await {
+            decided = Err(code.into());
+        }
+    }
+    let verdict = match decided {
         Ok(direct) => Verdict::Accepted(accepted(&asked, direct)),
         Err(refusal) => {
             let detail = refusal.detail.map(|detail| detail.into_owned());

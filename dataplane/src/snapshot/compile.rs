@@ -303,6 +303,7 @@ impl<'a> Compiler<'a> {
             require_nonce: spec.require.nonce,
             require_session: spec.require.session,
             debug_signatures: spec.debug_signatures.unwrap_or(self.defaults.debug_signatures),
+            owner_unreachable: spec.replay_owner_unreachable.unwrap_or(self.defaults.replay_owner_unreachable),
             closed,
         });
         self.routes.entry(spec.service.clone()).or_default().push(route.clone());

@@ -16,10 +16,12 @@ use super::{Context, Shutdown};
 
 mod failure;
 mod list;
+mod members;
 mod report;
 mod watch;
 
 use failure::Failure;
+pub(super) use members::members;
 pub(super) use report::report;
 
 /// Where etcd is and how to speak to it.

@@ -101,7 +101,7 @@ impl Node {
     pub async fn start(source: Source, state_dir: &Path) -> Self {
         let shelf = Arc::new(Shelf::default());
         let identity = Identity { node: "node-1".parse().unwrap(), version: "0.0.0-test".into() };
-        let settings = SyncSettings { identity, source, state_dir: state_dir.to_owned() };
+        let settings = SyncSettings { identity, source, state_dir: state_dir.to_owned(), cluster: None };
         let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
         let clock = Arc::new(|| UnixSeconds(1_000));
         let handle = lgsp_dataplane::sync::start(settings, Arc::new(ApplyToShelf(shelf.clone())), key, clock).await;

@@ -1,6 +1,7 @@
 //! The data plane as a whole: every module is a guarantee.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod a_nonce_is_good_once_in_the_whole_cluster;
 mod configuration;
 mod edge;
 mod exchanges;

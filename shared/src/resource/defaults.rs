@@ -19,6 +19,19 @@ pub struct DefaultsSpec {
     /// Whether a caller whose signature is wrong is shown the text the node expected to be signed. It holds nothing but
     /// what the caller sent; a route may say otherwise.
     pub debug_signatures: bool,
+    /// What happens to a request when the node that remembers its nonce cannot be asked; a route may say otherwise.
+    pub replay_owner_unreachable: OwnerUnreachable,
+}
+
+/// What happens to a request when the node that remembers its nonce cannot be asked in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerUnreachable {
+    /// It is refused with `replay-owner-unreachable`; signing it anew helps once the owner is back or known to be gone.
+    #[default]
+    Refuse,
+    /// It is accepted on what this node itself remembers, and counted: another node may accept it once more.
+    AcceptLocal,
 }
 
 impl Default for DefaultsSpec {
@@ -29,6 +42,7 @@ impl Default for DefaultsSpec {
             body_idle_ms: 30_000,
             session: SessionDefaults::default(),
             debug_signatures: false,
+            replay_owner_unreachable: OwnerUnreachable::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::OwnerUnreachable;
 use crate::id::ServiceId;
 
 /// Which paths a route takes.
@@ -65,4 +66,7 @@ pub struct RouteSpec {
     /// when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_signatures: Option<bool>,
+    /// What happens to a request when the node that remembers its nonce cannot be asked; the default applies when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_owner_unreachable: Option<OwnerUnreachable>,
 }

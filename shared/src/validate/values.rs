@@ -42,7 +42,14 @@ pub(super) fn check(resource: &Resource, notes: &mut Notes<'_>) {
 }
 
 fn defaults(spec: &DefaultsSpec, notes: &mut Notes<'_>) {
-    let DefaultsSpec { clock_window_secs, body_bytes_max, body_idle_ms, session, debug_signatures: _ } = spec;
+    let DefaultsSpec {
+        clock_window_secs,
+        body_bytes_max,
+        body_idle_ms,
+        session,
+        debug_signatures: _,
+        replay_owner_unreachable: _,
+    } = spec;
     within(*clock_window_secs, &CLOCK_WINDOW_SECS, "spec.clock_window_secs", notes);
     within(*body_bytes_max, &BODY_BYTES, "spec.body_bytes_max", notes);
     within(*body_idle_ms, &IDLE_MS, "spec.body_idle_ms", notes);
@@ -170,6 +177,7 @@ fn route(spec: &RouteSpec, notes: &mut Notes<'_>) {
         unsigned_payload: _,
         require,
         debug_signatures: _,
+        replay_owner_unreachable: _,
     } = spec;
     let Require { nonce: _, session: _ } = require;
     each(hosts, check_host, "spec.hosts", notes);

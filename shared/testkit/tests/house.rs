@@ -50,20 +50,33 @@ const BANNED: [&str; 3] = ["openssl-sys", "native-tls", "httpsig"];
 const GROUND: [&str; 1] = ["clock"];
 
 /// The rooms of the data plane and what each may import of the others.
-const ROOMS: [(&str, &[&str]); 11] = [
-    ("edge", &["admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record"]),
+const ROOMS: [(&str, &[&str]); 12] = [
+    ("edge", &["admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record", "cluster"]),
     ("admission", &["snapshot"]),
     ("snapshot", &["upstream"]),
     ("upstream", &[]),
     ("stream", &[]),
     ("session", &["admission", "snapshot"]),
+    ("cluster", &["admission", "record"]),
     ("transfer", &["record"]),
     ("forward", &["admission", "snapshot", "record"]),
     ("record", &["admission", "snapshot"]),
     ("sync", &["snapshot", "upstream"]),
     (
         "runtime",
-        &["edge", "admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record", "sync"],
+        &[
+            "edge",
+            "admission",
+            "snapshot",
+            "upstream",
+            "stream",
+            "session",
+            "transfer",
+            "forward",
+            "record",
+            "sync",
+            "cluster",
+        ],
     ),
 ];
 

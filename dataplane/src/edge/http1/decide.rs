@@ -17,7 +17,7 @@ use super::head::{self, Fields, Request};
 use super::outgoing::Outgoing;
 use super::platform::{self, PlatformCall};
 use super::upload::Upload;
-use crate::admission::{Admission, Refusal, admit};
+use crate::admission::{Admission, Question, Refusal, admit};
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::forward::{self, IdentityBuffers};
@@ -86,6 +86,8 @@ pub struct Forward {
     pub asked: Asked,
     /// Where it goes.
     pub route: Arc<Route>,
+    /// What the owner of its nonce has still to be asked.
+    pub question: Option<Question>,
     /// Its body.
     pub upload: Upload,
     /// What the target gets.
@@ -201,7 +203,7 @@ fn forward(request: &Request<'_>, asked: Asked, mut admission: Admission, record
     write_framing(&gate, request.framing, &mut out.head);
     out.head.extend_from_slice(b"\r\n");
     let upload = Upload::new(BodyDecoder::new(request.framing), gate, admission.scheme);
-    Decision::Forward(Forward { asked, route: admission.route, upload, out })
+    Decision::Forward(Forward { asked, route: admission.route, question: admission.question, upload, out })
 }
 
 fn write_head(request: &Request<'_>, admission: &Admission, record: &OpenRecord, now: Now, out: &mut Vec<u8>) {

@@ -95,6 +95,11 @@ struct Answered {
 
 impl Exchange<'_> {
     async fn run(mut self) -> Next {
+        if let Some(question) = self.forward.question
+            && let Err(code) = Box::pin(self.context.first_use(question, self.forward.route.owner_unreachable)).await
+        {
+            return self.refuse(code).await;
+        }
         let answered = match self.verify_first().await {
             Ok(()) => self.ask().await,
             Err(unanswered) => Err(unanswered),
@@ -243,7 +248,7 @@ impl Exchange<'_> {
     }
 
     async fn converse(&mut self, target: &mut Wire, started: Instant, answer_by: Instant) -> Reply {
-        let Forward { asked, route, upload, out } = &mut self.forward;
+        let Forward { asked, route, question: _, upload, out } = &mut self.forward;
         let deadlines = &route.service.upstream.deadlines;
         let answer_by = upload.is_done().then_some(answer_by);
         let total = total(started, deadlines.total_ms);

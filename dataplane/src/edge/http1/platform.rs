@@ -76,12 +76,19 @@ pub async fn serve(source: &mut Source, context: &Rooms, call: PlatformCall, mut
     {
         return Next::Close;
     }
+    if let Some((question, unreachable)) = call.question()
+        && let Err(code) = context.first_use(question, unreachable).await
+    {
+        return refuse(source, &asked, decoder, &code.into(), &mut record).await.into();
+    }
     let answered = match whole_body(source, &asked, &mut gate, &mut decoder).await {
         Ok(body) => {
             record.exchange.request_bytes = gate.received_bytes();
-            session::random()
-                .ok_or(Code::Internal.into())
-                .and_then(|random| call.answer(&body, &context.replay, Now::read(), &random))
+            let first_use = |question, unreachable| context.first_use(question, unreachable);
+            match session::random() {
+                Some(random) => call.answer(&body, &context.replay, Now::read(), &random, first_use).await,
+                None => Err(Code::Internal.into()),
+            }
         }
         Err(Some(code)) => Err(code.into()),
         Err(None) => return Next::Close,

@@ -65,6 +65,9 @@ impl PlatformCall {
         exchange: &mut ProxyExchange,
         idle: Duration,
     ) -> Result<Option<Reply>, Refusal> {
+        if let Some((question, unreachable)) = self.call.question() {
+            rooms.first_use(question, unreachable).await?;
+        }
         let mut pieces: Vec<Bytes> = Vec::new();
         loop {
             // On HTTP/2 Pingora has no deadline of its own for this.
@@ -81,6 +84,7 @@ impl PlatformCall {
         self.gate.finish(&mut pieces)?;
         exchange.record.exchange.request_bytes = self.gate.received_bytes();
         let random = session::random().ok_or(Code::Internal)?;
-        self.call.answer(&pieces.concat(), &rooms.replay, Now::read(), &random).map(Some)
+        let first_use = |question, unreachable| rooms.first_use(question, unreachable);
+        self.call.answer(&pieces.concat(), &rooms.replay, Now::read(), &random, first_use).await.map(Some)
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub source: RawSource,
     pub key_file: PathBuf,
     pub state_dir: PathBuf,
+    pub cluster: Option<RawCluster>,
     pub records: RawRecords,
     #[serde(default)]
     pub limits: RawLimits,
@@ -72,6 +73,23 @@ pub(super) enum RawSource {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawBundle {
     pub file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCluster {
+    pub listen: String,
+    pub advertise: Option<String>,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub authority: PathBuf,
+    #[serde(default = "ask_deadline_ms")]
+    pub ask_deadline_ms: u64,
+}
+
+/// On one network an answer takes less than 1 ms; a source that waits this long for a refusal has lost nothing.
+fn ask_deadline_ms() -> u64 {
+    10
 }
 
 #[derive(Debug, Deserialize)]

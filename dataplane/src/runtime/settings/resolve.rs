@@ -9,10 +9,12 @@ use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
 
 use super::raw::{
-    Raw, RawAdmin, RawBundle, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords, RawSource,
-    RawThreads, RawTlsFiles,
+    Raw, RawAdmin, RawBundle, RawCluster, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords,
+    RawSource, RawThreads, RawTlsFiles,
 };
-use super::{Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles};
+use super::{
+    Cluster, Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles,
+};
 use crate::edge::{Faces, Limits};
 
 /// Linux takes paths of Unix sockets up to this many bytes (`sun_path` without its final zero).
@@ -63,6 +65,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
         source,
         key_file,
         state_dir,
+        cluster,
         records,
         limits,
         threads,
@@ -76,6 +79,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
     let listeners = resolve_listeners(&mut problems, listeners);
     let admin = problems.address("admin.address", &admin);
     let source = resolve_source(&mut problems, source);
+    let cluster = cluster.map(|cluster| resolve_cluster(&mut problems, cluster, &source));
     let limits = resolve_limits(&mut problems, limits);
     let threads = resolve_threads(&mut problems, threads);
     let log_level = resolve_log_level(&mut problems, log_level);
@@ -90,6 +94,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
             source,
             key_file,
             state_dir,
+            cluster,
             records,
             limits,
             threads,
@@ -137,6 +142,21 @@ fn resolve_etcd(problems: &mut Problems, etcd: lgsp_etcd::Written) -> Access {
         found.into_iter().for_each(|problem| problems.add(problem.setting, problem.message));
         Access::plain(Vec::new())
     })
+}
+
+fn resolve_cluster(problems: &mut Problems, cluster: RawCluster, source: &Source) -> Cluster {
+    let RawCluster { listen, advertise, certificate, key, authority, ask_deadline_ms } = cluster;
+    if matches!(source, Source::Bundle { .. }) {
+        problems.add("cluster", "nodes find each other in etcd: set `source.etcd`, or leave `cluster` out");
+    }
+    let listen = problems.address("cluster.listen", &listen);
+    let advertise = advertise.map(|address| problems.address("cluster.advertise", &address));
+    if advertise.is_none() && listen.ip().is_unspecified() {
+        let message = format!("is missing: others cannot connect to `{listen}`; name an address of this machine");
+        problems.add("cluster.advertise", message);
+    }
+    let ask_deadline = problems.milliseconds("cluster.ask_deadline_ms", ask_deadline_ms, 1..=5_000);
+    Cluster { listen, advertise, certificate, key, authority, ask_deadline }
 }
 
 fn resolve_records(RawRecords { to, on_full }: RawRecords) -> Records {

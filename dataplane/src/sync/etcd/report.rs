@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcd_client::{Client, LeaseKeepAliveStream, LeaseKeeper, PutOptions};
-use lgsp_shared::keyspace::node_key;
+use lgsp_shared::keyspace::{member_key, node_key};
 use tokio::time::Instant;
 
 use super::super::backoff::{Backoff, random};
@@ -62,6 +62,12 @@ async fn lease_and_write(
     let seconds = i64::try_from(timing.lease.as_secs()).unwrap_or(i64::MAX);
     let id = answered(timing, client.lease_grant(seconds, None)).await?.id();
     *held = Some(Lease { client: client.clone(), id });
+    if let Some(internal) = &context.internal {
+        // A struct of an address and a number always serialises.
+        let told = serde_json::to_string(internal).unwrap_or_default();
+        let options = PutOptions::new().with_lease(id);
+        answered(timing, client.put(member_key(&context.identity.node), told, Some(options))).await?;
+    }
     let (mut keeper, mut kept) = answered(timing, client.lease_keep_alive(id)).await?;
     let mut report = context.health.subscribe();
     let mut keep_alive = tokio::time::interval(timing.lease / KEEP_ALIVES_PER_LEASE);

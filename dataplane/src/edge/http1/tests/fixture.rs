@@ -88,6 +88,7 @@ impl Gateway {
         };
         let rooms = Rooms {
             snapshots,
+            cluster: None,
             replay: Arc::new(ReplayWindow::new(1)),
             records: recorder.sink().clone(),
             connector: TransportConnector::new(None),
