@@ -26,7 +26,7 @@ pub use claim::{BodyRule, Claim, Nonce, SessionClaim, SignatureScheme};
 pub use digest::{ContentDigest, ContentDigestError, DigestMismatch, DigestVerifier, ExpectedDigest};
 pub use error::{ClaimError, Mismatch, SignError};
 pub use key::KeyState;
-pub use rfc9421::sign::{Rfc9421Params, sign_rfc9421};
+pub use rfc9421::sign::{Rfc9421Params, Rfc9421Plan, sign_rfc9421};
 pub use sigv4::chunk_sign::ChunkSigner;
 pub use sigv4::chunked::{ChunkError, ChunkVerifier};
 pub use sigv4::sign::{SigV4Params, presign_sigv4, sign_sigv4_header};

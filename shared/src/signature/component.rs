@@ -32,6 +32,9 @@ impl<'a> Component<'a> {
     /// The component called `name`; `None` for names this node does not support. `@query-param` is among those: it
     /// covers a part of what `@query` has to cover anyway.
     pub(super) fn named(name: &'a str) -> Option<Self> {
+        if !name.starts_with('@') {
+            return is_field_name(name).then_some(Component::Field { name, binary: false });
+        }
         match name {
             "@method" => Some(Component::Method),
             "@authority" => Some(Component::Authority),
@@ -40,7 +43,7 @@ impl<'a> Component<'a> {
             "@request-target" => Some(Component::RequestTarget),
             "@path" => Some(Component::Path),
             "@query" => Some(Component::Query),
-            field => is_field_name(field).then_some(Component::Field { name: field, binary: false }),
+            _ => None,
         }
     }
 
@@ -85,11 +88,30 @@ impl<'a> Component<'a> {
 
     /// The component's line of the base, line feed included.
     pub(super) fn push_line(&self, head: &RequestHead<'_>, sink: &mut impl Sink) -> Result<(), NoSuchField> {
-        self.push_identifier(sink);
-        sink.push(b": ");
+        match self.opening() {
+            Some(opening) => sink.push(opening),
+            None => {
+                self.push_identifier(sink);
+                sink.push(b": ");
+            }
+        }
         self.push_content(head, sink)?;
         sink.push(b"\n");
         Ok(())
+    }
+
+    /// How the line of a component begins that is no header field, as one piece.
+    fn opening(&self) -> Option<&'static [u8]> {
+        match self {
+            Component::Method => Some(b"\"@method\": "),
+            Component::Authority => Some(b"\"@authority\": "),
+            Component::Scheme => Some(b"\"@scheme\": "),
+            Component::TargetUri => Some(b"\"@target-uri\": "),
+            Component::RequestTarget => Some(b"\"@request-target\": "),
+            Component::Path => Some(b"\"@path\": "),
+            Component::Query => Some(b"\"@query\": "),
+            Component::Field { .. } => None,
+        }
     }
 
     /// What the component says of this request.

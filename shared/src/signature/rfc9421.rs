@@ -3,12 +3,13 @@
 mod input;
 pub mod response;
 pub(super) mod sign;
+mod usual;
 
 use super::byte_sequence;
 use super::component::Component;
 use super::error::{ClaimError, Mismatch};
 use super::key::{self, KeyState};
-use super::sink::Sink;
+use super::sink::{Gathering, Sink};
 use super::{COMPONENTS_MAX, SIGNATURE_BYTES};
 use crate::head::RequestHead;
 use crate::timestamp::UnixSeconds;
@@ -71,16 +72,17 @@ impl<'a> Rfc9421<'a> {
         signature_input: &'a str,
         signature: &'a str,
     ) -> Result<Self, ClaimError> {
-        let input = Input::parse(signature_input)?;
+        let mut components = Components::none();
+        let input = Input::parse(signature_input, &mut components)?;
         let signature = read_signature(signature, input.label)?;
-        require_components(&input.components)?;
-        for component in input.components.as_slice() {
+        require_components(&components)?;
+        for component in components.as_slice() {
             if !component.occurs_in(head) {
                 return Err(ClaimError::absent(component.name()));
             }
         }
         Ok(Self {
-            components: input.components,
+            components,
             params: input.member,
             signature,
             key_id: input.key_id,
@@ -97,13 +99,13 @@ impl<'a> Rfc9421<'a> {
 
     pub(super) fn push_expected(&self, head: &RequestHead<'_>, text: &mut Vec<u8>) {
         // Every covered component occurs: that was checked when the signature was read.
-        let _ = push_base(head, self.components.as_slice(), self.params, text);
+        let _ = push_base(head, self.components.as_slice(), self.params.as_bytes(), text);
     }
 
     pub(super) fn verify(&self, head: &RequestHead<'_>, key: &KeyState) -> Result<(), Mismatch> {
-        let mut mac = key.rfc9421();
-        push_base(head, self.components.as_slice(), self.params, &mut mac).map_err(|_| Mismatch)?;
-        key.compare(&key::finish(mac), &self.signature)
+        let mut mac = Gathering::new(key.rfc9421());
+        push_base(head, self.components.as_slice(), self.params.as_bytes(), &mut mac).map_err(|_| Mismatch)?;
+        key.compare(&key::finish(mac.into_inner()), &self.signature)
     }
 }
 
@@ -111,23 +113,24 @@ impl<'a> Rfc9421<'a> {
 fn push_base(
     head: &RequestHead<'_>,
     components: &[Component<'_>],
-    params: &str,
+    params: &[u8],
     sink: &mut impl Sink,
 ) -> Result<(), super::component::NoSuchField> {
     for component in components {
         component.push_line(head, sink)?;
     }
     sink.push(b"\"@signature-params\": ");
-    sink.push(params.as_bytes());
+    sink.push(params);
     Ok(())
 }
 
 /// The signature base a `Signature-Input` value asks for, whether or not it covers enough: what a person compares
 /// with their own when a signature does not verify. `Claim::verify` hashes the same bytes without writing them down.
 pub fn signature_base(head: &RequestHead<'_>, signature_input: &str) -> Result<Vec<u8>, ClaimError> {
-    let input = Input::parse_parts(signature_input)?;
+    let mut components = Components::none();
+    let input = Input::parse_parts(signature_input, &mut components)?;
     let mut base = Vec::new();
-    push_base(head, input.components.as_slice(), input.member, &mut base)
+    push_base(head, components.as_slice(), input.member.as_bytes(), &mut base)
         .map_err(|_| ClaimError::malformed("Signature-Input", "covers a header the request does not have"))?;
     Ok(base)
 }

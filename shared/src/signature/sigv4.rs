@@ -116,9 +116,12 @@ impl<'a> SigV4<'a> {
         self.signed_headers.names().any(|signed| signed.eq_ignore_ascii_case(name))
     }
 
-    /// Tries the canonical forms in use (see [`Form::accepted`]); a wrong signature and an unknown key try them all.
+    /// Tries the canonical forms in use (see [`Form::accepted`]); a wrong signature and an unknown key try them all, and
+    /// both derive the signing key, so that neither tells by its time whether the access key is known.
     pub(super) fn verify(&self, head: &RequestHead<'_>, key: &KeyState) -> Result<(), Mismatch> {
-        let signing_key = key.signing_key(&self.scope);
+        let kept = key.kept_signing_key(&self.scope);
+        let is_kept = kept.is_some();
+        let signing_key = kept.unwrap_or_else(|| key.signing_key(&self.scope));
         for form in Form::accepted(head, self.scope.service).into_iter().flatten() {
             let canonical = Canonical {
                 head,
@@ -129,8 +132,14 @@ impl<'a> SigV4<'a> {
             };
             let computed = canonical.signature(&self.scope, &self.date, signing_key.clone());
             if key.compare(&computed, &self.signature).is_ok() {
+                if !is_kept {
+                    key.keep_signing_key(&self.scope, &signing_key);
+                }
                 return Ok(());
             }
+        }
+        if is_kept {
+            std::hint::black_box(key.signing_key(&self.scope));
         }
         Err(Mismatch)
     }

@@ -94,8 +94,11 @@ impl<'a> Survey<'a> {
 
 /// Whether the platform gives meaning to a header of this name: it must then be signed wherever it appears.
 pub(super) fn is_own(name: &str) -> bool {
-    let prefixed = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    prefixed("x-amz-") || prefixed("lgsp-")
+    let prefixed = |prefix: &[u8]| {
+        let start = name.as_bytes().get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    prefixed(b"x-amz-") || prefixed(b"lgsp-")
 }
 
 /// Faces guarantee this already; a signature base must not depend on every face remembering to.

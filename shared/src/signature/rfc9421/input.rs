@@ -1,4 +1,5 @@
-//! The `Signature-Input` field (RFC 9421 section 4.1), read in place through the structured-field parser.
+//! The `Signature-Input` field (RFC 9421 section 4.1), read in place: its usual shape directly, every other through the structured-field
+//! parser.
 
 use sfv::visitor::{DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor};
 use sfv::{BareItemFromInput, KeyRef, Parser, StringRef};
@@ -7,7 +8,7 @@ use std::borrow::Cow;
 use super::super::component::Component;
 use super::super::error::ClaimError;
 use super::super::{COMPONENTS_MAX, KEY_ID_BYTES_MAX, NONCE_BYTES_MAX};
-use super::Components;
+use super::{Components, usual};
 use crate::timestamp::UnixSeconds;
 
 const FIELD: &str = "Signature-Input";
@@ -16,7 +17,6 @@ const FIELD: &str = "Signature-Input";
 pub(super) struct Input<'a> {
     pub(super) label: &'a str,
     pub(super) member: &'a str,
-    pub(super) components: Components<'a>,
     pub(super) key_id: &'a str,
     pub(super) created: UnixSeconds,
     pub(super) expires: Option<UnixSeconds>,
@@ -27,24 +27,23 @@ pub(super) struct Input<'a> {
 pub(super) struct Parts<'a> {
     pub(super) label: &'a str,
     pub(super) member: &'a str,
-    pub(super) components: Components<'a>,
-    params: Params<'a>,
+    pub(super) params: Params<'a>,
 }
 
-#[derive(Default)]
-struct Params<'a> {
-    key_id: Option<&'a str>,
-    created: Option<i64>,
-    expires: Option<i64>,
-    nonce: Option<&'a str>,
-    alg: Option<&'a str>,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Params<'a> {
+    pub(super) key_id: Option<&'a str>,
+    pub(super) created: Option<i64>,
+    pub(super) expires: Option<i64>,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) alg: Option<&'a str>,
     tag: Option<&'a str>,
 }
 
 impl<'a> Input<'a> {
     /// Reads the field and requires `keyid` and `created`; `alg`, if given, must be `hmac-sha256`.
-    pub(super) fn parse(text: &'a str) -> Result<Self, ClaimError> {
-        let Parts { label, member, components, params } = Self::parse_parts(text)?;
+    pub(super) fn parse(text: &'a str, components: &mut Components<'a>) -> Result<Self, ClaimError> {
+        let Parts { label, member, params } = Self::parse_parts(text, components)?;
         let Params { key_id, created, expires, nonce, alg, tag: _ } = params;
         if alg.is_some_and(|alg| alg != "hmac-sha256") {
             return Err(ClaimError::malformed("alg", "this node verifies `hmac-sha256` only"));
@@ -61,12 +60,22 @@ impl<'a> Input<'a> {
             return Err(ClaimError::malformed("expires", "lies before `created`"));
         }
         let (created, expires) = (UnixSeconds(created), expires.map(UnixSeconds));
-        Ok(Self { label, member, components, key_id, created, expires, nonce })
+        Ok(Self { label, member, key_id, created, expires, nonce })
     }
 
-    /// Reads the field without asking for completeness.
-    pub(super) fn parse_parts(text: &'a str) -> Result<Parts<'a>, ClaimError> {
-        let mut draft = Draft { label: None, components: Components::none(), params: Params::default(), problem: None };
+    /// Reads the field without asking for completeness. The covered components are put into `components`, which is empty
+    /// and stays where it is: it is three quarters of a KiB.
+    pub(super) fn parse_parts(text: &'a str, components: &mut Components<'a>) -> Result<Parts<'a>, ClaimError> {
+        match usual::read(text, components) {
+            Some(parts) => Ok(parts),
+            None => Self::parse_generally(text, components),
+        }
+    }
+
+    /// The same, through the structured-field parser whatever the shape.
+    pub(super) fn parse_generally(text: &'a str, components: &mut Components<'a>) -> Result<Parts<'a>, ClaimError> {
+        components.count = 0;
+        let mut draft = Draft { label: None, components, params: Params::default(), problem: None };
         let parsed = Parser::new(text).parse_dictionary_with_visitor(&mut draft);
         if let Some(problem) = draft.problem {
             return Err(problem);
@@ -76,14 +85,14 @@ impl<'a> Input<'a> {
         // With exactly one member, all that follows its key and `=` is the member as received.
         let member = text.trim_matches(' ').strip_prefix(label).and_then(|rest| rest.strip_prefix('='));
         let member = member.ok_or_else(|| ClaimError::malformed(FIELD, "write it as `<label>=(…);…`"))?;
-        Ok(Parts { label, member, components: draft.components, params: draft.params })
+        Ok(Parts { label, member, params: draft.params })
     }
 }
 
 /// Fills itself while the parser walks the field; the first problem found stops the walk and is reported.
-struct Draft<'a> {
+struct Draft<'c, 'a> {
     label: Option<&'a str>,
-    components: Components<'a>,
+    components: &'c mut Components<'a>,
     params: Params<'a>,
     problem: Option<ClaimError>,
 }
@@ -93,7 +102,7 @@ struct Draft<'a> {
 #[error("refused")]
 struct Stop;
 
-impl<'a> Draft<'a> {
+impl<'a> Draft<'_, 'a> {
     fn stop(&mut self, part: &str, reason: impl Into<Box<str>>) -> Stop {
         self.problem = Some(ClaimError::malformed(part, reason));
         Stop
@@ -133,7 +142,7 @@ fn set<'a>(place: &mut Option<&'a str>, text: &'a StringRef) -> bool {
     place.replace(text.as_str()).is_some()
 }
 
-impl<'a> DictionaryVisitor<'a> for &mut Draft<'a> {
+impl<'a> DictionaryVisitor<'a> for &mut Draft<'_, 'a> {
     type Out = ();
     type Error = Stop;
 
@@ -150,9 +159,9 @@ impl<'a> DictionaryVisitor<'a> for &mut Draft<'a> {
     }
 }
 
-struct Member<'d, 'a>(&'d mut Draft<'a>);
+struct Member<'d, 'c, 'a>(&'d mut Draft<'c, 'a>);
 
-impl<'a> EntryVisitor<'a> for Member<'_, 'a> {
+impl<'a> EntryVisitor<'a> for Member<'_, '_, 'a> {
     type Error = Stop;
 
     fn item(self) -> Result<impl ItemVisitor<'a>, Stop> {
@@ -164,7 +173,7 @@ impl<'a> EntryVisitor<'a> for Member<'_, 'a> {
     }
 }
 
-impl<'a> InnerListVisitor<'a> for Member<'_, 'a> {
+impl<'a> InnerListVisitor<'a> for Member<'_, '_, 'a> {
     type Error = Stop;
 
     fn item(&mut self) -> Result<impl ItemVisitor<'a>, Stop> {
@@ -176,7 +185,7 @@ impl<'a> InnerListVisitor<'a> for Member<'_, 'a> {
     }
 }
 
-impl<'a> ParameterVisitor<'a> for Member<'_, 'a> {
+impl<'a> ParameterVisitor<'a> for Member<'_, '_, 'a> {
     type Out = ();
     type Error = Stop;
 
@@ -189,9 +198,9 @@ impl<'a> ParameterVisitor<'a> for Member<'_, 'a> {
     }
 }
 
-struct CoveredItem<'d, 'a>(&'d mut Draft<'a>);
+struct CoveredItem<'d, 'c, 'a>(&'d mut Draft<'c, 'a>);
 
-impl<'a> ItemVisitor<'a> for CoveredItem<'_, 'a> {
+impl<'a> ItemVisitor<'a> for CoveredItem<'_, '_, 'a> {
     type Out = ();
     type Error = Stop;
 
@@ -206,12 +215,12 @@ impl<'a> ItemVisitor<'a> for CoveredItem<'_, 'a> {
     }
 }
 
-struct CoveredParameters<'d, 'a> {
-    draft: &'d mut Draft<'a>,
+struct CoveredParameters<'d, 'c, 'a> {
+    draft: &'d mut Draft<'c, 'a>,
     component: Component<'a>,
 }
 
-impl<'a> ParameterVisitor<'a> for CoveredParameters<'_, 'a> {
+impl<'a> ParameterVisitor<'a> for CoveredParameters<'_, '_, 'a> {
     type Out = ();
     type Error = Stop;
 

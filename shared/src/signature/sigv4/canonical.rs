@@ -4,7 +4,7 @@ use hmac::Hmac;
 use sha2::{Digest, Sha256};
 
 use super::super::key::{self, KeyState};
-use super::super::sink::Sink;
+use super::super::sink::{Gathering, Sink};
 use super::query::{self, Encoding, SIGNATURE_PARAMETER};
 use super::scope::Scope;
 use super::signed_headers::SignedHeaders;
@@ -138,11 +138,12 @@ impl Canonical<'_, '_> {
     }
 
     /// The signature under an already derived signing key.
-    pub(super) fn signature(&self, scope: &Scope<'_>, date: &AmzDate, mut signing_key: Hmac<Sha256>) -> [u8; 32] {
-        let mut hash = Sha256::new();
+    pub(super) fn signature(&self, scope: &Scope<'_>, date: &AmzDate, signing_key: Hmac<Sha256>) -> [u8; 32] {
+        let mut hash = Gathering::new(Sha256::new());
         self.push(&mut hash);
-        push_string_to_sign(scope, date, &hash.finalize().into(), &mut signing_key);
-        key::finish(signing_key)
+        let mut mac = Gathering::new(signing_key);
+        push_string_to_sign(scope, date, &hash.into_inner().finalize().into(), &mut mac);
+        key::finish(mac.into_inner())
     }
 }
 

@@ -89,7 +89,8 @@ impl Chain {
         context.push(b'\n');
         scope.push(&mut context);
         context.push(b'\n');
-        Self { signing_key: key.signing_key(scope), genuine: key.genuine(), context, previous: seed }
+        let signing_key = key.kept_signing_key(scope).unwrap_or_else(|| key.signing_key(scope));
+        Self { signing_key, genuine: key.genuine(), context, previous: seed }
     }
 
     /// The signature of a chunk with this hash; the chain moves on to it.
