@@ -69,7 +69,7 @@ pub fn admit(
     now: Now,
 ) -> Result<Admission, Refusal> {
     let claim = Claim::read(head)?;
-    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
+    let authenticated = Authenticated::check(&claim, head, snapshot, now)?;
     let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
     let permit = Permit::check(fresh, head, snapshot, now)?;
     Ok(permit.into_admission())
@@ -106,7 +106,7 @@ pub fn identify(
     now: Now,
 ) -> Result<Identified, Refusal> {
     let claim = Claim::read(head)?;
-    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
+    let authenticated = Authenticated::check(&claim, head, snapshot, now)?;
     let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
     let (claim, credential) = (fresh.authenticated().claim(), fresh.authenticated().credential());
     Ok(Identified {

@@ -4,8 +4,10 @@
 //! set, and ours are signed with the target's own secret (RFC 9421), so that the target can prove that a request came
 //! through LGSP.
 
+use std::sync::LazyLock;
+
 use lgsp_shared::head::{Field, RequestHead, Scheme};
-use lgsp_shared::signature::{BodyRule, ContentDigest, Rfc9421Params, SignatureScheme, sign_rfc9421};
+use lgsp_shared::signature::{BodyRule, ContentDigest, Rfc9421Params, Rfc9421Plan, SignError, SignatureScheme};
 
 use crate::admission::Admission;
 use crate::clock::Now;
@@ -14,37 +16,51 @@ use crate::record::RequestId;
 /// The label of the platform's signature.
 pub const SIGNATURE_LABEL: &str = "lgsp";
 
-/// Headers that belong to one connection (RFC 9110 section 7.6.1), whatever `Connection` says.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Headers of a source that the node answers for itself: framing, expectations, and what could pass for the platform's word.
-const REPLACED: &[&str] = &[
-    "content-digest",
-    "content-length",
-    "expect",
-    "forwarded",
-    "host",
-    "signature",
-    "signature-input",
-    "traceparent",
-    "tracestate",
-    "x-real-ip",
-];
-
 const OWN_PREFIX: &str = "lgsp-";
 
+/// Headers that belong to one connection (RFC 9110 section 7.6.1), whatever `Connection` says. By length first, here and
+/// below, because that rules out nearly every header without comparing a letter.
+fn is_hop_by_hop(name: &str) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 => is("te"),
+        7 => is("trailer") || is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        18 => is("proxy-authenticate"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    }
+}
+
+/// Headers of a source that the node answers for itself: framing, expectations, and what could pass for the platform's
+/// word.
+fn is_replaced(name: &str) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        4 => is("host"),
+        6 => is("expect"),
+        9 => is("forwarded") || is("signature") || is("x-real-ip"),
+        10 => is("tracestate"),
+        11 => is("traceparent"),
+        14 => is("content-digest") || is("content-length"),
+        15 => is("signature-input"),
+        _ => false,
+    }
+}
+
+/// Headers of ours, of SigV4 and of proxies, which a client could use to speak in another's name.
+fn is_reserved(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'l' | b'L') => starts_with(name, OWN_PREFIX),
+        Some(b'x' | b'X') => starts_with(name, "x-amz-") || starts_with(name, "x-forwarded-"),
+        Some(_) | None => false,
+    }
+}
+
 fn starts_with(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {
@@ -57,9 +73,7 @@ pub fn passes_to_target(name: &str, scheme: SignatureScheme) -> bool {
         SignatureScheme::Rfc9421 => false,
         SignatureScheme::SigV4Header | SignatureScheme::SigV4Presigned => name.eq_ignore_ascii_case("authorization"),
     };
-    let has_prefix_of_ours = [OWN_PREFIX, "x-amz-", "x-forwarded-"].iter().any(|prefix| starts_with(name, prefix));
-    let stops_here = is_one_of(name, HOP_BY_HOP) || is_one_of(name, REPLACED);
-    !(stops_here || has_prefix_of_ours || belongs_to_the_signature)
+    !(is_hop_by_hop(name) || is_replaced(name) || is_reserved(name) || belongs_to_the_signature)
 }
 
 /// Whether a trailer of the source goes on to the target: as for headers, and nothing that decides about the message.
@@ -70,7 +84,7 @@ pub fn trailer_passes(name: &str, scheme: SignatureScheme) -> bool {
 
 /// Whether a header of the target goes back to the source. Framing is the caller's.
 pub fn passes_to_source(name: &str) -> bool {
-    !is_one_of(name, HOP_BY_HOP) && !starts_with(name, OWN_PREFIX)
+    !is_hop_by_hop(name) && !starts_with(name, OWN_PREFIX)
 }
 
 /// `Content-Encoding` without `aws-chunked`, which describes the framing that is removed; `None` when nothing is left.
@@ -124,6 +138,14 @@ pub struct IdentityBuffers {
     signature: Vec<u8>,
 }
 
+/// What the platform's signature covers.
+static COVERED: LazyLock<Result<Rfc9421Plan, SignError>> =
+    LazyLock::new(|| Rfc9421Plan::new(SIGNATURE_LABEL, COVERED_ALWAYS));
+static COVERED_WITH_DIGEST: LazyLock<Result<Rfc9421Plan, SignError>> =
+    LazyLock::new(|| Rfc9421Plan::new(SIGNATURE_LABEL, &[COVERED_ALWAYS, &["content-digest"]].concat()));
+const COVERED_ALWAYS: &[&str] =
+    &["@method", "@authority", "@path", "@query", "lgsp-source", "lgsp-agency", "lgsp-request-id"];
+
 /// Appends the identity headers as lines `name: value\r\n`: who is calling, and the platform's signature over it.
 ///
 /// `target` is what [`append_target`] wrote. Without a credential of the target there is nothing to sign with, and
@@ -169,17 +191,7 @@ pub fn append_identity(
         query,
         fields,
     };
-    const COVERED: &[&str] = &[
-        "@method",
-        "@authority",
-        "@path",
-        "@query",
-        "lgsp-source",
-        "lgsp-agency",
-        "lgsp-request-id",
-        "content-digest",
-    ];
-    let covered = COVERED.get(..COVERED.len() - usize::from(buffers.digest.is_empty())).unwrap_or_default();
+    let covered = if buffers.digest.is_empty() { &COVERED } else { &COVERED_WITH_DIGEST };
     let params = Rfc9421Params {
         created: now.unix,
         expires: None,
@@ -187,7 +199,10 @@ pub fn append_identity(
         key_id: signer.access_key.as_str(),
         label: SIGNATURE_LABEL,
     };
-    match sign_rfc9421(&forwarded, covered, &params, &signer.key, &mut buffers.input, &mut buffers.signature) {
+    let plan = covered.as_ref().map_err(Clone::clone);
+    let signed =
+        plan.and_then(|plan| plan.sign(&forwarded, &params, &signer.key, &mut buffers.input, &mut buffers.signature));
+    match signed {
         Ok(()) => {
             append_line(out, "signature-input", &buffers.input);
             append_line(out, "signature", &buffers.signature);

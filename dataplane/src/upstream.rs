@@ -3,6 +3,7 @@
 //! Choosing takes no lock. Health, ejections, counts in flight and the retry budget are live state under stable names
 //! (service, address): a new revision takes them over instead of forgetting them.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +31,9 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// TLS towards it.
     pub tls: Option<UpstreamTls>,
+    /// Tells the TLS settings of services apart, so that their connections are never exchanged; 0 is plain. Made once:
+    /// it hashes whole certificates.
+    pub tls_fingerprint: u64,
     /// Deadlines.
     pub deadlines: Deadlines,
     /// Active health checks.
@@ -93,6 +97,7 @@ impl Upstream {
         Self {
             protocol: spec.protocol,
             tls: spec.tls.clone(),
+            tls_fingerprint: spec.tls.as_ref().map_or(0, tls_fingerprint),
             deadlines: spec.deadlines.clone(),
             health: spec.health.clone(),
             retry: spec.retry.clone(),
@@ -159,6 +164,13 @@ impl Upstream {
             endpoint.eject(now, self.outlier.eject_ms);
         }
     }
+}
+
+fn tls_fingerprint(tls: &UpstreamTls) -> u64 {
+    let UpstreamTls { server_name, ca_pem } = tls;
+    let mut hasher = DefaultHasher::new();
+    (server_name, ca_pem).hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// A place at an endpoint, given back on drop. Whoever holds it reports how the exchange went.

@@ -19,16 +19,16 @@ pub const REPLAY_HOLD_SECS_MAX: i64 = 1_800;
 const FULL_RETRY_SECS: u32 = 5;
 
 /// An authenticated request that was not seen before.
-pub struct Fresh<'a> {
-    authenticated: Authenticated<'a>,
+pub struct Fresh<'c, 'a> {
+    authenticated: Authenticated<'c, 'a>,
     has_nonce: bool,
     question: Option<Question>,
 }
 
-impl<'a> Fresh<'a> {
+impl<'c, 'a> Fresh<'c, 'a> {
     /// Checks the clock, then remembers the nonce.
     pub fn check(
-        authenticated: Authenticated<'a>,
+        authenticated: Authenticated<'c, 'a>,
         head: &RequestHead<'a>,
         snapshot: &Snapshot,
         replay: &ReplayWindow,
@@ -73,8 +73,8 @@ impl<'a> Fresh<'a> {
     }
 
     /// The request as authenticated.
-    pub fn authenticated(&self) -> &Authenticated<'a> {
-        &self.authenticated
+    pub fn authenticated(&self) -> Authenticated<'c, 'a> {
+        self.authenticated
     }
 
     /// Whether it carries a nonce of its own, so that it is good exactly once whatever its method.
@@ -84,7 +84,11 @@ impl<'a> Fresh<'a> {
 }
 
 /// Until when, inclusive, the same request would still pass the clock check: how long its nonce must be remembered.
-fn valid_until(authenticated: &Authenticated<'_>, now: UnixSeconds, window_secs: i64) -> Result<UnixSeconds, Refusal> {
+fn valid_until(
+    authenticated: &Authenticated<'_, '_>,
+    now: UnixSeconds,
+    window_secs: i64,
+) -> Result<UnixSeconds, Refusal> {
     let claim = authenticated.claim();
     let ahead_secs = claim.created().0.saturating_sub(now.0);
     let skewed = |how: String| {

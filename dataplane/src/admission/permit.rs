@@ -14,16 +14,16 @@ use crate::clock::Now;
 use crate::snapshot::{Found, Grant, NotFound, Route, Service, Snapshot};
 
 /// A fresh request that may go where it wants to.
-pub struct Permit<'a> {
-    fresh: Fresh<'a>,
+pub struct Permit<'c, 'a> {
+    fresh: Fresh<'c, 'a>,
     found: Found,
     grant: Arc<Grant>,
     body: BodyRule,
 }
 
-impl<'a> Permit<'a> {
+impl<'c, 'a> Permit<'c, 'a> {
     /// Finds the route, what it demands, and the grant.
-    pub fn check(fresh: Fresh<'a>, head: &RequestHead<'a>, snapshot: &Snapshot, now: Now) -> Result<Self, Refusal> {
+    pub fn check(fresh: Fresh<'c, 'a>, head: &RequestHead<'a>, snapshot: &Snapshot, now: Now) -> Result<Self, Refusal> {
         let credential = fresh.authenticated().credential();
         let found = match snapshot.router().find(head.authority, head.path, head.method) {
             Ok(found) => found,
@@ -75,7 +75,7 @@ fn no_route(not_found: NotFound) -> Refusal {
     }
 }
 
-fn demands(route: &Route, fresh: &Fresh<'_>) -> Result<(), Code> {
+fn demands(route: &Route, fresh: &Fresh<'_, '_>) -> Result<(), Code> {
     if route.closed {
         return Err(Code::RouteClosed);
     }
@@ -87,7 +87,7 @@ fn demands(route: &Route, fresh: &Fresh<'_>) -> Result<(), Code> {
 
 /// What the body must satisfy here. RFC 9421 without a digest vouches for no body at all, which a route may allow;
 /// SigV4 always says something of the body, and what it says holds everywhere.
-fn body_rule(route: &Route, fresh: &Fresh<'_>) -> Result<BodyRule, Code> {
+fn body_rule(route: &Route, fresh: &Fresh<'_, '_>) -> Result<BodyRule, Code> {
     let claim = fresh.authenticated().claim();
     match (claim.body(), claim.scheme()) {
         // Presigned requests are always unsigned; one without a body has nothing that could have been signed.
@@ -99,7 +99,7 @@ fn body_rule(route: &Route, fresh: &Fresh<'_>) -> Result<BodyRule, Code> {
 
 /// The first grant that covers this and has quota left.
 pub(super) fn grant(
-    fresh: &Fresh<'_>,
+    fresh: &Fresh<'_, '_>,
     service: &Service,
     method: &str,
     path: &str,

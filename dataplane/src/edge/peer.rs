@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lgsp_shared::resource::{Protocol, UpstreamTls};
+use lgsp_shared::resource::Protocol;
 use pingora_core::ErrorType;
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::tls::CaType;
@@ -47,16 +46,8 @@ pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, Unu
     peer.options.max_h2_streams = STREAMS_PER_CONNECTION;
     // Pingora's pool does not look at authorities: without this, a connection verified for one service would be used
     // for another that trusts someone else.
-    peer.group_key = upstream.tls.as_ref().map_or(0, tls_fingerprint);
+    peer.group_key = upstream.tls_fingerprint;
     Ok(peer)
-}
-
-/// Tells the TLS settings of services apart, so that their connections are never exchanged; 0 is plain.
-pub fn tls_fingerprint(tls: &UpstreamTls) -> u64 {
-    let UpstreamTls { server_name, ca_pem } = tls;
-    let mut hasher = DefaultHasher::new();
-    (server_name, ca_pem).hash(&mut hasher);
-    hasher.finish().max(1)
 }
 
 fn peer(upstream: &Upstream, address: SocketAddr, alpn: ALPN) -> Result<HttpPeer, UnusableTls> {

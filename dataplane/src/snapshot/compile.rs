@@ -11,13 +11,14 @@ use std::sync::Arc;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, ServiceId, SystemId};
 use lgsp_shared::resource::{
-    AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionSpec, Read, Resource, Rewrite,
+    AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionSpec, Protocol, Read, Resource,
+    Rewrite,
 };
 use lgsp_shared::seal::{SealError, SealKey, credential_identity};
 use lgsp_shared::session::{TICKET_KEYS_MAX, TicketKeys};
 use lgsp_shared::signature::KeyState;
 
-use super::{Credential, Grant, Grants, Quota, Route, Router, Service, Snapshot, System};
+use super::{Credential, Grant, Grants, Quota, Route, Router, Service, Snapshot, System, Table};
 use crate::upstream::Upstream;
 
 /// A revision before it is compiled.
@@ -106,7 +107,7 @@ struct Compiler<'a> {
     defaults: DefaultsSpec,
     agencies: HashMap<AgencyId, AgencySpec>,
     systems: HashMap<SystemId, Arc<System>>,
-    credentials: HashMap<AccessKey, Arc<Credential>>,
+    credentials: Table<AccessKey, Arc<Credential>>,
     signers: HashMap<SystemId, Vec<Arc<Credential>>>,
     services: HashMap<ServiceId, Arc<Service>>,
     router: Router,
@@ -125,7 +126,7 @@ impl<'a> Compiler<'a> {
             defaults: DefaultsSpec::default(),
             agencies: HashMap::new(),
             systems: HashMap::new(),
-            credentials: HashMap::new(),
+            credentials: Table::default(),
             signers: HashMap::new(),
             services: HashMap::new(),
             router: Router::default(),
@@ -352,6 +353,7 @@ impl<'a> Compiler<'a> {
             revision: source.revision,
             hash: source.hash.clone(),
             defaults: self.defaults,
+            leads_to_http2: self.services.values().any(|service| service.upstream.protocol == Protocol::Http2),
             credentials: self.credentials,
             services: self.services,
             router: self.router,

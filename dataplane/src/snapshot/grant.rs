@@ -1,12 +1,12 @@
 //! Permissions, compiled: for one source and one service, the grants that may apply.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use lgsp_shared::head::is_below;
 use lgsp_shared::id::{PermissionId, ServiceId, SystemId};
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
+use super::Table;
 use super::quota::Quota;
 
 /// One grant.
@@ -35,7 +35,7 @@ impl Grant {
 
 /// All grants, by source and service.
 #[derive(Debug, Default)]
-pub struct Grants(HashMap<ServiceId, HashMap<SystemId, Vec<Arc<Grant>>>>);
+pub struct Grants(Table<ServiceId, Table<SystemId, Vec<Arc<Grant>>>>);
 
 impl Grants {
     /// Adds one while compiling.

@@ -2,18 +2,17 @@
 //!
 //! A look-up costs one hash per segment of the path whatever the number of routes, and allocates nothing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use lgsp_shared::resource::PathMatch;
 
-use super::Route;
+use super::{Route, Table};
 
 /// Paths of one host.
 #[derive(Debug, Default)]
 struct Paths {
-    exact: HashMap<Box<str>, Vec<Arc<Route>>>,
-    prefix: HashMap<Box<str>, Vec<Arc<Route>>>,
+    exact: Table<Box<str>, Vec<Arc<Route>>>,
+    prefix: Table<Box<str>, Vec<Arc<Route>>>,
 }
 
 /// The part of a request's path that a route matched.
@@ -44,7 +43,7 @@ pub enum NotFound {
 /// The routing table.
 #[derive(Debug, Default)]
 pub struct Router {
-    named: HashMap<Box<str>, Paths>,
+    named: Table<Box<str>, Paths>,
     any: Paths,
 }
 
@@ -62,7 +61,7 @@ impl Router {
     /// The route for a request. `authority` may carry a port and any case.
     pub fn find(&self, authority: &str, path: &str, method: &str) -> Result<Found, NotFound> {
         let mut others = None;
-        for paths in [self.host(host_of(authority)), Some(&self.any)].into_iter().flatten() {
+        for paths in [self.host(authority), Some(&self.any)].into_iter().flatten() {
             match paths.find(path, method) {
                 Ok(found) => return Ok(found),
                 Err(NotFound::Path) => {}
@@ -72,10 +71,11 @@ impl Router {
         Err(others.map_or(NotFound::Path, NotFound::Method))
     }
 
-    fn host(&self, host: &str) -> Option<&Paths> {
+    fn host(&self, authority: &str) -> Option<&Paths> {
         if self.named.is_empty() {
             return None;
         }
+        let host = host_of(authority);
         // Hosts come in lower case nearly always; only another spelling costs a copy.
         match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             false => self.named.get(host),
@@ -115,7 +115,10 @@ impl Paths {
 /// `/a/b` → `/a/b`, `/a`, and the empty prefix.
 fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     let whole = path.trim_end_matches('/');
-    std::iter::successors(Some(whole), |prefix| prefix.rfind('/').and_then(|at| prefix.get(..at)))
+    std::iter::successors(Some(whole), |prefix| {
+        let slash = prefix.bytes().rposition(|byte| byte == b'/');
+        slash.and_then(|at| prefix.get(..at))
+    })
 }
 
 /// The host of an authority, without its port: `[::1]:80` → `[::1]`.

@@ -22,7 +22,7 @@ pub struct NoConnection {
 
 /// What makes connections to this endpoint interchangeable.
 pub fn key(lease: &Lease) -> PoolKey {
-    PoolKey { address: lease.address(), tls: lease.upstream().tls.as_ref().map_or(0, peer::tls_fingerprint) }
+    PoolKey { address: lease.address(), tls: lease.upstream().tls_fingerprint }
 }
 
 /// Opens a new connection, within the service's connect deadline and before the answer is due.

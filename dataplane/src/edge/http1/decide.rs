@@ -162,6 +162,9 @@ impl From<Fault> for Refusal {
 /// Whether the route leads to a target that this face does not speak to. Asked before the decision, because a request
 /// may be decided on only once: its nonce is used up by it.
 fn speaks_http2(head: &RequestHead<'_>, snapshot: &Snapshot) -> bool {
+    if !snapshot.leads_to_http2() {
+        return false;
+    }
     let found = snapshot.router().find(head.authority, head.path, head.method);
     found.is_ok_and(|found| found.route.service.upstream.protocol == Protocol::Http2)
 }
