@@ -12,8 +12,13 @@ pub struct MonotonicMillis(pub u64);
 impl MonotonicMillis {
     /// Now.
     pub fn now() -> Self {
+        Self::at(Instant::now())
+    }
+
+    /// An instant that was read already.
+    pub fn at(instant: Instant) -> Self {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        Self(u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Self(u64::try_from(instant.saturating_duration_since(*START).as_millis()).unwrap_or(u64::MAX))
     }
 
     /// This instant moved by `millis`.
@@ -34,10 +39,15 @@ pub struct Now {
 impl Now {
     /// Reads both clocks.
     pub fn read() -> Self {
+        Self::at(Instant::now())
+    }
+
+    /// Reads the calendar beside an instant that was just read from the monotonic clock.
+    pub fn at(instant: Instant) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self {
             unix: UnixSeconds(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)),
-            monotonic: MonotonicMillis::now(),
+            monotonic: MonotonicMillis::at(instant),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the metrics, so that neither a file nor a label look-up is ever on the request's path. A record holds identities,
 //! sizes, times and the outcome: never a payload, a query string or a secret.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,7 +85,7 @@ pub struct Exchange {
     /// The revision it was decided by.
     pub revision: Option<Revision>,
     /// The method; unknown ones as sent, cut to 16 bytes.
-    pub method: Box<str>,
+    pub method: Cow<'static, str>,
     /// The path without its query, cut to [`PATH_BYTES_KEPT`].
     pub path: Box<str>,
     /// Who sent it, once proved.
@@ -134,6 +135,7 @@ pub struct OpenRecord {
     /// What is known so far.
     pub exchange: Exchange,
     started: Instant,
+    ended: Option<Instant>,
     sink: RecordSink,
     outcome: Outcome,
     elsewhere: bool,
@@ -148,14 +150,29 @@ impl OpenRecord {
         client: Option<SocketAddr>,
         arrived: Now,
     ) -> Self {
+        Self::open_at(sink, request_id, face, client, arrived, Instant::now())
+    }
+
+    /// The same, for a caller that has just read the monotonic clock.
+    pub fn open_at(
+        sink: &RecordSink,
+        request_id: RequestId,
+        face: Face,
+        client: Option<SocketAddr>,
+        arrived: Now,
+        started: Instant,
+    ) -> Self {
         sink.metrics().exchanges_in_flight.inc();
         let exchange = Exchange { request_id, face, client, arrived, ..Exchange::default() };
-        Self { exchange, started: Instant::now(), sink: sink.clone(), outcome: Outcome::ClientGone, elsewhere: false }
+        Self { exchange, started, ended: None, sink: sink.clone(), outcome: Outcome::ClientGone, elsewhere: false }
     }
 
     /// Notes what was asked for.
     pub fn asked(&mut self, method: &str, path: &str) {
-        self.exchange.method = cut(method, METHOD_BYTES_KEPT).into();
+        self.exchange.method = match known_method(method) {
+            Some(known) => known.into(),
+            None => cut(method, METHOD_BYTES_KEPT).to_owned().into(),
+        };
         self.exchange.path = cut(path, PATH_BYTES_KEPT).into();
     }
 
@@ -186,9 +203,19 @@ impl OpenRecord {
         self.outcome = Outcome::Refused(refusal.code);
     }
 
+    /// Notes when it ended, for a caller that has just read the clock; otherwise it ends when the record is closed.
+    pub fn ended_at(&mut self, at: Instant) {
+        self.ended = Some(at);
+    }
+
     /// Time since the request arrived, in microseconds.
     pub fn elapsed_micros(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.micros_until(Instant::now())
+    }
+
+    /// Time from the request's arrival to `at`, in microseconds.
+    pub fn micros_until(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Leaves the exchange to the other face, which opens its own record for it.
@@ -202,13 +229,19 @@ impl OpenRecord {
 
 impl Drop for OpenRecord {
     fn drop(&mut self) {
-        self.exchange.total_micros = self.elapsed_micros();
+        self.exchange.total_micros = self.micros_until(self.ended.unwrap_or_else(Instant::now));
         self.sink.metrics().exchanges_in_flight.dec();
         if self.elsewhere {
             return;
         }
         self.sink.send(Closed { exchange: std::mem::take(&mut self.exchange), outcome: self.outcome });
     }
+}
+
+/// The methods in use, which need no memory of their own: a record is freed on another thread, and that is dear.
+fn known_method(method: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method)
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {

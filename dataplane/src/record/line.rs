@@ -1,13 +1,20 @@
 //! A record as one JSON line, written by hand into one buffer: a general serialiser costs three times as much, and there
 //! is one line for every exchange.
 
-use std::fmt::Display;
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::Closed;
 
 /// The longest number: `u64::MAX`.
 const DIGITS_MAX: usize = 20;
+
+/// The name of a member with all that stands around it, so that it is one piece.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
 
 /// Appends the record and a line feed.
 pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
@@ -16,33 +23,34 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     let route = exchange.route.as_deref();
     let mut line = Line { out };
     line.out.extend_from_slice(b"{\"time_unix\":");
-    line.shown(exchange.arrived.unix.0);
-    line.text("node", node);
+    // Before 1970 no clock of ours stands.
+    push_number(u64::try_from(exchange.arrived.unix.0).unwrap_or_default(), line.out);
+    line.text(name!("node"), node);
     let id = exchange.request_id.to_ascii();
-    line.text("request_id", std::str::from_utf8(&id).unwrap_or_default());
-    line.text("outcome", outcome.label());
-    line.number("status", u64::from(exchange.status));
-    line.text("method", &exchange.method);
-    line.text("path", &exchange.path);
-    line.maybe("source", credential.map(|credential| credential.system.id.as_str()));
-    line.maybe("agency", credential.map(|credential| credential.system.agency_code.as_str()));
-    line.maybe("access_key", credential.map(|credential| credential.access_key.as_str()));
-    line.maybe("signature", exchange.signature);
-    line.maybe("service", route.map(|route| route.service.id.as_str()));
-    line.maybe("route", route.map(|route| route.id.as_str()));
-    line.maybe("permission", exchange.grant.as_deref().map(|grant| grant.id.as_str()));
-    line.address("endpoint", exchange.endpoint);
-    line.address("client", exchange.client.map(|client| client.ip()));
-    line.text("face", exchange.face.label());
-    line.number("attempts", u64::from(exchange.attempts));
-    line.number("request_bytes", exchange.request_bytes);
-    line.number("response_bytes", exchange.response_bytes);
-    line.number("own_micros", exchange.own_micros);
-    line.number("target_micros", exchange.target_micros);
-    line.number("total_micros", exchange.total_micros);
+    line.text(name!("request_id"), std::str::from_utf8(&id).unwrap_or_default());
+    line.text(name!("outcome"), outcome.label());
+    line.number(name!("status"), u64::from(exchange.status));
+    line.text(name!("method"), &exchange.method);
+    line.text(name!("path"), &exchange.path);
+    line.maybe(name!("source"), credential.map(|credential| credential.system.id.as_str()));
+    line.maybe(name!("agency"), credential.map(|credential| credential.system.agency_code.as_str()));
+    line.maybe(name!("access_key"), credential.map(|credential| credential.access_key.as_str()));
+    line.maybe(name!("signature"), exchange.signature);
+    line.maybe(name!("service"), route.map(|route| route.service.id.as_str()));
+    line.maybe(name!("route"), route.map(|route| route.id.as_str()));
+    line.maybe(name!("permission"), exchange.grant.as_deref().map(|grant| grant.id.as_str()));
+    line.address(name!("endpoint"), exchange.endpoint.map(|endpoint| (endpoint.ip(), Some(endpoint.port()))));
+    line.address(name!("client"), exchange.client.map(|client| (client.ip(), None)));
+    line.text(name!("face"), exchange.face.label());
+    line.number(name!("attempts"), u64::from(exchange.attempts));
+    line.number(name!("request_bytes"), exchange.request_bytes);
+    line.number(name!("response_bytes"), exchange.response_bytes);
+    line.number(name!("own_micros"), exchange.own_micros);
+    line.number(name!("target_micros"), exchange.target_micros);
+    line.number(name!("total_micros"), exchange.total_micros);
     match exchange.revision {
-        Some(revision) => line.number("revision", revision.0),
-        None => line.null("revision"),
+        Some(revision) => line.number(name!("revision"), revision.0),
+        None => line.null(name!("revision")),
     }
     line.out.extend_from_slice(b"}\n");
 }
@@ -53,56 +61,64 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// `name` is one of ours and needs no escapes.
-    fn name(&mut self, name: &str) {
-        for part in [b",\"".as_slice(), name.as_bytes(), b"\":"] {
-            self.out.extend_from_slice(part);
-        }
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
+    fn text(&mut self, name: &[u8], value: &str) {
+        self.out.extend_from_slice(name);
         self.out.push(b'"');
         push_escaped(value, self.out);
         self.out.push(b'"');
     }
 
-    fn maybe(&mut self, name: &str, value: Option<&str>) {
+    fn maybe(&mut self, name: &[u8], value: Option<&str>) {
         match value {
             Some(value) => self.text(name, value),
             None => self.null(name),
         }
     }
 
-    fn null(&mut self, name: &str) {
-        self.name(name);
+    fn null(&mut self, name: &[u8]) {
+        self.out.extend_from_slice(name);
         self.out.extend_from_slice(b"null");
     }
 
-    fn number(&mut self, name: &str, value: u64) {
-        self.name(name);
+    fn number(&mut self, name: &[u8], value: u64) {
+        self.out.extend_from_slice(name);
         push_number(value, self.out);
     }
 
     /// An address has no byte that needs an escape.
-    fn address(&mut self, name: &str, value: Option<impl Display>) {
-        let Some(value) = value else { return self.null(name) };
-        self.name(name);
+    fn address(&mut self, name: &[u8], value: Option<(IpAddr, Option<u16>)>) {
+        let Some((ip, port)) = value else { return self.null(name) };
+        self.out.extend_from_slice(name);
         self.out.push(b'"');
-        self.shown(value);
+        match (ip, port) {
+            (IpAddr::V4(ip), _) => self.dotted(ip),
+            // Writing to a vector cannot fail.
+            (IpAddr::V6(ip), None) => write!(self.out, "{ip}").unwrap_or_default(),
+            (IpAddr::V6(ip), Some(_)) => write!(self.out, "[{ip}]").unwrap_or_default(),
+        }
+        if let Some(port) = port {
+            self.out.push(b':');
+            push_number(u64::from(port), self.out);
+        }
         self.out.push(b'"');
     }
 
-    fn shown(&mut self, value: impl Display) {
-        // Writing to a vector cannot fail.
-        let _ = write!(self.out, "{value}");
+    /// The formatter of the library takes ten times as long, and two addresses were a third of a line's cost.
+    fn dotted(&mut self, ip: Ipv4Addr) {
+        for (at, octet) in ip.octets().into_iter().enumerate() {
+            if at > 0 {
+                self.out.push(b'.');
+            }
+            push_number(u64::from(octet), self.out);
+        }
     }
 }
 
 /// RFC 8259 section 7: quotation mark, reverse solidus and control characters are escaped, everything else stands.
 fn push_escaped(text: &str, out: &mut Vec<u8>) {
-    let plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
-    if text.as_bytes().iter().all(plain) {
+    let plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    // Looks at every byte even after one that is not: without an early end the compiler takes many at a time.
+    if text.as_bytes().iter().fold(true, |so_far, byte| so_far & plain(*byte)) {
         return out.extend_from_slice(text.as_bytes());
     }
     for byte in text.bytes() {

@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// 128 bits, written as 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct RequestId(u128);
+/// 128 bits as 32 hexadecimal digits. Kept as it is written, because that is done four times per exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId([u8; REQUEST_ID_BYTES]);
 
 /// Bytes of the written form.
 pub const REQUEST_ID_BYTES: usize = 32;
@@ -20,23 +20,27 @@ impl RequestId {
         static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("start"));
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self((u128::from(*PROCESS) << 64) | u128::from(scatter(START.wrapping_add(count))))
+        Self::of((u128::from(*PROCESS) << 64) | u128::from(scatter(START.wrapping_add(count))))
     }
 
-    /// The written form, without allocating.
-    pub fn to_ascii(self) -> [u8; REQUEST_ID_BYTES] {
+    fn of(bits: u128) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        std::array::from_fn(|at| {
+        Self(std::array::from_fn(|at| {
             let shift = 4 * (REQUEST_ID_BYTES - 1 - at);
-            DIGITS.get((self.0 >> shift) as usize & 0xf).copied().unwrap_or(b'0')
-        })
+            DIGITS.get((bits >> shift) as usize & 0xf).copied().unwrap_or(b'0')
+        }))
+    }
+
+    /// The written form.
+    pub fn to_ascii(self) -> [u8; REQUEST_ID_BYTES] {
+        self.0
     }
 
     /// Appends the `traceparent` of the call to the target (W3C Trace Context, section 3.2): this id as the trace, sampled.
     pub fn append_traceparent(self, out: &mut Vec<u8>) {
-        let id = self.to_ascii();
+        let id = &self.0;
         let span = id.get(REQUEST_ID_BYTES - SPAN_ID_BYTES..).unwrap_or_default();
-        for part in [b"00-".as_slice(), &id, b"-", span, b"-01"] {
+        for part in [b"00-".as_slice(), id, b"-", span, b"-01"] {
             out.extend_from_slice(part);
         }
     }
@@ -49,9 +53,21 @@ fn scatter(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+impl Default for RequestId {
+    fn default() -> Self {
+        Self([b'0'; REQUEST_ID_BYTES])
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
     }
 }
 
