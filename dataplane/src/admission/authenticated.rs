@@ -33,7 +33,7 @@ impl<'c, 'a> Authenticated<'c, 'a> {
             return Err(Refusal::new(Code::KeyUnknown).with_detail(unknown(claim.access_key())));
         };
         if claim.verify(head, &credential.key).is_err() {
-            return Err(mismatch(&claim, head, &credential.key, snapshot));
+            return Err(mismatch(claim, head, &credential.key, snapshot));
         }
         match usable(credential, now) {
             Ok(()) => Ok(Self { claim, credential }),

@@ -16,7 +16,7 @@ use crate::snapshot::{Route, Service, Snapshot};
 
 /// Checks the session of a request that goes through this node: there is one where the route demands it, and it holds.
 pub(super) fn check(
-    fresh: &Fresh<'_>,
+    fresh: &Fresh<'_, '_>,
     method: &str,
     path: &str,
     route: &Route,
@@ -30,7 +30,7 @@ pub(super) fn check(
     let mut room = TicketRoom::default();
     let ticket = open(session, snapshot, &mut room)?;
     is_current(&ticket, snapshot, now)?;
-    belongs_to(&ticket, session, fresh.authenticated())?;
+    belongs_to(&ticket, session, &fresh.authenticated())?;
     covers(&ticket, &route.service, method, path)
 }
 
@@ -67,7 +67,7 @@ pub(super) fn is_current(ticket: &Ticket<'_>, snapshot: &Snapshot, now: Now) -> 
 pub(super) fn belongs_to(
     ticket: &Ticket<'_>,
     session: SessionClaim<'_>,
-    authenticated: &Authenticated<'_>,
+    authenticated: &Authenticated<'_, '_>,
 ) -> Result<(), Refusal> {
     let credential = authenticated.credential();
     if ticket.access_key != credential.access_key.as_str() || ticket.source != credential.system.id.as_str() {

@@ -67,10 +67,9 @@ enum Round {
 
 impl Conversation<'_> {
     /// Runs the attempt to its end.
-    pub async fn run(mut self) -> (Reply, Option<Instant>) {
-        self.renew();
-        let reply = std::future::poll_fn(|cx| self.poll(cx)).await;
-        (reply, self.sent_at)
+    pub async fn run(&mut self) -> Reply {
+        self.renew(self.source.at);
+        std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
@@ -87,7 +86,7 @@ impl Conversation<'_> {
             if !moved {
                 break;
             }
-            self.renew();
+            self.renew(Instant::now());
         }
         if self.watch_source(cx).is_ready() {
             return Poll::Ready(Reply::SourceGone);
@@ -105,8 +104,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn renew(&mut self) {
-        let now = Instant::now();
+    fn renew(&mut self, now: Instant) {
         if self.sending.is_whole() {
             self.sent_at.get_or_insert(now);
         }

@@ -19,9 +19,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Expires `after` from now.
-    pub fn new(after: Duration) -> Self {
-        let at = Instant::now() + after;
+    /// Expires at `at`.
+    pub fn new(at: Instant) -> Self {
         Self { at, timer: Box::pin(tokio::time::sleep_until(at)) }
     }
 
@@ -62,11 +61,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_moved_later_or_earlier_expires_where_it_was_last_set() {
         let start = Instant::now();
-        let mut deadline = Deadline::new(Duration::from_secs(10));
+        let mut deadline = Deadline::new(start + Duration::from_secs(10));
         deadline.set(start + Duration::from_secs(60));
         assert_eq!(expiry(&mut deadline).await, start + Duration::from_secs(60));
-        let mut deadline = Deadline::new(Duration::from_secs(60));
         let start = Instant::now();
+        let mut deadline = Deadline::new(start + Duration::from_secs(60));
         deadline.set_after(Duration::from_secs(5));
         assert_eq!(expiry(&mut deadline).await, start + Duration::from_secs(5));
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use lgsp_shared::refusal::Code;
 use tokio::time::Instant;
 
+use super::body::BodyDecoder;
 use super::connect::{self, NoConnection};
 use super::converse::{Conversation, Reply};
 use super::decide::{Arrival, Asked, Decision, Forward, decide};
 use super::framing::Framing;
-use super::platform;
+use super::platform::{self, PlatformCall};
 use super::refuse::{self, After, refuse};
 use super::relay::{Patience, Relay, Relayed};
 use super::sending::Sending;
@@ -52,23 +53,65 @@ impl From<After> for Next {
 
 /// Serves the request whose complete head is the first `length` bytes of the source's input.
 pub async fn serve(source: &mut Source, context: &Rooms, length: usize) -> Next {
-    let arrival = Arrival { scheme: source.scheme, now: Now::read() };
-    let mut record = OpenRecord::open(&context.records, RequestId::new(), Face::Http1, source.peer, arrival.now);
+    match begin(source, context, length) {
+        Begun::HandOver => Next::HandOver,
+        Begun::Refused(refused) => Box::pin(refused.tell(source)).await,
+        Begun::ToPlatform(call, record) => {
+            let next = Box::pin(platform::serve(source, context, *call, record)).await;
+            source.look_at_clock();
+            next
+        }
+        Begun::Admitted(record, forward) => {
+            let mut exchange = Exchange { source, context, record, forward };
+            exchange.run().await
+        }
+    }
+}
+
+/// What became of a request before anyone had to be waited for.
+#[allow(clippy::large_enum_variant, reason = "moved once, and a box would be an allocation per exchange")]
+enum Begun {
+    HandOver,
+    Refused(Box<Refused>),
+    ToPlatform(Box<PlatformCall>, OpenRecord),
+    Admitted(OpenRecord, Forward),
+}
+
+/// Parses, decides and opens the record. Not a part of [`serve`]: what an `async` function borrows stays in its room,
+/// which is in memory for as long as the target takes.
+fn begin(source: &mut Source, context: &Rooms, length: usize) -> Begun {
+    let at = source.look_at_clock();
+    let arrival = Arrival { scheme: source.scheme, now: Now::at(at.into_std()) };
+    let mut record =
+        OpenRecord::open_at(&context.records, RequestId::new(), Face::Http1, source.peer, arrival.now, at.into_std());
     let head = source.wire.input().get(..length).unwrap_or_default();
     let decision = decide(head, arrival, context, &mut record);
     if matches!(decision, Decision::HandOver) {
         record.hand_over();
-        return Next::HandOver;
+        return Begun::HandOver;
     }
     source.wire.consume(length);
     match decision {
-        Decision::HandOver => Next::HandOver,
-        Decision::Refuse(asked, refusal) => {
-            let rest = super::body::BodyDecoder::new(asked.framing);
-            refuse(source, &asked, rest, &refusal, &mut record).await.into()
-        }
-        Decision::Answer(call) => Box::pin(platform::serve(source, context, *call, record)).await,
-        Decision::Forward(forward) => Exchange { source, context, record, forward }.run().await,
+        Decision::HandOver => Begun::HandOver,
+        Decision::Refuse(asked, refusal) => Begun::Refused(Box::new(Refused { asked, refusal, record })),
+        Decision::Answer(call) => Begun::ToPlatform(call, record),
+        Decision::Forward(forward) => Begun::Admitted(record, forward),
+    }
+}
+
+/// A request that is refused before anything of its body was read.
+struct Refused {
+    asked: Asked,
+    refusal: Refusal,
+    record: OpenRecord,
+}
+
+impl Refused {
+    async fn tell(mut self: Box<Self>, source: &mut Source) -> Next {
+        let rest = BodyDecoder::new(self.asked.framing);
+        let after = refuse(source, &self.asked, rest, &self.refusal, &mut self.record).await;
+        source.look_at_clock();
+        after.into()
     }
 }
 
@@ -93,8 +136,17 @@ struct Answered {
     head: usize,
 }
 
+/// How an answer was passed on.
+struct Passed {
+    relayed: Relayed,
+    status: u16,
+    source_persistent: bool,
+    target_reusable: bool,
+    request_whole: bool,
+}
+
 impl Exchange<'_> {
-    async fn run(mut self) -> Next {
+    async fn run(&mut self) -> Next {
         if let Some(question) = self.forward.question
             && let Err(code) = Box::pin(self.context.first_use(question, self.forward.route.owner_unreachable)).await
         {
@@ -105,17 +157,23 @@ impl Exchange<'_> {
             Err(unanswered) => Err(unanswered),
         };
         self.record.exchange.request_bytes = self.forward.upload.received_bytes();
-        match answered {
-            Ok(answered) => self.pass_on(answered).await,
-            Err(Unanswered::SourceGone) => Next::Close,
-            Err(Unanswered::Refused(code)) => self.refuse(code).await,
+        let passed = match answered {
+            Ok(mut answered) => self.pass_on(&mut answered).await.map(|passed| self.finish(&passed, answered)),
+            Err(Unanswered::SourceGone) => return Next::Close,
+            Err(Unanswered::Refused(code)) => Err(code),
+        };
+        match passed {
+            Ok(next) => next,
+            Err(code) => Box::pin(self.refuse(code)).await,
         }
     }
 
     async fn refuse(&mut self, code: Code) -> Next {
         let refusal = Refusal::new(code);
         let rest = self.forward.upload.rest();
-        refuse(self.source, &self.forward.asked, rest, &refusal, &mut self.record).await.into()
+        let after = refuse(self.source, &self.forward.asked, rest, &refusal, &mut self.record).await;
+        self.source.look_at_clock();
+        after.into()
     }
 
     fn asked(&self) -> &Asked {
@@ -126,10 +184,17 @@ impl Exchange<'_> {
     async fn verify_first(&mut self) -> Result<(), Unanswered> {
         let asked = *self.asked();
         let waits = match asked.framing {
+            // Usually nothing is waited for, and the clock need not be read again.
             Framing::Empty | Framing::Length(0) => return self.take_buffered(),
             Framing::Length(length) => length <= VERIFIED_FIRST_BYTES_MAX,
             Framing::Chunked | Framing::UntilClose => false,
         };
+        let verified = self.take_body(asked, waits).await;
+        self.source.look_at_clock();
+        verified
+    }
+
+    async fn take_body(&mut self, asked: Asked, waits: bool) -> Result<(), Unanswered> {
         if asked.expects_continue
             && self.source.wire.input().is_empty()
             && !refuse::send(self.source, b"HTTP/1.1 100 Continue\r\n\r\n", asked.source_idle_ms).await
@@ -157,7 +222,7 @@ impl Exchange<'_> {
             if self.forward.upload.is_done() {
                 return Ok(());
             }
-            self.source.deadline.set_after(idle);
+            self.source.deadline.set(Instant::now() + idle);
             let source = &mut *self.source;
             let read = std::future::poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
                 std::task::Poll::Ready(read) => std::task::Poll::Ready(Some(read)),
@@ -175,7 +240,7 @@ impl Exchange<'_> {
     async fn ask(&mut self) -> Result<Answered, Unanswered> {
         let upstream = self.forward.route.service.upstream.clone();
         upstream.budget.earn(upstream.retry.budget_percent);
-        let started = Instant::now();
+        let started = self.source.at;
         let answer_by = started + Duration::from_millis(upstream.deadlines.first_byte_ms);
         let mut tried = Tried::default();
         let mut failed = None;
@@ -187,7 +252,7 @@ impl Exchange<'_> {
             if attempt > 0 && !upstream.budget.spend() {
                 break;
             }
-            let lease = match upstream.pick(MonotonicMillis::now(), &mut tried) {
+            let lease = match upstream.pick(MonotonicMillis::at(self.source.at.into_std()), &mut tried) {
                 Ok(lease) => lease,
                 Err(code) => return Err(Unanswered::Refused(failed.unwrap_or(code))),
             };
@@ -204,7 +269,7 @@ impl Exchange<'_> {
     /// Asks one endpoint: on an idle connection first, and on a new one when that turns out to be dead.
     async fn attempt(&mut self, lease: Lease, started: Instant, answer_by: Instant) -> Attempt {
         let key = connect::key(&lease);
-        let mut idle = self.context.pool.take(&key);
+        let mut idle = self.context.pool.take(&key, self.source.at.into_std());
         loop {
             self.record.exchange.attempts = self.record.exchange.attempts.saturating_add(1);
             let reused = idle.is_some();
@@ -218,6 +283,9 @@ impl Exchange<'_> {
                     }
                 },
             };
+            if !reused {
+                self.source.look_at_clock();
+            }
             let mut wire = Wire::new(stream);
             let reply = self.converse(&mut wire, started, answer_by).await;
             let blame = match reply {
@@ -250,76 +318,78 @@ impl Exchange<'_> {
     async fn converse(&mut self, target: &mut Wire, started: Instant, answer_by: Instant) -> Reply {
         let Forward { asked, route, question: _, upload, out } = &mut self.forward;
         let deadlines = &route.service.upstream.deadlines;
-        let answer_by = upload.is_done().then_some(answer_by);
-        let total = total(started, deadlines.total_ms);
-        let sent_after = self.record.elapsed_micros();
-        let conversation = Conversation {
+        let began = self.source.at;
+        let mut conversation = Conversation {
+            total: total(started, deadlines.total_ms),
+            answer_by: upload.is_done().then_some(answer_by),
             source: self.source,
             target,
             sending: Sending::new(out, upload),
             deadlines,
             source_idle: Duration::from_millis(asked.source_idle_ms),
-            total,
-            answer_by,
             sent_at: None,
             interim: 0,
             scanned: 0,
         };
-        let began = Instant::now();
-        let (reply, sent_at) = conversation.run().await;
-        let waited = sent_at.map_or(Duration::ZERO, |sent_at| sent_at.elapsed());
-        let sending = sent_at.map_or(Duration::ZERO, |sent_at| sent_at - began);
+        let reply = conversation.run().await;
+        let sent_at = conversation.sent_at;
+        let first_byte = self.source.look_at_clock();
+        let waited = sent_at.map_or(Duration::ZERO, |sent_at| first_byte.saturating_duration_since(sent_at));
         self.record.exchange.target_micros = micros(waited);
-        self.record.exchange.own_micros = sent_after + if asked.framing.has_content() { 0 } else { micros(sending) };
+        // How long a body takes to come in is the source's time, not ours.
+        let own_until = sent_at.filter(|_| !asked.framing.has_content()).unwrap_or(began);
+        self.record.exchange.own_micros = self.record.micros_until(own_until.into_std());
         reply
     }
 
-    async fn pass_on(mut self, answered: Answered) -> Next {
-        let Answered { mut wire, lease, head } = answered;
-        let first_byte = Instant::now();
-        let Forward { out, upload, .. } = &mut self.forward;
-        let keep = Sending::new(out, upload).is_whole() && !self.source.is_closing();
-        let begun = Relay::begin(&mut wire, head, &self.forward.asked, keep, self.record.exchange.request_id);
-        let mut relay = match begun {
+    /// Passes an answer on; the code to refuse with when nothing of it can be.
+    async fn pass_on(&mut self, answered: &mut Answered) -> Result<Passed, Code> {
+        let Answered { wire, lease, head } = answered;
+        let first_byte = self.source.at;
+        let Forward { out, upload, asked, route, question: _ } = &mut self.forward;
+        let mut rest = Sending::new(out, upload);
+        let keep = rest.is_whole() && !self.source.is_closing();
+        let mut relay = match Relay::begin(wire, *head, asked, keep, self.record.exchange.request_id) {
             Ok(relay) => relay,
             Err(fault) => {
                 lease.failed(Failure::Protocol, MonotonicMillis::now());
-                return self.refuse(fault.code).await;
+                return Err(fault.code);
             }
         };
         self.record.exchange.status = relay.status;
-        let deadlines = &self.forward.route.service.upstream.deadlines;
+        let deadlines = &route.service.upstream.deadlines;
         let patience = Patience {
             target: Duration::from_millis(deadlines.idle_ms),
-            source: Duration::from_millis(self.forward.asked.source_idle_ms),
+            source: Duration::from_millis(asked.source_idle_ms),
             total: total(first_byte, deadlines.total_ms),
         };
-        let Forward { out, upload, .. } = &mut self.forward;
-        let mut rest = Sending::new(out, upload);
-        let relayed = relay.run(self.source, &mut wire, &mut rest, patience).await;
+        let relayed = relay.run(self.source, wire, &mut rest, patience).await;
         let request_whole = rest.is_whole();
         self.record.exchange.request_bytes = self.forward.upload.received_bytes();
         if let Relayed::NotBegun(code) = relayed {
             lease.failed(Failure::Protocol, MonotonicMillis::now());
-            return self.refuse(code).await;
+            return Err(code);
         }
         self.record.exchange.response_bytes = relay.body_bytes;
         let delivered = relay.begun_at().map_or(Duration::ZERO, |at| at.saturating_duration_since(first_byte));
         self.record.exchange.own_micros += micros(delivered);
-        self.finish(relayed, &relay, wire, lease, request_whole)
+        let Relay { status, source_persistent, target_reusable, .. } = relay;
+        Ok(Passed { relayed, status, source_persistent, target_reusable, request_whole })
     }
 
-    fn finish(mut self, relayed: Relayed, relay: &Relay, wire: Wire, lease: Lease, request_whole: bool) -> Next {
-        match relayed {
+    fn finish(&mut self, passed: &Passed, answered: Answered) -> Next {
+        let Answered { wire, lease, head: _ } = answered;
+        let ended = self.source.at.into_std();
+        match passed.relayed {
             Relayed::Whole => {
                 self.record.ends(Outcome::Completed);
-                match relay.status {
-                    502..=504 => lease.failed(Failure::Status, MonotonicMillis::now()),
+                self.record.ended_at(ended);
+                match passed.status {
+                    502..=504 => lease.failed(Failure::Status, MonotonicMillis::at(ended)),
                     _ => lease.succeeded(),
                 }
-                let (stream, unread) = wire.into_parts();
-                if relay.target_reusable && request_whole && unread.is_empty() {
-                    self.context.pool.put(connect::key(&lease), stream);
+                if passed.target_reusable && passed.request_whole && wire.input().is_empty() {
+                    self.context.pool.put(connect::key(&lease), wire.into_stream(), ended);
                 }
             }
             Relayed::TargetCut(code) | Relayed::NotBegun(code) => {
@@ -333,7 +403,7 @@ impl Exchange<'_> {
             }
             Relayed::SourceGone => return Next::Close,
         }
-        if relay.source_persistent { Next::Request } else { Next::Linger }
+        if passed.source_persistent { Next::Request } else { Next::Linger }
     }
 }
 

@@ -9,7 +9,6 @@ use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 
 use super::body::BodyDecoder;
-use super::deadline::Deadline;
 use super::decide::Asked;
 use super::exchange::{self, Next};
 use super::fault::Fault;
@@ -51,8 +50,7 @@ pub(super) enum Awaited {
 
 /// Serves a connection until it closes or something else has to serve it.
 pub async fn serve(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) -> Handover {
-    let deadline = Deadline::new(context.limits.header_deadline);
-    let mut source = Source::new(stream, deadline, shutdown.clone());
+    let mut source = Source::new(stream, context.limits.header_deadline, shutdown.clone());
     let mut stopping = shutdown.clone();
     let mut stopping = pin!(stopping.wait_for(|stopping| *stopping));
     // Leaves this task's waker there once: asking again before every request would take a lock that all connections
@@ -92,7 +90,7 @@ fn hand_over(source: Source) -> Handover {
 pub(super) async fn next_request(source: &mut Source, context: &Rooms, first: bool) -> Awaited {
     // A connection that has not asked anything yet gets the time of one head; one that has may rest.
     let limits = &context.limits;
-    source.deadline.set_after(if first { limits.header_deadline } else { limits.keep_alive_idle });
+    source.deadline.set(source.at + if first { limits.header_deadline } else { limits.keep_alive_idle });
     let mut scanned = 0;
     let mut begun = false;
     let mut hurried = false;

@@ -60,7 +60,7 @@ impl Default for Pool {
 
 impl Pool {
     /// The live connection that was put last, if there is one.
-    pub fn take(&self, key: &PoolKey) -> Option<Stream> {
+    pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Stream> {
         // Dead ones are dropped outside the lock: closing a socket is a system call.
         loop {
             let mut idle = self.with_own_shard(|shard| {
@@ -68,15 +68,15 @@ impl Pool {
                 shard.count -= usize::from(found.is_some());
                 found
             })??;
-            if idle.since.elapsed() < IDLE_MAX && is_quiet(&mut idle.stream) {
+            if now.saturating_duration_since(idle.since) < IDLE_MAX && is_quiet(&mut idle.stream) {
                 return Some(idle.stream);
             }
         }
     }
 
     /// Keeps a connection on which an exchange has ended cleanly. Above the bounds it is closed.
-    pub fn put(&self, key: PoolKey, stream: Stream) {
-        let mut idle = Some(Idle { stream, since: Instant::now() });
+    pub fn put(&self, key: PoolKey, stream: Stream, now: Instant) {
+        let mut idle = Some(Idle { stream, since: now });
         self.with_own_shard(|shard| {
             let stack = shard.endpoints.entry(key).or_default();
             if stack.len() < IDLE_PER_ENDPOINT_MAX && shard.count < IDLE_PER_SHARD_MAX {
@@ -142,26 +142,26 @@ mod tests {
         let pool = Pool::default();
         let (first, _a) = tokio::io::duplex(8);
         let (second, mut b) = tokio::io::duplex(8);
-        pool.put(key(1), Box::new(first));
-        pool.put(key(1), Box::new(second));
-        assert!(pool.take(&key(2)).is_none());
-        assert!(pool.take(&PoolKey { tls: 7, ..key(1) }).is_none());
-        let mut taken = pool.take(&key(1)).unwrap();
+        pool.put(key(1), Box::new(first), Instant::now());
+        pool.put(key(1), Box::new(second), Instant::now());
+        assert!(pool.take(&key(2), Instant::now()).is_none());
+        assert!(pool.take(&PoolKey { tls: 7, ..key(1) }, Instant::now()).is_none());
+        let mut taken = pool.take(&key(1), Instant::now()).unwrap();
         taken.write_all(b"x").await.unwrap();
         assert_eq!(tokio::io::AsyncReadExt::read_u8(&mut b).await.unwrap(), b'x');
-        assert!(pool.take(&key(1)).is_some() && pool.take(&key(1)).is_none());
+        assert!(pool.take(&key(1), Instant::now()).is_some() && pool.take(&key(1), Instant::now()).is_none());
     }
 
     #[tokio::test]
     async fn a_connection_that_closed_or_spoke_unasked_is_not_reused() {
         let pool = Pool::default();
         let (closed, other) = tokio::io::duplex(8);
-        pool.put(key(1), Box::new(closed));
+        pool.put(key(1), Box::new(closed), Instant::now());
         drop(other);
         let (spoke, mut other) = tokio::io::duplex(8);
-        pool.put(key(1), Box::new(spoke));
+        pool.put(key(1), Box::new(spoke), Instant::now());
         other.write_all(b"HTTP").await.unwrap();
-        assert!(pool.take(&key(1)).is_none());
+        assert!(pool.take(&key(1), Instant::now()).is_none());
     }
 
     #[tokio::test]
@@ -169,8 +169,8 @@ mod tests {
         let pool = Pool::default();
         let (closed, other) = tokio::io::duplex(8);
         let (quiet, _open) = tokio::io::duplex(8);
-        pool.put(key(1), Box::new(closed));
-        pool.put(key(2), Box::new(quiet));
+        pool.put(key(1), Box::new(closed), Instant::now());
+        pool.put(key(2), Box::new(quiet), Instant::now());
         drop(other);
         assert_eq!(pool.sweep(), 1);
     }

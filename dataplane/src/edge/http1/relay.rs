@@ -270,7 +270,8 @@ impl Relay {
             match source.wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
-                    self.begun_at.get_or_insert_with(Instant::now);
+                    let at = source.look_at_clock();
+                    self.begun_at.get_or_insert(at);
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => return Poll::Pending,

@@ -66,19 +66,23 @@ pub fn borrow(purpose: Use) -> BytesMut {
 /// Takes a buffer back. `filled` is how many bytes were read into it since it was borrowed. One whose content is still
 /// referred to elsewhere, or that has grown, is let go instead.
 pub fn give_back(mut buffer: BytesMut, filled: usize) {
-    buffer.clear();
-    let purpose = if buffer.try_reclaim(BODY_BYTES) {
-        Use::Body
-    } else if buffer.try_reclaim(HEAD_BYTES) {
-        Use::Head
-    } else {
-        return;
+    // One that was borrowed to look for input that was not there is as it was: nearly every wait begins with one.
+    if filled > 0 {
+        buffer.clear();
+        if !buffer.try_reclaim(BODY_BYTES) && !buffer.try_reclaim(HEAD_BYTES) {
+            return;
+        }
+        buffer.resize(filled.min(buffer.capacity()), 0);
+        buffer.clear();
+    }
+    let purpose = match buffer.capacity() {
+        BODY_BYTES.. => Use::Body,
+        HEAD_BYTES.. => Use::Head,
+        _ => return,
     };
     if buffer.capacity() > 2 * purpose.size() {
         return;
     }
-    buffer.resize(filled.min(buffer.capacity()), 0);
-    buffer.clear();
     // On a thread that is ending the buffer is freed instead.
     let _ = STOCK.try_with(|stock| {
         let mut stock = stock.borrow_mut();

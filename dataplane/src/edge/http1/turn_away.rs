@@ -11,7 +11,6 @@ use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 
 use super::body::BodyDecoder;
-use super::deadline::Deadline;
 use super::decide::{Asked, unheard};
 use super::framing::Framing;
 use super::keepalive::{Awaited, next_request};
@@ -31,7 +30,7 @@ const GOAWAY: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0
 
 /// Tells the connection, and closes it.
 pub async fn turn_away(stream: Stream, context: &Rooms, shutdown: &ShutdownWatch) {
-    let mut source = Source::new(stream, Deadline::new(TOLD_WITHIN), shutdown.clone());
+    let mut source = Source::new(stream, TOLD_WITHIN, shutdown.clone());
     // Whoever needs longer is not told.
     let _ = tokio::time::timeout(TOLD_WITHIN, tell(&mut source, context)).await;
 }

@@ -21,44 +21,70 @@ const ROOM_BYTES_MIN: usize = 1 << 10;
 #[derive(Debug)]
 pub struct Wire {
     stream: Stream,
-    input: BytesMut,
+    input: Input,
+}
+
+/// A buffer borrowed from the thread, or none. It goes back, wiped, however its connection ends.
+#[derive(Debug, Default)]
+struct Input {
+    bytes: BytesMut,
+    /// How many bytes were read into it since it was borrowed.
     filled: usize,
+}
+
+impl Input {
+    fn give_back(&mut self) {
+        if self.bytes.capacity() > 0 {
+            stock::give_back(std::mem::take(&mut self.bytes), self.filled);
+        }
+        self.filled = 0;
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.give_back();
+    }
 }
 
 impl Wire {
     /// A connection from which nothing has been read.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, input: BytesMut::new(), filled: 0 }
+        Self { stream, input: Input::default() }
     }
 
     /// What has been read and not used.
     pub fn input(&self) -> &[u8] {
-        &self.input
+        &self.input.bytes
     }
 
     /// Drops `length` bytes from the front of the input.
     pub fn consume(&mut self, length: usize) {
-        self.input.advance(length.min(self.input.len()));
+        self.input.bytes.advance(length.min(self.input.bytes.len()));
     }
 
     /// Takes `length` bytes from the front of the input.
     pub fn take(&mut self, length: usize) -> Bytes {
-        self.input.split_to(length.min(self.input.len())).freeze()
+        // Splitting would turn the buffer into a shared one, which costs an allocation, and most bodies end without bytes.
+        if length == 0 {
+            return Bytes::new();
+        }
+        self.input.bytes.split_to(length.min(self.input.bytes.len())).freeze()
     }
 
     /// Puts bytes in front of everything that will be read.
     pub fn seed(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
-        self.filled += bytes.len();
+        self.input.bytes.extend_from_slice(bytes);
+        self.input.filled += bytes.len();
     }
 
     /// Reads once and returns how many bytes came; 0 is the end of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, purpose: Use) -> Poll<io::Result<usize>> {
         self.make_room(purpose);
-        let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
+        let read = pin!(self.stream.read_buf(&mut self.input.bytes)).poll(cx);
         match read {
             Poll::Ready(Ok(length)) => {
-                self.filled += length;
+                self.input.filled += length;
                 Poll::Ready(Ok(length))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -70,24 +96,21 @@ impl Wire {
     }
 
     fn make_room(&mut self, purpose: Use) {
-        if self.input.is_empty() {
-            let reusable = self.input.try_reclaim(size_of_use(purpose));
-            if !reusable {
+        let bytes = &mut self.input.bytes;
+        if bytes.is_empty() {
+            if bytes.capacity() == 0 || !bytes.try_reclaim(size_of_use(purpose)) {
                 self.settle();
-                self.input = stock::borrow(purpose);
+                self.input.bytes = stock::borrow(purpose);
             }
-        } else if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN {
-            self.input.reserve(size_of_use(purpose));
+        } else if bytes.capacity() - bytes.len() < ROOM_BYTES_MIN {
+            bytes.reserve(size_of_use(purpose));
         }
     }
 
     /// Gives an empty buffer back to the thread.
     pub fn settle(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > 0 {
-            stock::give_back(std::mem::take(&mut self.input), self.filled);
-        }
-        if self.input.is_empty() {
-            self.filled = 0;
+        if self.input.bytes.is_empty() {
+            self.input.give_back();
         }
     }
 
@@ -115,8 +138,13 @@ impl Wire {
 
     /// The connection and what was read from it.
     pub fn into_parts(mut self) -> (Stream, Bytes) {
-        let input = std::mem::take(&mut self.input).freeze();
+        let input = std::mem::take(&mut self.input.bytes).freeze();
         (self.stream, input)
+    }
+
+    /// The connection, for another exchange.
+    pub fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 
