@@ -53,7 +53,7 @@ pub fn admit_direct(
     let ticket = of_target(head, target, snapshot, &mut room)?;
     let claim = Claim::read(head)?;
     let session = claim.session().ok_or(Code::SessionUnknown)?;
-    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
+    let authenticated = Authenticated::check(&claim, head, snapshot, now)?;
     ticket::is_current(&ticket, snapshot, now)?;
     ticket::belongs_to(&ticket, session, &authenticated)?;
     let path = granted_path(&ticket, target, head, snapshot)?;
