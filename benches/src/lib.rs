@@ -68,7 +68,7 @@ pub fn access_key(at: usize) -> String {
 pub fn snapshot(documents: &[Arc<Document>], previous: Option<&Snapshot>) -> Snapshot {
     let plain: Vec<Document> = documents.iter().map(|document| (**document).clone()).collect();
     let source = SnapshotSource { revision: Revision(1), hash: content_hash(&plain), documents: documents.to_vec() };
-    let Compiled { snapshot, problems } = compile(&source, &seal_key(), previous);
+    let Compiled { snapshot, problems } = compile(&source, &seal_key().into(), previous);
     assert!(problems.is_empty(), "{problems:?}");
     snapshot
 }

@@ -23,12 +23,14 @@ use crate::operator::accounts::Accounts;
 use crate::operator::oidc::Oidc;
 use crate::publish::{Demand, Status};
 use crate::rollout::Rollout;
+use crate::usage::Usage;
 
 mod audit;
 mod body;
 mod changes;
 mod credentials;
 mod documents;
+mod explain;
 mod guard;
 mod health;
 mod login;
@@ -38,6 +40,7 @@ mod nodes;
 mod oidc;
 mod operators;
 mod problem;
+mod reseal;
 mod revisions;
 mod tokens;
 
@@ -77,7 +80,9 @@ pub struct Rooms {
     /// How much of what costs something each source may still cause.
     pub allowances: Allowances,
     /// What nodes report.
-    pub rollout: Rollout,
+    pub rollout: Arc<Rollout>,
+    /// When credentials were last used.
+    pub usage: Arc<Usage>,
     /// How publishing stands.
     pub published: watch::Receiver<Status>,
     /// Demands to the publisher.
@@ -147,6 +152,8 @@ fn routes() -> OpenApiRouter<Gate> {
         .routes(routes!(credentials::rotate))
         .routes(routes!(credentials::disable))
         .routes(routes!(nodes::nodes))
+        .routes(routes!(reseal::reseal))
+        .routes(routes!(explain::explain))
         .routes(routes!(nodes::publish_status, nodes::publish_again))
         .merge(operator_routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

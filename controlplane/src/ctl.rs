@@ -1,6 +1,6 @@
 //! `lgspctl`, the operator's command line: speaks HTTP to the control plane and reads files, nothing else.
 //!
-//! Exit codes: 0 done; 1 there are differences (`diff`); 2 wrong usage; 3 refused, or not valid; 4 conflict;
+//! Exit codes: 0 done; 1 there are differences (`diff`), or it is refused (`explain`); 2 wrong usage; 3 refused, or not valid; 4 conflict;
 //! 5 unreachable, or a file cannot be read or written.
 
 use std::process::ExitCode;
@@ -50,6 +50,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Show(arguments) => command::history::show(&client()?, &output, &arguments),
         Command::Rollback(arguments) => command::history::rollback(&client()?, &output, arguments),
         Command::Credential(command) => command::credential::run(&client()?, &output, command),
+        Command::Explain(arguments) => command::explain::explain(&connection, &output, &arguments),
+        Command::Reseal(arguments) => command::credential::reseal(&client()?, &output, &arguments),
         Command::Nodes => command::nodes::nodes(&client()?, &output),
         Command::Login(arguments) => command::login::login(&connection, &output, arguments),
         Command::Logout => command::login::logout(&client()?),

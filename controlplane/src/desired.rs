@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::Document;
-use lgsp_shared::seal::SealKey;
+use lgsp_shared::seal::{SealKey, SealKeys};
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_shared::validate::Problem;
 use serde_json::json;
@@ -22,12 +22,15 @@ use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
 pub mod authority;
 pub mod change;
 pub mod credential;
+mod keys;
+pub mod reseal;
 pub mod rollback;
 pub mod sight;
 pub mod whole;
 
 pub use authority::Authority;
 pub use change::{Change, Edit, Proposal};
+pub use keys::Keys;
 pub use whole::{Entry, Whole};
 
 /// Changed documents that the audit's entry of a revision names; about 100 bytes each.
@@ -128,7 +131,7 @@ pub enum ChangeError {
 #[derive(Debug)]
 pub struct Desired {
     store: Store,
-    key: SealKey,
+    keys: Keys,
     current: watch::Sender<Arc<Whole>>,
     /// One writer at a time: later changes are computed on what earlier ones made, instead of being tried again.
     writer: Semaphore,
@@ -136,9 +139,9 @@ pub struct Desired {
 
 impl Desired {
     /// Loads the current revision.
-    pub async fn load(store: Store, key: SealKey) -> Result<Self, StoreError> {
+    pub async fn load(store: Store, keys: impl Into<Keys>) -> Result<Self, StoreError> {
         let whole = load_current(&store).await?;
-        Ok(Self { store, key, current: watch::Sender::new(Arc::new(whole)), writer: Semaphore::new(1) })
+        Ok(Self { store, keys: keys.into(), current: watch::Sender::new(Arc::new(whole)), writer: Semaphore::new(1) })
     }
 
     /// The current revision.
@@ -149,6 +152,11 @@ impl Desired {
     /// The current revision and every later one; slow followers see only the latest.
     pub fn follow(&self) -> watch::Receiver<Arc<Whole>> {
         self.current.subscribe()
+    }
+
+    /// The key-encryption keys held here.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// The database, for reading history.
@@ -173,10 +181,10 @@ impl Desired {
         let _turn = self.writer.acquire().await.map_err(|_| ChangeError::Interrupted)?;
         for _ in 0..ATTEMPTS_MAX {
             self.take_over().await.map_err(ChangeError::Store)?;
-            let (whole, key, make) = (self.current(), self.key.clone(), make.clone());
+            let (whole, keys, make) = (self.current(), self.keys.load(), make.clone());
             let authority = audit.authority.clone();
             // Validating tens of thousands of documents takes a while: not on the threads that answer others.
-            let proposal = tokio::task::spawn_blocking(move || propose(&whole, &key, &authority, &*make));
+            let proposal = tokio::task::spawn_blocking(move || propose(&whole, &keys, &authority, &*make));
             let Proposal { whole, edits, warnings } = proposal.await.map_err(|_| ChangeError::Interrupted)??;
             let outcome = Outcome { whole: Arc::new(whole), edits, warnings };
             if mode == Mode::DryRun || outcome.edits.is_empty() {
@@ -236,14 +244,15 @@ impl Desired {
 
 fn propose(
     whole: &Whole,
-    key: &SealKey,
+    keys: &SealKeys,
     authority: &Authority,
     make: &dyn Fn(&Whole, &SealKey) -> Result<Change, ChangeError>,
 ) -> Result<Proposal, ChangeError> {
-    let sight = authority.sight(whole);
+    let (sight, key) = (authority.sight(whole), keys.sealing());
     let change = if sight.is_whole() { make(whole, key)? } else { make(&sight.restrict(whole), key)? };
     authority.check(whole, &change)?;
-    let mut proposal = change::propose(whole, &change, key).map_err(|error| authority.narrow(whole, &change, error))?;
+    let mut proposal =
+        change::propose(whole, &change, keys).map_err(|error| authority.narrow(whole, &change, error))?;
     proposal.warnings = authority.narrowed(whole, &change, proposal.warnings);
     Ok(proposal)
 }

@@ -9,6 +9,8 @@
 //! backup   every table into one file and back
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
+//! usage    when each credential was last used, on whatever node
+//! inquiry  nodes asked why a request was, or would be, refused
 //! serve    the API's connections, bounded in number and time
 //! runtime  builds the rooms and owns shutdown
 //! ctl      `lgspctl`, the operator's command line: speaks HTTP to the server, nothing else
@@ -22,6 +24,7 @@ pub mod audit;
 pub mod backup;
 pub mod ctl;
 pub mod desired;
+pub mod inquiry;
 pub mod operator;
 pub mod publish;
 pub mod rollout;
@@ -30,3 +33,4 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 pub mod tls;
+pub mod usage;

@@ -8,9 +8,10 @@ use std::sync::Mutex;
 
 use etcd_client::{Client, GetOptions};
 use lgsp_etcd::Access;
-use lgsp_shared::id::NodeId;
+use lgsp_shared::id::{AccessKey, NodeId};
 use lgsp_shared::keyspace::{NODE_PREFIX, NodeState, NodeStatus, STATUS_BYTES_MAX, bundle_status_dir, node_of_key};
 use lgsp_shared::timestamp::UnixSeconds;
+use lgsp_shared::usage::{USAGE_PAGE_BYTES_MAX, USAGE_PAGES, USAGE_PREFIX, UsagePage};
 
 use crate::desired::Whole;
 use crate::publish::{PublishError, etcd};
@@ -129,6 +130,39 @@ impl Rollout {
     }
 }
 
+impl Rollout {
+    /// When access keys were last used, as every node that reports says.
+    pub async fn usage(&self) -> Result<Vec<(AccessKey, i64)>, RolloutError> {
+        match &self.source {
+            Source::Bundle(directory) => read_usage_files(directory.clone()).await,
+            Source::Etcd(reports) => reports.read_usage().await,
+        }
+    }
+}
+
+async fn read_usage_files(directory: PathBuf) -> Result<Vec<(AccessKey, i64)>, RolloutError> {
+    const FILE_BYTES_MAX: usize = USAGE_PAGES * USAGE_PAGE_BYTES_MAX;
+    let path = directory.display().to_string();
+    let failed = |source| RolloutError::Directory { path, source };
+    let read = move || -> std::io::Result<Vec<(AccessKey, i64)>> {
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut used = Vec::new();
+        let files = entries.take(NODES_MAX).filter_map(|entry| Some(entry.ok()?.path()));
+        for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "usage")) {
+            let page = read_bounded(&file, FILE_BYTES_MAX).and_then(|bytes| UsagePage::parse(&bytes, FILE_BYTES_MAX));
+            used.extend(page.unwrap_or_default().0);
+        }
+        Ok(used)
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(used) => used.map_err(failed),
+        Err(error) => Err(failed(std::io::Error::other(error))),
+    }
+}
+
 fn standing(status: &NodeStatus, life: Life, whole: &Whole) -> Standing {
     let current = status.active == Some(whole.revision()) && status.hash.as_ref() == Some(whole.hash());
     match (life, status.state) {
@@ -171,12 +205,17 @@ async fn read_files(directory: PathBuf, now: UnixSeconds) -> Result<Vec<(NodeSta
 
 /// The report in a file called after its node; anything else is not one.
 fn read_file(path: &std::path::Path) -> Option<NodeStatus> {
-    use std::io::Read;
     let node: NodeId = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
+    NodeStatus::parse(&read_bounded(path, STATUS_BYTES_MAX)?).filter(|status| status.node == node)
+}
+
+/// The file, or one byte more than the bound.
+fn read_bounded(path: &std::path::Path, bytes_max: usize) -> Option<Vec<u8>> {
+    use std::io::Read;
     let mut bytes = Vec::new();
-    let limit = u64::try_from(STATUS_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     std::fs::File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
-    NodeStatus::parse(&bytes).filter(|status| status.node == node)
+    Some(bytes)
 }
 
 impl EtcdReports {
@@ -187,6 +226,33 @@ impl EtcdReports {
         let client = etcd::connect(&self.access).await?;
         *self.client.lock().await = Some(client.clone());
         Ok(client)
+    }
+
+    /// Every page of every node, a bounded number at a time.
+    async fn read_usage(&self) -> Result<Vec<(AccessKey, i64)>, RolloutError> {
+        const KEYS_AT_ONCE: i64 = 64;
+        const ROUNDS_MAX: usize = NODES_MAX;
+        let client = self.client().await?;
+        let mut kv = client.kv_client().max_decoding_message_size(2 * USAGE_PAGES * USAGE_PAGE_BYTES_MAX);
+        let (mut used, mut from) = (Vec::new(), USAGE_PREFIX.as_bytes().to_vec());
+        for _ in 0..ROUNDS_MAX {
+            let options = GetOptions::new().with_range(etcd::prefix_end(USAGE_PREFIX)).with_limit(KEYS_AT_ONCE);
+            let answer = match kv.get(from, Some(options)).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    *self.client.lock().await = None;
+                    return Err(PublishError::from(error).into());
+                }
+            };
+            for page in answer.kvs().iter().filter_map(|entry| UsagePage::parse(entry.value(), USAGE_PAGE_BYTES_MAX)) {
+                used.extend(page.0);
+            }
+            match answer.kvs().last() {
+                Some(last) if answer.more() => from = [last.key(), b"\0"].concat(),
+                Some(_) | None => break,
+            }
+        }
+        Ok(used)
     }
 
     async fn read(&self) -> Result<Vec<(NodeStatus, Life)>, RolloutError> {

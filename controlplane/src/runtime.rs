@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::api::{self, Allowances, App, Rooms};
 use crate::audit::Trail;
 use crate::backup;
-use crate::desired::{self, Desired};
+use crate::desired::{self, Desired, Keys};
 use crate::operator::accounts::Accounts;
 use crate::operator::bearer::Terms;
 use crate::operator::oidc::Oidc;
@@ -27,6 +27,7 @@ use crate::serve::{self, Limits};
 use crate::settings::database::{DatabaseSettings, read_password};
 use crate::settings::{PublishSettings, Settings, key_file};
 use crate::store::Store;
+use crate::usage::Usage;
 
 /// How long requests in flight may take once the process was asked to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -48,7 +49,7 @@ pub struct Announce {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()> {
-    let key = key_file::read(&settings.key_file)?;
+    let (keys, held) = watch::channel(key_file::read(&settings.key_file)?);
     settings.publish.check_files()?;
     // Before anyone learns the address: whoever starts this may also end it at once.
     let ended = ended().context("taking over the signals that end this program")?;
@@ -56,9 +57,9 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     if let Some(token) = first_token(&store, true, "first start").await? {
         show_token(&token, announce.token_file.as_deref())?;
     }
-    let accounts = Accounts::new(store.clone(), key.clone(), settings.login.clone())?;
+    let accounts = Accounts::new(store.clone(), Keys::from(held.clone()), settings.login.clone())?;
     let oidc = settings.login.oidc.clone().map(|oidc| Oidc::new(oidc, store.clone())).transpose()?;
-    let desired = Arc::new(Desired::load(store.clone(), key).await.context("loading the current revision")?);
+    let desired = Arc::new(Desired::load(store.clone(), Keys::from(held)).await.context("loading the current revision")?);
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
 
     let (stop, stopped) = watch::channel(false);
@@ -68,10 +69,17 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     let publisher = Publisher { sink, desired: desired.clone(), demands: demanded, status };
     let publisher = tokio::spawn(publisher.run(stopped.clone()));
     let follower = tokio::spawn(desired::follow_database(desired.clone(), stopped.clone()));
+    let keys = tokio::spawn(key_file::follow(settings.key_file.clone(), keys, stopped.clone()));
 
-    let rollout = Rollout::new(&settings.publish);
+    let rollout = Arc::new(Rollout::new(&settings.publish));
+    let usage = Arc::new(Usage::load(store.clone()).await.context("loading when credentials were last used")?);
+    let following = {
+        let (usage, rollout, wholes, stop) = (usage.clone(), rollout.clone(), desired.follow(), stopped.clone());
+        tokio::spawn(async move { usage.run(&rollout, wholes, now, stop).await })
+    };
     let allowances = Allowances::default();
-    let router = api::router(App::new(Rooms { desired, accounts, oidc, allowances, rollout, published, demands }));
+    let rooms = Rooms { desired, accounts, oidc, allowances, rollout, usage, published, demands };
+    let router = api::router(App::new(rooms));
     let mut server = tokio::spawn(serve::serve(listener, router, Limits::default(), stopped));
     tokio::select! {
         result = &mut server => result.context("the server panicked")?,
@@ -83,6 +91,8 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     }
     publisher.await.context("the publisher panicked")?;
     follower.await.context("following the database panicked")?;
+    keys.await.context("following the key file panicked")?;
+    following.await.context("following the use of credentials panicked")?;
     store.close().await;
     Ok(())
 }
@@ -99,18 +109,18 @@ pub async fn new_token(settings: &Settings, token_file: Option<&Path>) -> anyhow
 
 /// Writes everything to a new file.
 pub async fn backup(settings: &Settings, file: &Path) -> anyhow::Result<backup::Header> {
-    let key = key_file::read(&settings.key_file)?;
+    let keys = key_file::read(&settings.key_file)?;
     let store = open_store(settings).await?;
-    let made = backup::make(&store, file, &key.id().to_string(), now()).await?;
+    let made = backup::make(&store, file, &keys.sealing().id().to_string(), now()).await?;
     store.close().await;
     Ok(made)
 }
 
 /// Puts a backup into the database.
 pub async fn restore(settings: &Settings, file: &Path, replace: bool) -> anyhow::Result<backup::Header> {
-    let key = key_file::read(&settings.key_file)?;
+    let keys = key_file::read(&settings.key_file)?;
     let store = open_store(settings).await?;
-    let restored = backup::restore(&store, file, &key.id().to_string(), replace).await?;
+    let restored = backup::restore(&store, file, &keys.sealing().id().to_string(), replace).await?;
     store.close().await;
     Ok(restored)
 }

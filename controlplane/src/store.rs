@@ -29,12 +29,14 @@ use crate::settings::database::PostgresAddress;
 mod audit;
 mod bearer;
 mod database;
+mod factor;
 mod migration;
 mod oidc;
 mod operator;
 mod revision;
 pub mod tables;
 mod touching;
+mod usage;
 
 pub use audit::{AUDIT_PAGE_MAX, AuditHead, AuditPage};
 pub use bearer::{BEARERS_MAX, BearerRow};

@@ -7,6 +7,10 @@ mod platform;
 
 #[path = "system/a_backup_brings_everything_back.rs"]
 mod a_backup_brings_everything_back;
+#[path = "system/a_key_encryption_key_is_replaced_without_a_pause.rs"]
+mod a_key_encryption_key_is_replaced_without_a_pause;
+#[path = "system/a_key_that_nobody_uses_is_seen.rs"]
+mod a_key_that_nobody_uses_is_seen;
 #[path = "system/a_refused_change_changes_nothing.rs"]
 mod a_refused_change_changes_nothing;
 #[path = "system/a_revoked_key_is_refused_on_every_node.rs"]
@@ -17,6 +21,8 @@ mod an_agency_sees_nothing_beyond_it;
 mod an_apply_can_wait_for_every_node;
 #[path = "system/fleet.rs"]
 mod fleet;
+#[path = "system/every_refusal_can_be_explained.rs"]
+mod every_refusal_can_be_explained;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]

@@ -14,6 +14,7 @@ use crate::snapshot::{Credential, Grant, Matched, Route, Snapshot};
 
 mod authenticated;
 mod direct;
+pub mod explain;
 mod fresh;
 mod permit;
 mod refusal;
@@ -25,7 +26,8 @@ pub use direct::{Direct, admit_direct};
 use fresh::Fresh;
 pub use fresh::REPLAY_HOLD_SECS_MAX;
 use permit::Permit;
-pub use refusal::Refusal;
+use refusal::Said;
+pub use refusal::{Refusal, SignedAt, Stated, StatedSignature};
 pub use replay::{NONCE_ID_BYTES, NonceId, Question, REPLAY_SLOTS_DEFAULT, ReplayWindow, Seen};
 
 /// A request that may go to its target, and all that was found out about it.
@@ -68,8 +70,22 @@ pub fn admit(
     replay: &ReplayWindow,
     now: Now,
 ) -> Result<Admission, Refusal> {
-    let claim = Claim::read(head)?;
-    let authenticated = Authenticated::check(&claim, head, snapshot, now)?;
+    let claim = Claim::read(head).map_err(|error| {
+        let refusal: Refusal = error.into();
+        refusal.stating(Stated::of(head, None))
+    })?;
+    decide(&claim, head, snapshot, replay, now)
+        .map_err(|refusal| refusal.stating(Stated::of(head, Some(&Said::by(&claim)))))
+}
+
+fn decide<'a>(
+    claim: &Claim<'a>,
+    head: &RequestHead<'a>,
+    snapshot: &Snapshot,
+    replay: &ReplayWindow,
+    now: Now,
+) -> Result<Admission, Refusal> {
+    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
     let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
     let permit = Permit::check(fresh, head, snapshot, now)?;
     Ok(permit.into_admission())

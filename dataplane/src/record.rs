@@ -10,19 +10,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lgsp_shared::id::Revision;
-use lgsp_shared::refusal::Code;
+use lgsp_shared::refusal::{Code, Decision, DecisionId};
 use lgsp_shared::signature::SignatureScheme;
 
-use crate::admission::{Admission, Refusal};
+use crate::admission::{Admission, Refusal, Stated};
 use crate::clock::Now;
 use crate::snapshot::{Credential, Grant, Route};
 
 mod line;
 pub mod metrics;
+mod refusals;
 mod request_id;
 mod writer;
 
 pub use metrics::Metrics;
+pub use refusals::{KeptRefusal, REFUSALS_KEPT_MAX, REFUSALS_KEPT_SECS, RecentRefusals};
 pub use request_id::RequestId;
 pub use writer::{OnFull, RecordSettings, RecordSink, RecordTarget, Recorder, RecorderError};
 
@@ -113,6 +115,30 @@ pub struct Exchange {
     pub target_micros: u64,
     /// Microseconds from arrival to the end.
     pub total_micros: u64,
+    /// Names the decision by which it was refused.
+    pub decision_id: Option<DecisionId>,
+    /// What is remembered of a refusal for whoever asks why; not written into the record.
+    pub reason: Option<Box<Reason>>,
+}
+
+/// What is remembered of a refusal beside the record.
+#[derive(Debug, Clone)]
+pub struct Reason {
+    /// The detail the caller was told.
+    pub detail: Option<Cow<'static, str>>,
+    /// The text the node expected to be signed, where the policy allows to show it.
+    pub expected: Option<Box<str>>,
+    /// What the request said of itself.
+    pub stated: Option<Box<Stated>>,
+}
+
+/// The names by which an answer can be asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// The exchange.
+    pub request_id: RequestId,
+    /// The decision, if it was refused.
+    pub decision_id: Option<DecisionId>,
 }
 
 /// A record that is closed.
@@ -193,6 +219,9 @@ impl OpenRecord {
     /// Notes how it will end unless something else is noted later; what stands at the end is recorded.
     pub fn ends(&mut self, outcome: Outcome) {
         self.outcome = outcome;
+        if let Outcome::Refused(code) = outcome {
+            self.decided(code);
+        }
     }
 
     /// Notes a refusal: who it was from as far as proved, and its status.
@@ -200,7 +229,27 @@ impl OpenRecord {
         self.exchange.status = refusal.code.status();
         self.exchange.credential = refusal.credential.clone().or(self.exchange.credential.take());
         self.exchange.route = refusal.route.clone().or(self.exchange.route.take());
-        self.outcome = Outcome::Refused(refusal.code);
+        self.ends(Outcome::Refused(refusal.code));
+        self.exchange.reason = Some(Box::new(Reason {
+            detail: refusal.detail.clone(),
+            expected: refusal.expected.clone(),
+            stated: refusal.stated.clone(),
+        }));
+    }
+
+    fn decided(&mut self, code: Code) {
+        let decision = Decision {
+            revision: self.exchange.revision,
+            code,
+            credential: self.exchange.credential.as_ref().map(|credential| credential.id.as_str()),
+            route: self.exchange.route.as_ref().map(|route| route.id.as_str()),
+        };
+        self.exchange.decision_id = Some(decision.id());
+    }
+
+    /// The names by which the answer can be asked about.
+    pub fn names(&self) -> Names {
+        Names { request_id: self.exchange.request_id, decision_id: self.exchange.decision_id }
     }
 
     /// Notes when it ended, for a caller that has just read the clock; otherwise it ends when the record is closed.

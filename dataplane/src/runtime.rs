@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use lgsp_shared::seal::SealKey;
 use pingora_core::server::configuration::{Opt, ServerConf};
 use pingora_core::server::{RunArgs, Server};
 
@@ -19,6 +18,7 @@ use crate::sync::{self, SyncHealth};
 
 pub mod admin;
 mod cluster;
+mod explain;
 mod facts;
 mod key_file;
 mod logging;
@@ -31,6 +31,7 @@ mod tasks;
 
 use self::admin::Admin;
 use self::facts::NodeFacts;
+use self::key_file::WatchedKeys;
 use self::rooms::Built;
 use self::settings::{Settings, SettingsError};
 use self::signals::Signals;
@@ -107,14 +108,14 @@ pub enum StartError {
 struct Prepared {
     settings: Settings,
     certificates: Vec<Option<Arc<RotatingCertificate>>>,
-    key: SealKey,
+    keys: WatchedKeys,
     source: sync::Source,
 }
 
 fn prepare(config: &Path) -> Result<Prepared, StartError> {
     tls::install_crypto_provider();
     let settings = Settings::load(config)?;
-    let key = key_file::read(&settings.key_file)?;
+    let keys = WatchedKeys::read(&settings.key_file)?;
     let source = source::resolve(&settings.source)?;
     state::prepare(&settings)?;
     let certificates = settings
@@ -127,12 +128,12 @@ fn prepare(config: &Path) -> Result<Prepared, StartError> {
             certificate.map_err(|source| StartError::Certificate { index, source })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Prepared { settings, certificates, key, source })
+    Ok(Prepared { settings, certificates, keys, source })
 }
 
 /// Validates settings, key, certificates and directories without starting anything; tells what would start.
 pub fn check(config: &Path) -> Result<String, StartError> {
-    let Prepared { settings, certificates, key: _, source: _ } = prepare(config)?;
+    let Prepared { settings, certificates, keys: _, source: _ } = prepare(config)?;
     let tls = certificates.iter().flatten().count();
     Ok(format!(
         "{}: node `{}` can start: {} listeners ({tls} with TLS), admin on {}",
@@ -188,10 +189,10 @@ struct Parts {
 /// A server with all services. What listens waits for the predecessor's sockets in an upgrade, and those are asked for
 /// once there is a configuration to serve.
 fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) -> Result<Server, StartError> {
-    let Prepared { settings, certificates, key, source } = prepared;
+    let Prepared { settings, certificates, keys, source } = prepared;
     let options = Opt { upgrade, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(Some(options), server_configuration(&settings));
-    server.add_service(tasks::configuration(&settings, source, key, parts));
+    server.add_service(tasks::configuration(&settings, source, keys.keyring().clone(), sockets.admin.address(), parts));
     server.add_service(tasks::health_checks(parts.rooms.snapshots.clone()));
     if let Some(joined) = &parts.joined {
         server.add_service(cluster::together(joined.clone(), parts.rooms.replay.clone()));
@@ -200,8 +201,8 @@ fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) 
     let exchange = exchange_service(&server, &settings, sockets.exchange.into_iter().zip(certificates), parts)?;
     let waiting = [
         server.add_service(exchange),
-        server.add_service(admin_service(sockets.admin, parts)?),
-        server.add_service(tasks::housekeeping(watched, parts.clone())),
+        server.add_service(admin_service(&settings, sockets.admin, keys.keyring().clone(), parts)?),
+        server.add_service(tasks::housekeeping(watched, keys, parts.clone())),
     ];
     if upgrade {
         let asked = server.add_service(tasks::ask_predecessor(parts));
@@ -229,10 +230,17 @@ fn exchange_service(
 }
 
 /// The admin listener goes on while the node drains, so that everyone can see that it does; a successor replaces it.
-fn admin_service(socket: Bound, parts: &Parts) -> Result<BoundService<Admin<NodeFacts>>, StartError> {
+fn admin_service(
+    settings: &Settings,
+    socket: Bound,
+    keys: Arc<sync::Keyring>,
+    parts: &Parts,
+) -> Result<BoundService<Admin<NodeFacts>>, StartError> {
     let Parts { drain, connections, rooms, sync, pid_file: _, joined: _, ended: _ } = parts.clone();
     let stops_with = StopsWith::Signal(drain.watch_replaced());
-    let mut service = BoundService::new("admin", Admin(NodeFacts { drain, connections, rooms, sync }), 1, stops_with);
+    let node = settings.node.clone();
+    let admin = Admin(NodeFacts { node, drain, connections, rooms, sync, keys });
+    let mut service = BoundService::new("admin", admin, 1, stops_with);
     service.add(socket, None).map_err(|error| StartError::Listener(error.to_string()))?;
     Ok(service)
 }

@@ -25,13 +25,17 @@ pub mod compile;
 #[cfg(test)]
 pub mod fixture;
 mod grant;
+mod last_used;
 mod quota;
 mod router;
+mod watched;
 
 pub use compile::{Compiled, DocumentProblem, Effect, SnapshotSource, compile};
 pub use grant::{Grant, Grants};
+pub use last_used::LastUsed;
 pub use quota::Quota;
-pub use router::{Found, Matched, NotFound, Router};
+pub use router::{Found, Matched, NotFound, Place, Router, host_of};
+pub use watched::Watched;
 
 /// A table that requests look things up in. Its keys come from the configuration, so nobody outside can choose them to
 /// collide; the standard hasher, made for keys that strangers choose, costs four times as much, six times per request.
@@ -60,6 +64,8 @@ pub struct Credential {
     pub state: CredentialState,
     /// When it may be used.
     pub validity: Validity,
+    /// When it was last used on this node; survives revisions.
+    pub used: Arc<LastUsed>,
     /// The secret as precomputed HMAC states.
     pub key: KeyState,
 }
@@ -165,6 +171,7 @@ pub struct Snapshot {
     grants: Grants,
     ticket_keys: TicketKeys,
     quotas: HashMap<PermissionId, Arc<Quota>>,
+    watched: HashMap<PermissionId, Arc<Watched>>,
     understood: compile::Understood,
     decoy: KeyState,
     leads_to_http2: bool,
@@ -180,6 +187,11 @@ impl Snapshot {
     /// The credential with this access key.
     pub fn credential(&self, access_key: &str) -> Option<&Arc<Credential>> {
         self.credentials.get(access_key)
+    }
+
+    /// All credentials, in no order.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.credentials.values()
     }
 
     /// A key that belongs to nobody: checking a signature against it costs what a real check costs.
@@ -215,6 +227,13 @@ impl Snapshot {
     /// Whether any service is spoken to over HTTP/2, so that a face which does not has to look before it decides.
     pub fn leads_to_http2(&self) -> bool {
         self.leads_to_http2
+    }
+
+    /// Permissions that are tried, by name.
+    pub fn watched(&self) -> Vec<&Arc<Watched>> {
+        let mut watched: Vec<_> = self.watched.values().collect();
+        watched.sort_by(|one, other| one.permission.cmp(&other.permission));
+        watched
     }
 
     /// All services, in no order.

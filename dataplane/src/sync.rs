@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lgsp_shared::id::{NodeId, Revision};
-use lgsp_shared::keyspace::{Head, Internal};
-use lgsp_shared::seal::SealKey;
+use lgsp_shared::keyspace::{Head, Internal, NodeStatus};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -22,6 +21,7 @@ mod bundle;
 mod etcd;
 mod health;
 mod keeper;
+mod keyring;
 mod last_good;
 mod rejection;
 
@@ -29,6 +29,7 @@ pub use apply::{Apply, ApplyToSnapshot, Prepared};
 pub use backoff::BackoffBounds;
 pub use etcd::{EtcdSettings, EtcdTiming};
 pub use health::{Clock, Identity, Report, SyncCounters, SyncHealth};
+pub use keyring::Keyring;
 pub use last_good::{FILE_NAME as LAST_GOOD_FILE_NAME, LastGoodError};
 pub use rejection::{CONFIGURATION_BYTES_MAX, REMOVAL_ALWAYS_ALLOWED, Rejection};
 
@@ -82,7 +83,7 @@ pub struct SyncHandle {
 }
 
 /// Starts the room. When this returns, the last good copy, if there is a usable one, serves already.
-pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, clock: Clock) -> SyncHandle {
+pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, keys: Arc<Keyring>, clock: Clock) -> SyncHandle {
     let SyncSettings { identity, source, state_dir, cluster } = settings;
     let (reporter, report) = Reporter::new(clock.clone());
     let label = match source {
@@ -91,8 +92,9 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, 
     };
     let health = Arc::new(SyncHealth::new(label, report));
     let (last_good, copies) = watch::channel(None);
+    let applied = apply.clone();
     let keeper = SharedKeeper::new(Keeper::new(apply, reporter, health.clone(), last_good.clone()));
-    let file = LastGoodFile::new(&state_dir, &identity.node, key);
+    let file = LastGoodFile::new(&state_dir, &identity.node, keys.clone());
     restore(&keeper, &file, &health).await;
 
     let (shutdown, requested) = watch::channel(false);
@@ -100,7 +102,7 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, key: SealKey, 
     let mut copying = JoinSet::new();
     copying.spawn(write_copies(file, copies, health.clone(), shutdown_of()));
     let internal = cluster.as_ref().map(|cluster| cluster.internal);
-    let context = Context { identity, keeper, health: health.clone(), clock, internal };
+    let context = Context { identity, keeper, health: health.clone(), clock, keys, apply: applied, internal };
     let mut following = JoinSet::new();
     match source {
         Source::Etcd(settings) => {
@@ -176,6 +178,34 @@ struct Context {
     health: Arc<SyncHealth>,
     clock: Clock,
     internal: Option<Internal>,
+    keys: Arc<Keyring>,
+    apply: Arc<dyn Apply>,
+}
+
+/// How often it is looked whether there is a use of a credential to report.
+const USAGE_EVERY: Duration = Duration::from_secs(5);
+
+impl Context {
+    /// The node's status as of now.
+    fn status(&self, report: &Report) -> NodeStatus {
+        let Identity { node, version, admin } = self.identity.clone();
+        let Report { state, desired, active, hash, errors, errors_total, since } = report.clone();
+        NodeStatus {
+            node,
+            state,
+            desired,
+            active,
+            hash,
+            errors,
+            errors_total,
+            since,
+            reported_at: (self.clock)(),
+            version,
+            admin,
+            key_ids: self.keys.load().ids(),
+            shadow: self.apply.shadow(),
+        }
+    }
 }
 
 async fn restore(keeper: &SharedKeeper, file: &LastGoodFile, health: &SyncHealth) {

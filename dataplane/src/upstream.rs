@@ -143,6 +143,23 @@ impl Upstream {
         Lease::take(self.clone(), index).ok_or(Code::TargetBusy)
     }
 
+    /// Whether [`Upstream::pick`] would find a place for a first try now, without taking one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has_room(&self, now: MonotonicMillis) -> Result<(), Code> {
+        let mut usable = self.endpoints.iter().filter(|endpoint| endpoint.is_usable(now)).peekable();
+        if usable.peek().is_none() {
+            return Err(Code::TargetUnhealthy);
+        }
+        if usable.any(|endpoint| endpoint.in_flight() < self.connections_max) { Ok(()) } else { Err(Code::TargetBusy) }
+    }
+
+    /// The most exchanges in flight at one endpoint.
+    pub fn connections_max(&self) -> u32 {
+        self.connections_max
+    }
+
     fn candidates(&self) -> impl Iterator<Item = usize> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
         self.schedule.from(turn)

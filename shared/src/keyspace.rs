@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, BundleError, ContentHash};
-use crate::id::{NodeId, Revision};
+use crate::id::{NodeId, PermissionId, Revision};
 use crate::resource::Document;
+use crate::seal::{KEYS_MAX, KeyId};
 use crate::timestamp::UnixSeconds;
 
 /// Everything a node watches; ends in `/`.
@@ -181,6 +182,7 @@ impl NodeState {
 pub const STATUS_ERRORS_MAX: usize = 20;
 /// The longest status a reader accepts, in bytes.
 pub const STATUS_BYTES_MAX: usize = 64 << 10;
+const MODE_BYTES_MAX: usize = 16;
 const STATUS_LABEL_CHARS_MAX: usize = 160;
 const STATUS_MESSAGE_CHARS_MAX: usize = 500;
 
@@ -208,6 +210,20 @@ impl StatusError {
     }
 }
 
+/// The most permissions in shadow one status tells of; 150 bytes each at most.
+pub const STATUS_SHADOW_MAX: usize = 50;
+
+/// What was counted for a permission that is tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowCount {
+    /// The permission.
+    pub permission: PermissionId,
+    /// `shadow` or `retiring`.
+    pub mode: String,
+    /// Requests since the node started, or since the permission has this mode.
+    pub requests: u64,
+}
+
 /// What a node reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -233,6 +249,15 @@ pub struct NodeStatus {
     pub reported_at: UnixSeconds,
     /// The node's software version.
     pub version: String,
+    /// Where its admin listener is, if others may ask it there.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// The names of the key-encryption keys it holds, the sealing one first; at most [`KEYS_MAX`].
+    #[serde(default)]
+    pub key_ids: Vec<KeyId>,
+    /// Permissions that are tried, by name; at most [`STATUS_SHADOW_MAX`].
+    #[serde(default)]
+    pub shadow: Vec<ShadowCount>,
 }
 
 impl NodeStatus {
@@ -243,6 +268,9 @@ impl NodeStatus {
         }
         let mut status: Self = serde_json::from_slice(bytes).ok()?;
         status.errors.truncate(STATUS_ERRORS_MAX);
+        status.key_ids.truncate(KEYS_MAX);
+        status.shadow.truncate(STATUS_SHADOW_MAX);
+        status.shadow.iter_mut().for_each(|count| count.mode.truncate(count.mode.floor_char_boundary(MODE_BYTES_MAX)));
         let cut = |error: &StatusError| StatusError::new(&error.document, &error.path, &error.message);
         status.errors = status.errors.iter().map(cut).collect();
         Some(status)
@@ -312,6 +340,9 @@ mod tests {
             since: UnixSeconds(1),
             reported_at: UnixSeconds(2),
             version: "0.1.0".into(),
+            admin: None,
+            key_ids: Vec::new(),
+            shadow: Vec::new(),
         };
         let read = NodeStatus::parse(status.to_json().as_bytes()).unwrap();
         assert_eq!((read.errors.len(), read.errors_total), (STATUS_ERRORS_MAX, 5_000));

@@ -6,6 +6,7 @@
 
 pub mod agency_code;
 pub mod bundle;
+pub mod explain;
 pub mod head;
 pub mod id;
 pub mod keyspace;
@@ -15,5 +16,6 @@ pub mod seal;
 pub mod session;
 pub mod signature;
 pub mod timestamp;
+pub mod usage;
 pub mod validate;
 pub mod yaml;

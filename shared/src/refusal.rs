@@ -7,6 +7,12 @@ use std::fmt;
 
 use serde::Serialize;
 
+mod decision;
+mod step;
+
+pub use decision::{Decision, DecisionId};
+pub use step::Step;
+
 /// The language of a problem document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
@@ -140,6 +146,10 @@ codes! {
     KeyExpired, "key-expired", 403, "http_request_denied",
         vi: "Khóa truy xuất đã hết hạn" => "Dùng khóa mới; nếu chưa có, liên hệ đơn vị vận hành.",
         en: "The credential has expired" => "Use its successor; ask the operator if you have none.";
+    /// The credential was replaced by its successor, and the overlap is over.
+    KeyRetired, "key-retired", 403, "http_request_denied",
+        vi: "Khóa truy xuất đã được thay bằng khóa mới và đã hết thời gian chuyển tiếp" => "Dùng khóa mới đã được cấp; nếu chưa có, liên hệ đơn vị vận hành.",
+        en: "The credential was replaced, and its overlap is over" => "Use its successor; ask the operator if you have none.";
     /// The credential's time has not come.
     KeyNotYetValid, "key-not-yet-valid", 403, "http_request_denied",
         vi: "Khóa truy xuất chưa đến thời điểm có hiệu lực" => "Dùng khóa hiện hành cho đến khi khóa này có hiệu lực.",

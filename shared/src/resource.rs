@@ -22,7 +22,7 @@ mod service;
 pub use agency::{AgencySpec, SystemSpec};
 pub use credential::{CredentialSpec, CredentialState};
 pub use defaults::{DefaultsSpec, OwnerUnreachable, SessionDefaults};
-pub use permission::{PermissionSpec, Rate};
+pub use permission::{PermissionMode, PermissionSpec, Rate};
 pub use route::{PathMatch, Require, Rewrite, RouteSpec};
 pub use service::{Balance, Deadlines, Endpoint, HealthCheck, Outlier, Protocol, Retry, ServiceSpec, UpstreamTls};
 

@@ -1,7 +1,9 @@
-//! Sealed secrets: AES-256-GCM under the platform's key-encryption key.
+//! Sealed secrets: AES-256-GCM under the platform's key-encryption keys.
 //!
 //! The additional data is the identity of the record that holds the secret, so that a sealed secret moved to another
-//! row does not open. Nothing here prints a secret: [`Secret`] and [`SealKey`] have no readable `Debug`.
+//! row does not open. A sealed secret names its key, and a process holds several ([`SealKeys`]): the first seals, all
+//! open, so that one can follow another without a pause. Nothing here prints a secret: [`Secret`] and [`SealKey`] have
+//! no readable `Debug`.
 
 use std::fmt;
 
@@ -13,6 +15,11 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+mod ring;
+pub mod vouch;
+
+pub use ring::{KEYS_MAX, SealKeys};
 
 /// Bytes of a key-encryption key.
 pub const KEY_BYTES: usize = 32;
@@ -54,6 +61,13 @@ impl Sealed {
         &self.0
     }
 
+    /// The key it is sealed under; `None` when the text has not the sealed form.
+    pub fn key_id(&self) -> Option<KeyId> {
+        let mut parts = self.0.split('.');
+        let (Some(FORMAT), Some(key_id)) = (parts.next(), parts.next()) else { return None };
+        KeyId::parse(key_id)
+    }
+
     /// Whether the text has the sealed form, under whatever key; a secret in the clear has not.
     pub fn is_well_formed(&self) -> bool {
         const TAG_BYTES: usize = 16;
@@ -62,7 +76,7 @@ impl Sealed {
         else {
             return false;
         };
-        key_id.len() == 2 * KEY_ID_BYTES && BASE64.decode(body).is_ok_and(|body| body.len() > NONCE_BYTES + TAG_BYTES)
+        KeyId::parse(key_id).is_some() && BASE64.decode(body).is_ok_and(|body| body.len() > NONCE_BYTES + TAG_BYTES)
     }
 }
 
@@ -85,19 +99,65 @@ pub enum SealError {
     #[error("this is not a sealed secret: issue the credential again")]
     SealedMalformed,
     /// Sealed under a key this process does not have.
-    #[error("sealed under another key-encryption key: start with the key file the control plane uses")]
-    KeyUnknown,
+    #[error(
+        "sealed under key-encryption key {wanted}, which is not in the key file of this process: add it there, it is read \
+         again within seconds"
+    )]
+    KeyUnknown {
+        /// The key it is sealed under.
+        wanted: KeyId,
+    },
+    /// More keys than a rotation needs.
+    #[error("the key file holds more than {KEYS_MAX} keys: remove those that nothing is sealed under any more")]
+    KeysTooMany,
+    /// The same key twice.
+    #[error("the key file holds key {0} twice: remove one of the two lines")]
+    KeyRepeated(KeyId),
     /// Changed, or moved from another record.
     #[error("the sealed secret does not belong to this record or was changed: issue the credential again")]
     Forged,
 }
 
-/// The key-encryption key.
+/// The short public name of a key-encryption key: part of a hash of it, in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId([u8; KEY_ID_BYTES]);
+
+impl KeyId {
+    /// Reads eight lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_id = text.len() == 2 * KEY_ID_BYTES && text.bytes().all(hex);
+        is_id.then(|| u32::from_str_radix(text, 16).ok()).flatten().map(|number| Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("a key id is eight lower-case hexadecimal digits")
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.to_string()
+    }
+}
+
+/// One key-encryption key.
 #[derive(Clone)]
 pub struct SealKey {
     cipher: Aes256Gcm,
     derivation: Hmac<Sha256>,
-    id: [u8; KEY_ID_BYTES],
+    id: KeyId,
 }
 
 impl fmt::Debug for SealKey {
@@ -127,12 +187,12 @@ impl SealKey {
         let mut id = [0; KEY_ID_BYTES];
         let digest = Sha256::new().chain_update(b"lgsp key id").chain_update(bytes.as_slice()).finalize();
         id.copy_from_slice(digest.get(..KEY_ID_BYTES).unwrap_or_default());
-        Ok(Self { cipher, derivation, id })
+        Ok(Self { cipher, derivation, id: KeyId(id) })
     }
 
     /// A short public name of the key, to tell keys apart in messages.
-    pub fn id(&self) -> String {
-        self.id.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub fn id(&self) -> KeyId {
+        self.id
     }
 
     /// A key of its own for `purpose` and `name`: HKDF-Expand (RFC 5869 section 2.3) of one block; the extraction before
@@ -160,8 +220,9 @@ impl SealKey {
         else {
             return Err(SealError::SealedMalformed);
         };
-        if key_id != self.id() {
-            return Err(SealError::KeyUnknown);
+        let wanted = KeyId::parse(key_id).ok_or(SealError::SealedMalformed)?;
+        if wanted != self.id {
+            return Err(SealError::KeyUnknown { wanted });
         }
         let body = BASE64.decode(body).map_err(|_| SealError::SealedMalformed)?;
         let (nonce, ciphertext) = body.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::SealedMalformed)?;
@@ -196,7 +257,7 @@ mod tests {
         assert_eq!(key.open(&sealed, "row 1").unwrap().expose(), b"swordfish");
         assert_eq!(key.open(&sealed, "row 2"), Err(SealError::Forged));
         let other = SealKey::parse(&KEY.replace("00", "ff")).unwrap();
-        assert_eq!(other.open(&sealed, "row 1"), Err(SealError::KeyUnknown));
+        assert_eq!(other.open(&sealed, "row 1"), Err(SealError::KeyUnknown { wanted: key.id() }));
         let mut changed = sealed.as_str().to_owned();
         changed.replace_range(changed.len() - 6..changed.len() - 5, if changed.ends_with("A==") { "B" } else { "A" });
         assert!(key.open(&Sealed(changed), "row 1").is_err());

@@ -19,6 +19,8 @@ use crate::desired::{Change, ChangeError, Mode, Whole};
 use crate::operator::right;
 use crate::runtime::now;
 
+const SECS_PER_DAY: i64 = 86_400;
+
 /// A credential without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CredentialBody {
@@ -35,6 +37,10 @@ pub struct CredentialBody {
     not_before: Option<String>,
     /// Refused from this instant on.
     not_after: Option<String>,
+    /// When it was last used on any node, to the hour; absent when no node has reported a use.
+    last_used: Option<String>,
+    /// Whole days since then.
+    unused_days: Option<i64>,
 }
 
 /// The credentials of the current revision.
@@ -97,7 +103,11 @@ pub struct RotateBody {
 pub async fn list(needs: Needs<right::Look>) -> Json<CredentialList> {
     let whole = needs.desired.current();
     let sight = needs.sight(&whole);
+    let now = now();
+    needs.usage.refresh(&needs.rollout, &whole, now).await;
     let body = |(name, spec): (CredentialId, CredentialSpec)| CredentialBody {
+        last_used: needs.usage.last(&spec.access_key).map(|at| at.to_string()),
+        unused_days: needs.usage.last(&spec.access_key).map(|at| now.0.saturating_sub(at.0) / SECS_PER_DAY),
         name: name.to_string(),
         system: spec.system.to_string(),
         access_key: spec.access_key.to_string(),

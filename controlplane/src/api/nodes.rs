@@ -1,7 +1,7 @@
 //! Where the current revision is: publishing, and the nodes.
 
 use axum::Json;
-use lgsp_shared::keyspace::{NodeStatus, StatusError};
+use lgsp_shared::keyspace::{NodeStatus, ShadowCount, StatusError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,12 +48,48 @@ pub struct NodeBody {
     reported_at: String,
     /// Its software version.
     version: String,
+    /// Where its admin listener is, if others may ask it there.
+    admin: Option<String>,
+    /// The names of the key-encryption keys it holds, the sealing one first.
+    key_ids: Vec<String>,
+    /// What was counted for permissions that are tried.
+    shadow: Vec<ShadowBody>,
+}
+
+/// What one node counted for a permission that is tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShadowBody {
+    /// The permission.
+    permission: String,
+    /// `shadow` or `retiring`.
+    mode: String,
+    /// Requests since the node started, or since the permission has this mode.
+    requests: u64,
+}
+
+impl From<ShadowCount> for ShadowBody {
+    fn from(ShadowCount { permission, mode, requests }: ShadowCount) -> Self {
+        Self { permission: permission.to_string(), mode, requests }
+    }
 }
 
 impl NodeBody {
     fn new((status, standing): (NodeStatus, Standing)) -> Self {
-        let NodeStatus { node, state: _, desired, active, hash, errors, errors_total, since, reported_at, version } =
-            status;
+        let NodeStatus {
+            node,
+            state: _,
+            desired,
+            active,
+            hash,
+            errors,
+            errors_total,
+            since,
+            reported_at,
+            version,
+            admin,
+            key_ids,
+            shadow,
+        } = status;
         let finding = |StatusError { document, path, message }| Finding { document, path, message };
         Self {
             node: node.to_string(),
@@ -66,6 +102,9 @@ impl NodeBody {
             since: since.to_string(),
             reported_at: reported_at.to_string(),
             version,
+            admin: admin.map(|address| address.to_string()),
+            key_ids: key_ids.iter().map(ToString::to_string).collect(),
+            shadow: shadow.into_iter().map(ShadowBody::from).collect(),
         }
     }
 }

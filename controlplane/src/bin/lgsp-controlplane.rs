@@ -77,6 +77,13 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Look at a key file, and let one key follow another.
+    ///
+    /// To rotate without a pause: `key add`, and give the file to every node; when `lgspctl nodes` shows the new key
+    /// everywhere, `key use`, then `lgspctl reseal`; give the file to every node again; then `key remove` the old key,
+    /// here and on the nodes. Running programs notice a changed file within seconds.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Make the first operator's token anew, in place of a lost one, and give that operator its roles back.
     NewToken {
         /// The settings file (YAML).
@@ -85,6 +92,34 @@ enum Command {
         /// Write it to this file (mode 0600) in place of printing it.
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Show the names of the keys in a file; the first seals.
+    List {
+        /// The key file.
+        file: PathBuf,
+    },
+    /// Add a new random key at the end: it opens what is sealed under it, and does not seal yet.
+    Add {
+        /// The key file.
+        file: PathBuf,
+    },
+    /// Put a key first, so that it seals from now on. Every node must hold it already.
+    Use {
+        /// The key file.
+        file: PathBuf,
+        /// The key's name.
+        id: String,
+    },
+    /// Remove a key that does not seal any more. What is still sealed under it is lost.
+    Remove {
+        /// The key file.
+        file: PathBuf,
+        /// The key's name.
+        id: String,
     },
 }
 
@@ -113,12 +148,16 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let key = key_file::read(&settings.key_file)?;
             settings.database_password_file.as_deref().map(read_password).transpose()?;
             settings.publish.check_files()?;
-            println!("the settings are good; the key is {}", key.id());
+            println!("the settings are good; the key is {}", key.sealing().id());
             Ok(())
         }
         Some(Command::InitKey { file }) => {
             let key = key_file::make(&file)?;
-            println!("key {} is in `{}`; data planes need the same file, and a backup", key.id(), file.display());
+            println!(
+                "key {} is in `{}`; data planes need the same file, and a backup",
+                key.sealing().id(),
+                file.display()
+            );
             Ok(())
         }
         Some(Command::Backup { file, config }) => {
@@ -139,6 +178,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             println!("restored {}, as of {}; start the server, and it publishes", rows(&restored), restored.made_at);
             Ok(())
         }
+        Some(Command::Key(command)) => key(command),
         Some(Command::NewToken { config, token_file }) => {
             let settings = load(config)?;
             block_on(async move { runtime::new_token(&settings, token_file.as_deref()).await })
@@ -148,6 +188,30 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 fn rows(header: &Header) -> String {
     format!("{} rows in {} tables", header.tables.values().sum::<u64>(), header.tables.len())
+}
+
+#[allow(clippy::print_stdout, reason = "what these commands are asked for")]
+fn key(command: KeyCommand) -> anyhow::Result<()> {
+    match command {
+        KeyCommand::List { file } => {
+            for (at, id) in key_file::read(&file)?.ids().iter().enumerate() {
+                println!("{id} {}", if at == 0 { "seals" } else { "opens" });
+            }
+        }
+        KeyCommand::Add { file } => {
+            let id = key_file::add(&file)?;
+            println!("key {id} is in `{}` and opens; give the file to every node, then `key use {id}`", file.display());
+        }
+        KeyCommand::Use { file, id } => {
+            key_file::put_first(&file, &id)?;
+            println!("key {id} seals; run `lgspctl reseal`, and give `{}` to every node", file.display());
+        }
+        KeyCommand::Remove { file, id } => {
+            key_file::remove(&file, &id)?;
+            println!("key {id} is no longer in `{}`; remove it from the nodes' files too", file.display());
+        }
+    }
+    Ok(())
 }
 
 fn load(config: Option<PathBuf>) -> anyhow::Result<Settings> {

@@ -21,7 +21,7 @@ const EVERYWHERE: &str = "Options of every command";
 
 /// Administers an LGSP platform: applies resources, issues credentials, looks at revisions and nodes.
 ///
-/// Exit codes: 0 done; 1 there are differences (diff); 2 wrong usage; 3 refused, or not valid; 4 conflict;
+/// Exit codes: 0 done; 1 there are differences (diff), or it is refused (explain); 2 wrong usage; 3 refused, or not valid; 4 conflict;
 /// 5 unreachable, or a file cannot be read or written.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = FIRST_STEPS)]
@@ -79,7 +79,11 @@ pub enum Command {
     /// Issue, rotate, disable and list credentials.
     #[command(subcommand)]
     Credential(CredentialCommand),
-    /// Show which revision each node serves.
+    /// Say why a request was, or would be, refused: the steps of the decision, each with what it was told from.
+    Explain(ExplainArguments),
+    /// Seal every secret anew under the first key of the control plane's key file, as a new revision.
+    Reseal(ResealArguments),
+    /// Show which revision each node serves, and which key-encryption keys it holds.
     Nodes,
     /// Publish the current revision again: when its first publication was refused because it has to be permitted.
     Publish(PublishArguments),
@@ -238,6 +242,49 @@ pub struct MadeArguments {
     pub save: Option<PathBuf>,
     /// Why, for the history.
     #[arg(short, long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub message: String,
+}
+
+/// Asks every node that reports, through the control plane; with --node, one node's admin listener alone.
+///
+/// The first step marked NO is the answer; those after it tell what else is in the way. `--` is taken to be right.
+/// Exit codes: 0 it would pass; 1 it was or would be refused, on at least one node; more: it could not be found out.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["request_id", "system", "access_key"]))]
+pub struct ExplainArguments {
+    /// A request that was refused in the last 15 minutes: the `request_id` of its refusal.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["method", "path", "host", "service"])]
+    pub request_id: Option<String>,
+    /// A system that would ask, with the best of its credentials.
+    #[arg(long = "as", value_name = "SYSTEM", requires = "path")]
+    pub system: Option<String>,
+    /// A credential that would ask, in place of the system.
+    #[arg(long, value_name = "ACCESS_KEY", requires = "path")]
+    pub access_key: Option<String>,
+    /// The method.
+    #[arg(long, default_value = "GET")]
+    pub method: String,
+    /// The path as it would be sent, without a query.
+    #[arg(long)]
+    pub path: Option<String>,
+    /// The host it would be sent to; without it only routes for any host take it.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// The service it is meant for, to be told the routes that lead there.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Ask this node's admin listener and no control plane, such as `http://127.0.0.1:9901`; from the node's own machine.
+    #[arg(long, value_name = "URL")]
+    pub node: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResealArguments {
+    /// Also while a node does not hold the key: it goes on with the secrets it has, and reports what it cannot open.
+    #[arg(long)]
+    pub force: bool,
+    /// Why, for the history.
+    #[arg(short, long, default_value = "")]
     pub message: String,
 }
 

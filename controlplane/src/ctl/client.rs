@@ -26,6 +26,7 @@ const TOKEN_VARIABLE: &str = "LGSPCTL_TOKEN";
 pub struct Client {
     agent: ureq::Agent,
     server: String,
+    /// Absent towards a node, which knows its own machine and no operators.
     authorization: Option<String>,
 }
 
@@ -50,6 +51,15 @@ impl Client {
 
     /// Speaks to the server as nobody, to log in.
     pub fn open(connection: &Connection) -> Result<Self, Failure> {
+        Self::at(&connection.server)
+    }
+
+    /// Speaks to one node's admin listener.
+    pub fn of_node(url: &str) -> Result<Self, Failure> {
+        Self::at(url)
+    }
+
+    fn at(server: &str) -> Result<Self, Failure> {
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_WAIT))
@@ -57,7 +67,7 @@ impl Client {
             // The operator token goes to the server that was named, not to where a proxy variable points.
             .proxy(None)
             .max_redirects(0);
-        let server = connection.server.trim_end_matches('/').to_owned();
+        let server = server.trim_end_matches('/').to_owned();
         if server.starts_with("https://") {
             let file = std::env::var_os(CA_FILE_VARIABLE).map_or_else(|| DEBIAN_CA_FILE.into(), PathBuf::from);
             config = config.tls_config(tls::config(&file).map_err(|error| {

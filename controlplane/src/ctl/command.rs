@@ -4,6 +4,7 @@ pub mod apply;
 pub mod audit;
 mod conflict;
 pub mod credential;
+pub mod explain;
 pub mod get;
 pub mod history;
 pub mod login;

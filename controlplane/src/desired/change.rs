@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::{Document, Resource, ResourceKey};
-use lgsp_shared::seal::{SealKey, credential_identity};
+use lgsp_shared::seal::{SealKeys, credential_identity};
 use lgsp_shared::validate::{Problem, validate};
 
 use super::ChangeError;
@@ -52,7 +52,7 @@ pub struct Proposal {
 }
 
 /// Applies the change and validates the whole.
-pub fn propose(current: &Whole, change: &Change, key: &SealKey) -> Result<Proposal, ChangeError> {
+pub fn propose(current: &Whole, change: &Change, keys: &SealKeys) -> Result<Proposal, ChangeError> {
     let Change { base, puts, deletes, allow_large_removal } = change;
     if let Some(base) = *base
         && base != current.revision()
@@ -68,7 +68,7 @@ pub fn propose(current: &Whole, change: &Change, key: &SealKey) -> Result<Propos
     let documents: Vec<Document> = puts.iter().chain(kept).cloned().collect();
     let report = validate(&documents);
     problems.extend(report.problems);
-    problems.extend(puts.iter().filter_map(|put| foreign_secret(put, key)));
+    problems.extend(puts.iter().filter_map(|put| foreign_secret(put, keys)));
     problems.extend(puts.iter().filter_map(too_long));
     if !problems.is_empty() {
         return Err(ChangeError::Refused(problems));
@@ -105,13 +105,13 @@ fn delete_problems(current: &Whole, puts: &[Document], deletes: &[ResourceKey]) 
 }
 
 /// A credential whose secret this platform cannot open: made elsewhere, or moved to another name, system or key.
-fn foreign_secret(document: &Document, key: &SealKey) -> Option<Problem> {
+fn foreign_secret(document: &Document, keys: &SealKeys) -> Option<Problem> {
     let Ok(Resource::Credential(name, spec)) = document.read().map(|read| read.resource) else { return None };
     if !spec.secret.is_well_formed() {
         return None;
     }
     let identity = credential_identity(name.as_str(), spec.system.as_str(), spec.access_key.as_str());
-    let error = key.open(&spec.secret, &identity).err()?;
+    let error = keys.open(&spec.secret, &identity).err()?;
     Some(Problem { document: document.label(), path: "spec.secret".into(), message: error.to_string() })
 }
 

@@ -127,12 +127,19 @@ pub fn disable(whole: &Whole, name: &CredentialId) -> Result<Change, ChangeError
 
 /// All credentials that are seen, by name.
 pub fn list(whole: &Whole, sight: &Sight) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
-    whole.documents().filter(|document| sight.sees(document)).filter_map(|document| {
-        match document.read().map(|read| read.resource) {
-            Ok(Resource::Credential(name, spec)) => Some((name, spec)),
-            Ok(_) | Err(_) => None,
-        }
-    })
+    whole.documents().filter(|document| sight.sees(document)).filter_map(read)
+}
+
+/// Every credential, by name.
+pub(super) fn every(whole: &Whole) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
+    whole.documents().filter_map(read)
+}
+
+fn read(document: &Document) -> Option<(CredentialId, CredentialSpec)> {
+    match document.read().map(|read| read.resource) {
+        Ok(Resource::Credential(name, spec)) => Some((name, spec)),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 fn find(whole: &Whole, name: &CredentialId) -> Result<CredentialSpec, ChangeError> {
@@ -156,7 +163,7 @@ fn document(key: &SealKey, draw: &Draw, system: &SystemId, name: &CredentialId) 
     )
 }
 
-fn write(name: &CredentialId, spec: &CredentialSpec) -> Result<Document, ChangeError> {
+pub(super) fn write(name: &CredentialId, spec: &CredentialSpec) -> Result<Document, ChangeError> {
     let spec = serde_json::to_value(spec).map_err(|_| ChangeError::Interrupted)?;
     Ok(Document { kind: Kind::Credential.to_string(), name: name.to_string(), spec })
 }

@@ -4,7 +4,6 @@
 //! many failures before. It is counted before it is decided, so that a thousand at one instant are a thousand.
 
 use lgsp_shared::id::ResourceName;
-use lgsp_shared::seal::SealKey;
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::bearer::{self, BearerKind, Terms};
@@ -12,6 +11,7 @@ use super::factor::{Factor, FactorError};
 use super::password::{HashError, Hasher, Password, Weak};
 use super::{Operator, factor};
 use crate::audit::Trail;
+use crate::desired::Keys;
 use crate::settings::login::LoginSettings;
 use crate::store::{Also, BearerRow, Counted, OperatorRow, Store, StoreError};
 
@@ -98,7 +98,7 @@ pub struct Known {
 #[derive(Debug, Clone)]
 pub struct Accounts {
     pub(super) store: Store,
-    pub(super) key: SealKey,
+    pub(super) keys: Keys,
     hasher: Hasher,
     settings: LoginSettings,
 }
@@ -112,9 +112,9 @@ fn wait_secs(failures: u32) -> i64 {
 }
 
 impl Accounts {
-    /// Keeps accounts in this database; `key` seals second factors.
-    pub fn new(store: Store, key: SealKey, settings: LoginSettings) -> Result<Self, HashError> {
-        Ok(Self { store, key, hasher: Hasher::new()?, settings })
+    /// Keeps accounts in this database; `keys` seal second factors.
+    pub fn new(store: Store, keys: impl Into<Keys>, settings: LoginSettings) -> Result<Self, HashError> {
+        Ok(Self { store, keys: keys.into(), hasher: Hasher::new()?, settings })
     }
 
     /// How logins go.
@@ -151,7 +151,7 @@ impl Accounts {
             return Err(AccountError::Refused);
         }
         let row = row.ok_or(AccountError::Refused)?;
-        let factor = factor::check(&row, &self.key, code, now)?;
+        let factor = factor::check(&row, &self.keys.load(), code, now)?;
         self.begin(&row, factor, None, trail).await
     }
 

@@ -1,7 +1,7 @@
 //! The second factor of an account: enrolled with a code, asked for at every login, and replaced by a recovery code when it
 //! is lost. Its key is sealed, its recovery codes are kept as hashes.
 
-use lgsp_shared::seal::{NONCE_BYTES, SealKey, Secret};
+use lgsp_shared::seal::{NONCE_BYTES, SealKeys, Sealed, Secret};
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::accounts::{AccountError, Accounts, Known};
@@ -54,19 +54,19 @@ fn identity(operator: &str) -> String {
     format!("operator-second-factor/{operator}")
 }
 
-fn open(row: &OperatorRow, key: &SealKey) -> Result<Option<Secret>, FactorError> {
+fn open(row: &OperatorRow, keys: &SealKeys) -> Result<Option<Secret>, FactorError> {
     let Some(sealed) = &row.totp else { return Ok(None) };
     let sealed = serde_json::from_str(sealed).map_err(|_| FactorError::Damaged)?;
-    key.open(&sealed, &identity(row.name.as_str())).map(Some).map_err(|_| FactorError::Damaged)
+    keys.open(&sealed, &identity(row.name.as_str())).map(Some).map_err(|_| FactorError::Damaged)
 }
 
 /// Whether the code is enough for this account.
-pub fn check(row: &OperatorRow, key: &SealKey, code: Option<&str>, now: UnixSeconds) -> Result<Factor, FactorError> {
+pub fn check(row: &OperatorRow, keys: &SealKeys, code: Option<&str>, now: UnixSeconds) -> Result<Factor, FactorError> {
     if !row.totp_on {
         return Ok(Factor::NotAsked);
     }
     let code = code.ok_or(FactorError::Needed)?.trim();
-    let secret = open(row, key)?.ok_or(FactorError::Damaged)?;
+    let secret = open(row, keys)?.ok_or(FactorError::Damaged)?;
     if let Some(step) = totp::verify(secret.expose(), code, now, Some(Step(row.totp_step))) {
         return Ok(Factor::Code(step));
     }
@@ -109,7 +109,7 @@ impl Accounts {
         getrandom::fill(&mut random).map_err(|_| AccountError::Failed)?;
         getrandom::fill(&mut nonce).map_err(|_| AccountError::Failed)?;
         let name = row.name.as_str();
-        let sealed = self.key.seal(&Secret::new(random.to_vec()), &identity(name), nonce);
+        let sealed = self.keys.load().seal(&Secret::new(random.to_vec()), &identity(name), nonce);
         let sealed = sealed.ok().and_then(|sealed| serde_json::to_string(&sealed).ok()).ok_or(AccountError::Failed)?;
         let changed = self.store.change_operator(&row.name, trail, move |row| {
             if row.totp_on {
@@ -125,6 +125,25 @@ impl Accounts {
         Ok(Enrolment { key: totp::base32(&random), uri })
     }
 
+    /// Seals every second factor under the first key that another one sealed; says how many.
+    pub async fn reseal_factors(&self) -> Result<usize, AccountError> {
+        let keys = self.keys.load();
+        let mut resealed = 0;
+        for (name, before) in self.store.sealed_factors().await? {
+            let sealed: Sealed = serde_json::from_str(&before).map_err(|_| AccountError::Failed)?;
+            if sealed.key_id() == Some(keys.sealing().id()) {
+                continue;
+            }
+            let mut nonce = [0; NONCE_BYTES];
+            getrandom::fill(&mut nonce).map_err(|_| AccountError::Failed)?;
+            let anew = keys.open(&sealed, &identity(&name)).and_then(|key| keys.seal(&key, &identity(&name), nonce));
+            let after = anew.ok().and_then(|sealed| serde_json::to_string(&sealed).ok()).ok_or(AccountError::Failed)?;
+            self.store.replace_sealed_factor(&name, &before, &after).await?;
+            resealed += 1;
+        }
+        Ok(resealed)
+    }
+
     /// Asks for the second factor from now on, and gives the recovery codes.
     pub async fn confirm_factor(&self, known: &Known, code: &str, trail: &Trail) -> Result<Vec<String>, AccountError> {
         let mut codes = Vec::with_capacity(RECOVERY_CODES);
@@ -134,12 +153,12 @@ impl Accounts {
             codes.push(totp::recovery_code(random));
         }
         let hashes = codes.iter().map(|code| bearer::hash(&totp::normalised(code))).collect();
-        let (key, now, code) = (self.key.clone(), trail.at(), code.trim().to_owned());
+        let (keys, now, code) = (self.keys.load(), trail.at(), code.trim().to_owned());
         let changed = self.store.change_operator(&known.bearer.operator, trail, move |row| {
             if row.totp_on {
                 return Err(AccountError::NotNow("the second factor is confirmed already".into()));
             }
-            let Some(secret) = open(row, &key)? else {
+            let Some(secret) = open(row, &keys)? else {
                 return Err(AccountError::NotNow("there is nothing to confirm; enrol first".into()));
             };
             let used = Some(Step(row.totp_step));
@@ -161,7 +180,7 @@ impl Accounts {
         trail: &Trail,
     ) -> Result<(), AccountError> {
         let row = self.prove(known, password, trail).await?;
-        let factor = check(&row, &self.key, Some(code), trail.at())?;
+        let factor = check(&row, &self.keys.load(), Some(code), trail.at())?;
         let changed = self.store.change_operator(&row.name, trail, move |row| {
             let uses_code = factor.apply(row)?;
             forget(row);

@@ -197,7 +197,7 @@ async fn list(kv: &mut KvClient) -> Result<HashMap<String, [u8; 32]>, PublishErr
 }
 
 /// The first key after everything that starts with `prefix`, which ends in `/`.
-fn prefix_end(prefix: &str) -> Vec<u8> {
+pub fn prefix_end(prefix: &str) -> Vec<u8> {
     let mut end = prefix.as_bytes().to_vec();
     if let Some(last) = end.last_mut() {
         *last += 1;

@@ -16,6 +16,9 @@ fn status(node: &str, state: NodeState) -> NodeStatus {
         since: UnixSeconds(0),
         reported_at: UnixSeconds(100),
         version: "0.1.0".into(),
+        admin: None,
+        key_ids: Vec::new(),
+        shadow: Vec::new(),
     }
 }
 

@@ -1,14 +1,23 @@
-//! The file that holds the key-encryption key: made once, readable by its owner only, never replaced.
+//! The file that holds the key-encryption keys: readable by its owner only, and read again when it changes.
+//!
+//! One key follows another in four steps, without a pause: [`add`] it at the end and give the file to every node; put it
+//! first with [`put_first`], so that it seals; seal everything anew (`lgspctl reseal`) and give the file to every node;
+//! [`remove`] the old one everywhere. No step takes away a key that something may still be sealed under unless told.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use lgsp_shared::seal::{KEY_BYTES, SealError, SealKey};
+use lgsp_shared::seal::{KEY_BYTES, KeyId, SealError, SealKey, SealKeys};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
 
-/// A key file holds 64 hexadecimal digits; more than this is another file.
+/// A key file holds a few lines of 64 hexadecimal digits; more than this is another file.
 const FILE_BYTES_MAX: u64 = 4 << 10;
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +57,41 @@ pub enum KeyFileError {
         #[source]
         source: std::io::Error,
     },
+    /// It cannot be replaced.
+    #[error("cannot write the key file `{path}`; nothing in it has changed")]
+    NotWritten {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file has no such key.
+    #[error("the key file `{path}` has no key {id}; `lgsp-controlplane key list {path}` shows those it has")]
+    NoSuchKey {
+        /// The file.
+        path: String,
+        /// The key.
+        id: String,
+    },
+    /// What is asked for would leave nothing that seals, or take it away.
+    #[error("key {id} seals; put another first with `lgsp-controlplane key use`, and seal everything anew")]
+    Sealing {
+        /// The key.
+        id: KeyId,
+    },
 }
 
-/// Reads the key; refuses a file that others can read and a key that is missing, malformed or weak.
-pub fn read(path: &Path) -> Result<SealKey, KeyFileError> {
+/// Reads the keys; refuses a file that others can read and a key that is missing, malformed or weak.
+pub fn read(path: &Path) -> Result<SealKeys, KeyFileError> {
+    SealKeys::parse(&text(path)?).map_err(|source| unusable(path, source))
+}
+
+fn unusable(path: &Path, source: SealError) -> KeyFileError {
+    KeyFileError::Unusable { path: path.display().to_string(), source }
+}
+
+fn text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let name = || path.display().to_string();
     let unreadable = |source| KeyFileError::Unreadable { path: name(), source };
     let file = File::open(path).map_err(unreadable)?;
@@ -59,19 +99,124 @@ pub fn read(path: &Path) -> Result<SealKey, KeyFileError> {
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Open { path: name(), mode });
     }
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-    SealKey::parse(&text).map_err(|source| KeyFileError::Unusable { path: name(), source })
+    Ok(text)
+}
+
+/// Follows the file until `stop`: keys that can be used replace those held, what cannot be used changes nothing.
+pub async fn follow(path: PathBuf, keys: watch::Sender<SealKeys>, mut stop: watch::Receiver<bool>) {
+    let mut seen = fingerprint(&path);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let now = fingerprint(&path);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        match read(&path) {
+            Ok(read) => {
+                let ids = read.ids();
+                if keys.send_if_modified(|held| replace_if_other(held, read)) {
+                    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                    tracing::info!(?ids, "other keys in use");
+                }
+            }
+            Err(error) => tracing::error!(%error, "the changed key file is unusable, the keys read before stay in use"),
+        }
+    }
+}
+
+fn replace_if_other(held: &mut SealKeys, read: SealKeys) -> bool {
+    let other = held.ids() != read.ids();
+    *held = read;
+    other
+}
+
+/// What changes whenever the file is replaced, written, or opened to others.
+fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, u32)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.mode()))
+}
+
+/// Adds a new random key at the end: it opens, and does not seal yet. Returns its name.
+pub fn add(path: &Path) -> Result<KeyId, KeyFileError> {
+    let made = random_key().map_err(|source| not_written(path, source))?;
+    let key = SealKey::parse(&made).map_err(|source| unusable(path, source))?;
+    let mut lines = lines(path)?;
+    lines.push(made);
+    rewrite(path, &lines)?;
+    Ok(key.id())
+}
+
+/// Puts a key first, so that it seals.
+pub fn put_first(path: &Path, id: &str) -> Result<(), KeyFileError> {
+    let mut lines = lines(path)?;
+    let at = place_of(path, &lines, id)?;
+    let first = lines.remove(at);
+    lines.insert(0, first);
+    rewrite(path, &lines)
+}
+
+/// Removes a key that does not seal. What is still sealed under it does not open any more.
+pub fn remove(path: &Path, id: &str) -> Result<(), KeyFileError> {
+    let mut lines = lines(path)?;
+    match place_of(path, &lines, id)? {
+        0 => Err(KeyFileError::Sealing { id: read(path)?.sealing().id() }),
+        at => {
+            lines.remove(at);
+            rewrite(path, &lines)
+        }
+    }
+}
+
+/// The lines that hold keys.
+fn lines(path: &Path) -> Result<Vec<Zeroizing<String>>, KeyFileError> {
+    read(path)?;
+    let text = text(path)?;
+    let is_key = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    Ok(text.lines().map(str::trim).filter(is_key).map(|line| Zeroizing::new(line.to_owned())).collect())
+}
+
+fn place_of(path: &Path, lines: &[Zeroizing<String>], id: &str) -> Result<usize, KeyFileError> {
+    let has_id = |line: &Zeroizing<String>| SealKey::parse(line).is_ok_and(|key| key.id().to_string() == id);
+    let missing = || KeyFileError::NoSuchKey { path: path.display().to_string(), id: id.to_owned() };
+    lines.iter().position(has_id).ok_or_else(missing)
+}
+
+fn not_written(path: &Path, source: std::io::Error) -> KeyFileError {
+    KeyFileError::NotWritten { path: path.display().to_string(), source }
+}
+
+/// Replaces the file whole: whoever reads it sees the old keys or the new ones.
+fn rewrite(path: &Path, lines: &[Zeroizing<String>]) -> Result<(), KeyFileError> {
+    let text = Zeroizing::new(lines.iter().map(|line| format!("{}\n", line.as_str())).collect::<String>());
+    SealKeys::parse(&text).map_err(|source| unusable(path, source))?;
+    let next = path.with_extension(format!("next.{}", std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&next, path)
+    };
+    write().map_err(|source| not_written(path, source))
+}
+
+fn random_key() -> std::io::Result<Zeroizing<String>> {
+    let mut random = Zeroizing::new([0; KEY_BYTES]);
+    getrandom::fill(random.as_mut()).map_err(std::io::Error::other)?;
+    Ok(Zeroizing::new(random.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 /// Makes a file with a new random key, mode 0600. Fails when the file exists.
-pub fn make(path: &Path) -> Result<SealKey, KeyFileError> {
+pub fn make(path: &Path) -> Result<SealKeys, KeyFileError> {
     let not_made = |source| KeyFileError::NotMade { path: path.display().to_string(), source };
-    let mut random = [0; KEY_BYTES];
-    getrandom::fill(&mut random).map_err(|error| not_made(std::io::Error::other(error)))?;
-    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = random_key().map_err(not_made)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(not_made)?;
-    file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(not_made)?;
+    file.write_all(format!("{}\n", text.as_str()).as_bytes()).and_then(|()| file.sync_all()).map_err(not_made)?;
     read(path)
 }
 
@@ -84,9 +229,26 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("seal.key");
         let made = make(&path).unwrap();
-        assert_eq!(read(&path).unwrap().id(), made.id());
+        assert_eq!(read(&path).unwrap().ids(), made.ids());
         assert!(matches!(make(&path), Err(KeyFileError::NotMade { .. })));
-        assert_eq!(read(&path).unwrap().id(), made.id());
+        assert_eq!(read(&path).unwrap().ids(), made.ids());
+    }
+
+    #[test]
+    fn one_key_follows_another_and_the_one_that_seals_is_never_taken_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seal.key");
+        let old = make(&path).unwrap().sealing().id();
+        let new = add(&path).unwrap();
+        assert_eq!(read(&path).unwrap().ids(), [old, new]);
+        assert!(matches!(remove(&path, &old.to_string()), Err(KeyFileError::Sealing { id }) if id == old));
+        put_first(&path, &new.to_string()).unwrap();
+        assert_eq!(read(&path).unwrap().ids(), [new, old]);
+        remove(&path, &old.to_string()).unwrap();
+        assert_eq!(read(&path).unwrap().ids(), [new]);
+        assert!(matches!(put_first(&path, "00000000"), Err(KeyFileError::NoSuchKey { .. })));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]

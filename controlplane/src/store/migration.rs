@@ -23,7 +23,7 @@ enum Sql {
 }
 
 /// All steps in order; the first is version 1.
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step {
         description: "revisions",
         sql: Sql::Each {
@@ -38,6 +38,10 @@ const STEPS: [Step; 3] = [
     Step {
         description: "operators",
         sql: Sql::Both { sql: include_str!("../../migrations/0003_operators.sql"), append_only: &[] },
+    },
+    Step {
+        description: "credential use",
+        sql: Sql::Both { sql: include_str!("../../migrations/0004_credential_use.sql"), append_only: &[] },
     },
 ];
 

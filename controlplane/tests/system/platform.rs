@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use lgsp_shared::bundle::Bundle;
 use lgsp_testkit::child::{Child, Signal};
-use lgsp_testkit::eventually::eventually_some;
+use lgsp_testkit::eventually::{eventually, eventually_some};
+use lgsp_testkit::node::Node;
 use lgsp_testkit::postgres::{PASSWORD, Postgres};
-use lgsp_testkit::resources::KEY_TEXT;
-use serde_json::Value;
+use lgsp_testkit::resources::{KEY_TEXT, Resources};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Nothing here takes this long unless it hangs.
@@ -243,6 +244,24 @@ impl Platform {
             (bundle.revision.0 == revision).then_some(bundle)
         })
         .await
+    }
+
+    /// A node that follows this server's bundle with its key; it serves the current revision when this returns.
+    pub async fn node(&self, name: &str) -> Node {
+        let builder = Node::new(&Resources::new()).with(|settings| {
+            settings["node"] = json!(name);
+            settings["source"] = json!({"bundle": {"file": self.path("bundle.json")}});
+            settings["key_file"] = json!(self.path("seal.key"));
+        });
+        let node = builder.start().await;
+        self.arrived(&node).await;
+        node
+    }
+
+    /// Waits until the node serves the current revision.
+    pub async fn arrived(&self, node: &Node) {
+        let revision = Some(self.revision());
+        eventually(DEADLINE, "the node serves the revision", async || node.revision().await == revision).await;
     }
 
     /// The revision that is current.

@@ -36,7 +36,10 @@ impl<'c, 'a> Authenticated<'c, 'a> {
             return Err(mismatch(claim, head, &credential.key, snapshot));
         }
         match usable(credential, now) {
-            Ok(()) => Ok(Self { claim, credential }),
+            Ok(()) => {
+                credential.used.touch(now.unix);
+                Ok(Self { claim, credential })
+            }
             Err(code) => Err(Refusal::new(code).from(credential)),
         }
     }
@@ -71,17 +74,16 @@ fn unknown(access_key: &str) -> String {
     format!("the request names the access key `{shown}`")
 }
 
-fn usable(credential: &Credential, now: Now) -> Result<(), Code> {
-    match credential.state {
-        CredentialState::Disabled => return Err(Code::KeyDisabled),
-        CredentialState::Active | CredentialState::Retiring => {}
-    }
+/// Whether the credential may be used now; explanations ask the same.
+pub(super) fn usable(credential: &Credential, now: Now) -> Result<(), Code> {
     let validity = credential.validity;
-    if validity.not_before.is_some_and(|start| now.unix < start) {
-        return Err(Code::KeyNotYetValid);
+    let early = validity.not_before.is_some_and(|start| now.unix < start);
+    let late = validity.not_after.is_some_and(|end| now.unix >= end);
+    match credential.state {
+        CredentialState::Disabled => Err(Code::KeyDisabled),
+        CredentialState::Active | CredentialState::Retiring if early => Err(Code::KeyNotYetValid),
+        CredentialState::Active if late => Err(Code::KeyExpired),
+        CredentialState::Retiring if late => Err(Code::KeyRetired),
+        CredentialState::Active | CredentialState::Retiring => Ok(()),
     }
-    if validity.not_after.is_some_and(|end| now.unix >= end) {
-        return Err(Code::KeyExpired);
-    }
-    Ok(())
 }

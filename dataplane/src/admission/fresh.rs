@@ -2,11 +2,11 @@
 
 use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
-use lgsp_shared::signature::{Nonce, SignatureScheme};
+use lgsp_shared::signature::Nonce;
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::authenticated::Authenticated;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, SignedAt};
 use super::replay::{Question, ReplayWindow, Seen};
 use crate::clock::Now;
 use crate::snapshot::Snapshot;
@@ -36,32 +36,24 @@ impl<'c, 'a> Fresh<'c, 'a> {
     ) -> Result<Self, Refusal> {
         let window_secs = i64::from(snapshot.defaults.clock_window_secs);
         let refuse = |refusal: Refusal| Err(refusal.from(authenticated.credential()));
-        let until = match valid_until(&authenticated, now.unix, window_secs) {
+        let until = match valid_until(SignedAt::of(authenticated.claim()), now.unix, window_secs) {
             Ok(until) => until,
             Err(refusal) => return refuse(refusal),
         };
         let nonce = authenticated.claim().nonce();
         let has_nonce = matches!(nonce, Nonce::Given(_));
         let mut question = None;
-        if has_nonce || changes_things(head.method) {
-            if until.0.saturating_sub(now.unix.0) > REPLAY_HOLD_SECS_MAX {
-                let detail = "a presigned request that changes things may be valid for 1800 seconds at most";
-                return refuse(Refusal::new(Code::SignatureMalformed).with_detail(detail));
-            }
+        if is_once_only(has_nonce, head.method) {
             let access_key = authenticated.claim().access_key();
             let id = replay.identify(access_key, nonce);
             let created = authenticated.claim().created();
             question = id.map(|id| Question { id, created, until });
-            let seen = match id {
+            let see = || match id {
                 Some(id) => replay.see_id(&id, until, now.unix),
                 None => replay.see(access_key, nonce, until, now.unix),
             };
-            match seen {
-                Seen::First => {}
-                Seen::Again => return refuse(Refusal::new(Code::Replayed)),
-                Seen::NoRoom => {
-                    return refuse(Refusal::new(Code::ReplayWindowFull).with_retry_after(FULL_RETRY_SECS));
-                }
+            if let Err(refusal) = first_time(until, now.unix, see) {
+                return refuse(refusal);
             }
         }
         Ok(Self { authenticated, has_nonce, question })
@@ -84,32 +76,47 @@ impl<'c, 'a> Fresh<'c, 'a> {
 }
 
 /// Until when, inclusive, the same request would still pass the clock check: how long its nonce must be remembered.
-fn valid_until(
-    authenticated: &Authenticated<'_, '_>,
-    now: UnixSeconds,
-    window_secs: i64,
-) -> Result<UnixSeconds, Refusal> {
-    let claim = authenticated.claim();
-    let ahead_secs = claim.created().0.saturating_sub(now.0);
+/// Explanations ask the same.
+pub(super) fn valid_until(signed: SignedAt, now: UnixSeconds, window_secs: i64) -> Result<UnixSeconds, Refusal> {
+    let SignedAt { created, expires, presigned } = signed;
+    let ahead_secs = created.0.saturating_sub(now.0);
     let skewed = |how: String| {
-        let detail = format!("{how}; {window_secs} s are allowed: signed at {}, received at {now}", claim.created());
+        let detail = format!("{how}; {window_secs} s are allowed: signed at {created}, received at {now}");
         Err(Refusal::new(Code::ClockSkew).with_detail(detail))
     };
     if ahead_secs > window_secs {
         return skewed(format!("signed {ahead_secs} s in the future"));
     }
-    let expires = claim.expires();
     if expires.is_some_and(|expires| now >= expires) {
         return Err(Refusal::new(Code::SignatureExpired));
     }
     // A presigned request states its own life time; everything else lives for the clock window.
-    if let (SignatureScheme::SigV4Presigned, Some(expires)) = (claim.scheme(), expires) {
+    if let (true, Some(expires)) = (presigned, expires) {
         return Ok(expires);
     }
     if ahead_secs < -window_secs {
         return skewed(format!("signed {} s ago", ahead_secs.saturating_neg()));
     }
-    Ok(UnixSeconds(claim.created().0.saturating_add(window_secs)))
+    Ok(UnixSeconds(created.0.saturating_add(window_secs)))
+}
+
+/// Whether a request is good once only. Explanations ask the same.
+pub(super) fn is_once_only(has_nonce: bool, method: &str) -> bool {
+    has_nonce || changes_things(method)
+}
+
+/// Refuses what was seen before, and what could be replayed after it was forgotten. `see` asks the window; explanations
+/// ask it without being remembered.
+pub(super) fn first_time(until: UnixSeconds, now: UnixSeconds, see: impl FnOnce() -> Seen) -> Result<(), Refusal> {
+    if until.0.saturating_sub(now.0) > REPLAY_HOLD_SECS_MAX {
+        let detail = "a presigned request that changes things may be valid for 1800 seconds at most";
+        return Err(Refusal::new(Code::SignatureMalformed).with_detail(detail));
+    }
+    match see() {
+        Seen::First => Ok(()),
+        Seen::Again => Err(Refusal::new(Code::Replayed)),
+        Seen::NoRoom => Err(Refusal::new(Code::ReplayWindowFull).with_retry_after(FULL_RETRY_SECS)),
+    }
 }
 
 /// Whether the method may change something at the target: all but the safe methods of RFC 9110 section 9.2.1.

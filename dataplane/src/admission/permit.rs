@@ -5,13 +5,14 @@ use std::sync::Arc;
 use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
 use lgsp_shared::signature::{BodyRule, SignatureScheme};
+use lgsp_shared::timestamp::UnixSeconds;
 
 use super::Admission;
 use super::fresh::Fresh;
 use super::refusal::Refusal;
 use super::ticket;
 use crate::clock::Now;
-use crate::snapshot::{Found, Grant, NotFound, Route, Service, Snapshot};
+use crate::snapshot::{Found, Grant, NotFound, Quota, Route, Service, Snapshot};
 
 /// A fresh request that may go where it wants to.
 pub struct Permit<'c, 'a> {
@@ -30,7 +31,7 @@ impl<'c, 'a> Permit<'c, 'a> {
             Err(not_found) => return Err(no_route(not_found).from(credential)),
         };
         let refuse = |refusal: Refusal| Err(refusal.from(credential).towards(&found.route));
-        if let Err(code) = demands(&found.route, &fresh) {
+        if let Err(code) = demands(&found.route, fresh.has_nonce()) {
             return refuse(code.into());
         }
         let body = match body_rule(&found.route, &fresh) {
@@ -63,7 +64,7 @@ impl<'c, 'a> Permit<'c, 'a> {
     }
 }
 
-fn no_route(not_found: NotFound) -> Refusal {
+pub(super) fn no_route(not_found: NotFound) -> Refusal {
     match not_found {
         NotFound::Path => Refusal::new(Code::RouteNotFound),
         NotFound::Method(routes) => {
@@ -75,11 +76,12 @@ fn no_route(not_found: NotFound) -> Refusal {
     }
 }
 
-fn demands(route: &Route, fresh: &Fresh<'_, '_>) -> Result<(), Code> {
+/// Whether the request is what the route demands. Explanations ask the same.
+pub(super) fn demands(route: &Route, has_nonce: bool) -> Result<(), Code> {
     if route.closed {
         return Err(Code::RouteClosed);
     }
-    if route.require_nonce && !fresh.has_nonce() {
+    if route.require_nonce && !has_nonce {
         return Err(Code::NonceMissing);
     }
     Ok(())
@@ -97,7 +99,7 @@ fn body_rule(route: &Route, fresh: &Fresh<'_, '_>) -> Result<BodyRule, Code> {
     }
 }
 
-/// The first grant that covers this and has quota left.
+/// The first grant that covers this and has quota left. What permissions that are tried would do is counted here.
 pub(super) fn grant(
     fresh: &Fresh<'_, '_>,
     service: &Service,
@@ -108,10 +110,43 @@ pub(super) fn grant(
 ) -> Result<Arc<Grant>, Refusal> {
     let source = &fresh.authenticated().credential().system.id;
     let grants = snapshot.grants().of(source, &service.id);
+    let wanted = Wanted { method, path, at: now.unix };
+    let allowed = allowing(grants, wanted, |quota| quota.take(now.monotonic)).cloned();
+    match &allowed {
+        Ok(grant) => grant.watched.iter().for_each(|watched| watched.count()),
+        Err(_) => {
+            let shadow = covering(snapshot.grants().shadow_of(source, &service.id), wanted);
+            shadow.filter_map(|grant| grant.watched.as_ref()).for_each(|watched| watched.count());
+        }
+    }
+    allowed
+}
+
+/// What a grant is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub at: UnixSeconds,
+}
+
+/// The grants that cover what is wanted, their quotas apart.
+pub(super) fn covering<'g>(grants: &'g [Arc<Grant>], wanted: Wanted<'_>) -> impl Iterator<Item = &'g Arc<Grant>> {
+    let Wanted { method, path, at } = wanted;
+    grants.iter().filter(move |grant| grant.covers(method, path, at))
+}
+
+/// The first grant that covers what is wanted and has quota left. `take` asks the quota; explanations ask it without
+/// taking.
+pub(super) fn allowing<'g>(
+    grants: &'g [Arc<Grant>],
+    wanted: Wanted<'_>,
+    take: impl Fn(&Quota) -> Result<(), u32>,
+) -> Result<&'g Arc<Grant>, Refusal> {
     let mut wait_secs = None;
-    for grant in grants.iter().filter(|grant| grant.covers(method, path, now.unix)) {
-        match grant.quota.as_ref().map_or(Ok(()), |quota| quota.take(now.monotonic)) {
-            Ok(()) => return Ok(grant.clone()),
+    for grant in covering(grants, wanted) {
+        match grant.quota.as_deref().map_or(Ok(()), &take) {
+            Ok(()) => return Ok(grant),
             Err(secs) => wait_secs = Some(wait_secs.map_or(secs, |least: u32| least.min(secs))),
         }
     }

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
-use lgsp_shared::signature::ClaimError;
+use lgsp_shared::signature::{Claim, ClaimError, Nonce, SignatureScheme};
+use lgsp_shared::timestamp::UnixSeconds;
 
 use crate::snapshot::{Credential, Route};
 
@@ -25,13 +27,97 @@ pub struct Refusal {
     pub credential: Option<Arc<Credential>>,
     /// Where it was going, once that was known.
     pub route: Option<Arc<Route>>,
+    /// What the request said of itself, for whoever asks later why it was refused.
+    pub stated: Option<Box<Stated>>,
+}
+
+/// What a refused request said of itself. Nothing of it is proved; all of it is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    /// The host it named.
+    pub authority: Box<str>,
+    /// What its signature said, if that could be read.
+    pub signature: Option<StatedSignature>,
+}
+
+/// What a signature said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedSignature {
+    /// The access key.
+    pub access_key: Box<str>,
+    /// How it was made.
+    pub scheme: SignatureScheme,
+    /// When.
+    pub at: SignedAt,
+    /// Whether it came with a nonce of its own.
+    pub has_nonce: bool,
+}
+
+/// The times of a signature by its own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedAt {
+    /// When it was made.
+    pub created: UnixSeconds,
+    /// When it ends, if it says so.
+    pub expires: Option<UnixSeconds>,
+    /// Whether it states its own life time in the query, in place of the clock window.
+    pub presigned: bool,
+}
+
+impl SignedAt {
+    /// The times of a claim.
+    pub fn of(claim: &Claim<'_>) -> Self {
+        let presigned = claim.scheme() == SignatureScheme::SigV4Presigned;
+        Self { created: claim.created(), expires: claim.expires(), presigned }
+    }
+}
+
+/// Bytes kept of a host and of an access key in [`Stated`].
+const STATED_BYTES_MAX: usize = 255;
+
+impl Stated {
+    /// Copies what is short out of the request.
+    pub(super) fn of(head: &RequestHead<'_>, claim: Option<&Said<'_>>) -> Box<Self> {
+        let cut = |text: &str| text.get(..text.floor_char_boundary(STATED_BYTES_MAX)).unwrap_or_default().into();
+        let signature = claim.map(|said| StatedSignature {
+            access_key: cut(said.access_key),
+            scheme: said.scheme,
+            at: said.at,
+            has_nonce: said.has_nonce,
+        });
+        Box::new(Self { authority: cut(head.authority), signature })
+    }
+}
+
+/// What of a claim is remembered while it is decided on: borrowed, so that success pays for nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said<'a> {
+    access_key: &'a str,
+    scheme: SignatureScheme,
+    at: SignedAt,
+    has_nonce: bool,
+}
+
+impl<'a> Said<'a> {
+    pub fn by(claim: &Claim<'a>) -> Self {
+        let has_nonce = matches!(claim.nonce(), Nonce::Given(_));
+        Self { access_key: claim.access_key(), scheme: claim.scheme(), at: SignedAt::of(claim), has_nonce }
+    }
 }
 
 impl Refusal {
     /// A refusal with nothing known but its reason.
     pub fn new(code: Code) -> Self {
-        let (allow, retry_after_secs) = (Vec::new(), None);
-        Self { code, detail: None, expected: None, retry_after_secs, allow, credential: None, route: None }
+        Self {
+            code,
+            detail: None,
+            expected: None,
+            retry_after_secs: None,
+            allow: Vec::new(),
+            credential: None,
+            route: None,
+            stated: None,
+        }
     }
 
     /// Names the part of the request it is about.
@@ -49,6 +135,12 @@ impl Refusal {
     /// Names who sent it.
     pub fn from(mut self, credential: &Arc<Credential>) -> Self {
         self.credential = Some(credential.clone());
+        self
+    }
+
+    /// Keeps what the request said of itself.
+    pub(super) fn stating(mut self, stated: Box<Stated>) -> Self {
+        self.stated = Some(stated);
         self
     }
 

@@ -139,6 +139,18 @@ impl ReplayWindow {
         see_in(&mut slots, hash, until, now)
     }
 
+    /// What [`ReplayWindow::see`] would say, without remembering anything.
+    pub fn peek(&self, access_key: &str, nonce: Nonce<'_>, now: UnixSeconds) -> Seen {
+        let hash = self.hash(access_key, nonce);
+        let Some(shard) = self.shards.get(hash as usize % SHARDS) else { return Seen::NoRoom };
+        let slots = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match place_in(&slots, hash, now) {
+            Place::Taken => Seen::Again,
+            Place::Free(_) => Seen::First,
+            Place::None => Seen::NoRoom,
+        }
+    }
+
     fn hash(&self, access_key: &str, nonce: Nonce<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         access_key.hash(&mut hasher);
@@ -151,30 +163,48 @@ impl ReplayWindow {
 }
 
 fn see_in(slots: &mut [Slot], hash: u64, until: UnixSeconds, now: UnixSeconds) -> Seen {
-    let fingerprint = hash | 1;
+    match place_in(slots, hash, now) {
+        Place::Taken => Seen::Again,
+        Place::None => Seen::NoRoom,
+        Place::Free(index) => match slots.get_mut(index) {
+            Some(slot) => {
+                *slot = Slot { fingerprint: fingerprint(hash), until: until.0 };
+                Seen::First
+            }
+            None => Seen::NoRoom,
+        },
+    }
+}
+
+fn fingerprint(hash: u64) -> u64 {
+    hash | 1
+}
+
+/// Where a nonce is or could be.
+enum Place {
+    Taken,
+    Free(usize),
+    None,
+}
+
+fn place_in(slots: &[Slot], hash: u64, now: UnixSeconds) -> Place {
     let first = (hash / SHARDS as u64) as usize;
     let mask = slots.len() - 1;
     let mut free = None;
     for step in 0..PROBES_MAX {
         let index = first.wrapping_add(step) & mask;
-        let Some(slot) = slots.get(index) else { return Seen::NoRoom };
+        let Some(slot) = slots.get(index) else { return Place::None };
         let unused = slot.fingerprint == 0;
         if unused || slot.until < now.0 {
             free = free.or(Some(index));
-        } else if slot.fingerprint == fingerprint {
-            return Seen::Again;
+        } else if slot.fingerprint == fingerprint(hash) {
+            return Place::Taken;
         }
         if unused {
             break;
         }
     }
-    match free.and_then(|index| slots.get_mut(index)) {
-        Some(slot) => {
-            *slot = Slot { fingerprint, until: until.0 };
-            Seen::First
-        }
-        None => Seen::NoRoom,
-    }
+    free.map_or(Place::None, Place::Free)
 }
 
 #[cfg(test)]
@@ -190,7 +220,10 @@ mod tests {
     #[test]
     fn a_nonce_is_good_once_per_key_until_it_expires() {
         let window = ReplayWindow::new(1 << 10);
+        let peek = || window.peek("KEY1", Nonce::Given("n"), UnixSeconds(50));
+        assert_eq!([peek(), peek()], [Seen::First; 2], "asking remembers nothing");
         assert_eq!(see(&window, "KEY1", "n", 100, 50), Seen::First);
+        assert_eq!(peek(), Seen::Again);
         assert_eq!(see(&window, "KEY1", "n", 100, 50), Seen::Again);
         assert_eq!(see(&window, "KEY1", "n", 400, 100), Seen::Again, "signed anew with an old nonce");
         assert_eq!(see(&window, "KEY2", "n", 100, 50), Seen::First);

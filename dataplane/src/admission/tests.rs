@@ -104,13 +104,22 @@ fn a_key_is_refused_by_its_state_and_time_but_only_to_who_holds_its_secret() {
     let expired = |spec: &mut serde_json::Value| spec["not_after"] = json!(UnixSeconds(NOW).to_string());
     assert_eq!(refused(&expired, &GOOD), Code::KeyExpired);
     assert_eq!(refused(&expired, &stranger), Code::SignatureInvalid);
+    let retired = |spec: &mut serde_json::Value| {
+        spec["state"] = json!("retiring");
+        spec["not_after"] = json!(UnixSeconds(NOW).to_string());
+    };
+    assert_eq!(refused(&retired, &GOOD), Code::KeyRetired);
+    assert_eq!(refused(&retired, &stranger), Code::SignatureInvalid);
     let early = |spec: &mut serde_json::Value| spec["not_before"] = json!(UnixSeconds(NOW + 1).to_string());
     assert_eq!(refused(&early, &GOOD), Code::KeyNotYetValid);
 }
 
 #[test]
-fn a_retiring_key_still_works() {
-    let documents = changed("Credential", "source-1", |spec| spec["state"] = json!("retiring"));
+fn a_retiring_key_still_works_to_the_last_second_of_its_overlap() {
+    let documents = changed("Credential", "source-1", |spec| {
+        spec["state"] = json!("retiring");
+        spec["not_after"] = json!(UnixSeconds(NOW + 1).to_string());
+    });
     assert!(decide(&GOOD, &build(&documents, None).snapshot, &ReplayWindow::new(1)).is_ok());
 }
 
@@ -204,4 +213,25 @@ fn a_nonce_that_cannot_be_remembered_is_refused_and_the_caller_told_when_to_come
     let refusal = decide(&GOOD, &snapshot, &replay).unwrap_err();
     assert_eq!(refusal.code, Code::ReplayWindowFull);
     assert!(refusal.retry_after_secs.is_some_and(|secs| secs > 0));
+}
+
+#[test]
+fn a_refusal_remembers_what_the_request_said_of_itself() {
+    let refusal = decide(&Asked { created: NOW - 301, ..GOOD }, &snapshot(), &ReplayWindow::new(1)).unwrap_err();
+    let stated = refusal.stated.unwrap();
+    let signature = stated.signature.unwrap();
+    assert_eq!((&*stated.authority, &*signature.access_key), ("lgsp.vinhlong.gov.vn", "SOURCEKEY1"));
+    assert_eq!((signature.at.created, signature.has_nonce), (UnixSeconds(NOW - 301), true));
+    let unsigned = decide(&Asked { sign: false, ..GOOD }, &snapshot(), &ReplayWindow::new(1)).unwrap_err();
+    assert_eq!(unsigned.stated.unwrap().signature, None);
+}
+
+#[test]
+fn a_key_counts_as_used_when_it_signed_and_not_when_somebody_pretends() {
+    let snapshot = snapshot();
+    let used = || snapshot.credential("SOURCEKEY1").unwrap().used.get();
+    assert!(decide(&Asked { secret: b"another secret", ..GOOD }, &snapshot, &ReplayWindow::new(1)).is_err());
+    assert_eq!(used(), None);
+    assert!(decide(&Asked { method: "DELETE", ..GOOD }, &snapshot, &ReplayWindow::new(1)).is_err());
+    assert_eq!(used(), Some(UnixSeconds(NOW)), "refused later, but its holder is there");
 }

@@ -1,11 +1,11 @@
 //! The one place that turns a refusal into what the caller reads: an RFC 9457 problem document, in Vietnamese or
 //! English, with an RFC 9209 `Proxy-Status`. It never holds a secret, a payload or a query string.
 
-use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::refusal::{Code, DecisionId, Language};
 use serde::Serialize;
 
 use crate::admission::Refusal;
-use crate::record::RequestId;
+use crate::record::{Names, RequestId};
 use crate::session::Reply;
 
 /// Seconds to wait when a refusal is temporary and knows no better.
@@ -23,6 +23,8 @@ struct Problem<'a> {
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected_signature_text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<DecisionId>,
 }
 
 /// An answer ready to be written by either face.
@@ -37,7 +39,8 @@ pub struct Answer {
 }
 
 /// The answer to a refused request.
-pub fn answer(refusal: &Refusal, request_id: RequestId, language: Language) -> Answer {
+pub fn answer(refusal: &Refusal, names: Names, language: Language) -> Answer {
+    let Names { request_id, decision_id } = names;
     let code = refusal.code;
     let advice = code.advice(language);
     let problem = Problem {
@@ -49,6 +52,7 @@ pub fn answer(refusal: &Refusal, request_id: RequestId, language: Language) -> A
         next: advice.next,
         request_id: request_id.to_string(),
         expected_signature_text: refusal.expected.as_deref(),
+        decision_id,
     };
     let mut headers = vec![
         ("content-type", "application/problem+json".to_owned()),
@@ -83,11 +87,15 @@ pub fn reply(reply: Reply, request_id: RequestId) -> Answer {
 mod tests {
     use super::*;
 
+    fn names() -> Names {
+        Names { request_id: RequestId::new(), decision_id: None }
+    }
+
     #[test]
     fn every_code_has_an_answer_in_both_languages_with_what_happened_and_what_to_do() {
         for code in Code::ALL {
             for language in [Language::Vietnamese, Language::English] {
-                let answer = answer(&Refusal::new(*code), RequestId::new(), language);
+                let answer = answer(&Refusal::new(*code), names(), language);
                 let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
                 assert_eq!(problem["code"], code.label());
                 assert_eq!(problem["status"], answer.status);
@@ -107,9 +115,9 @@ mod tests {
     #[test]
     fn allowed_methods_and_the_wait_are_told() {
         let refusal = Refusal { allow: vec!["GET".into(), "PUT".into()], ..Refusal::new(Code::MethodNotAllowed) };
-        let told = answer(&refusal, RequestId::new(), Language::English).headers;
+        let told = answer(&refusal, names(), Language::English).headers;
         assert!(told.contains(&("allow", "GET, PUT".to_owned())));
-        let told = answer(&Refusal::new(Code::QuotaExceeded).with_retry_after(9), RequestId::new(), Language::English);
+        let told = answer(&Refusal::new(Code::QuotaExceeded).with_retry_after(9), names(), Language::English);
         assert!(told.headers.contains(&("retry-after", "9".to_owned())));
     }
 }

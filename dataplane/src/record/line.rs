@@ -29,6 +29,10 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     let id = exchange.request_id.to_ascii();
     line.text(name!("request_id"), std::str::from_utf8(&id).unwrap_or_default());
     line.text(name!("outcome"), outcome.label());
+    match exchange.decision_id {
+        Some(id) => line.text(name!("decision_id"), &id.to_string()),
+        None => line.null(name!("decision_id")),
+    }
     line.number(name!("status"), u64::from(exchange.status));
     line.text(name!("method"), &exchange.method);
     line.text(name!("path"), &exchange.path);
@@ -179,9 +183,18 @@ mod tests {
     fn what_is_not_known_is_null_and_addresses_are_text() {
         let line = line_of(Exchange { endpoint: "[::1]:80".parse().ok(), ..Exchange::default() });
         assert_eq!(line["endpoint"], "[::1]:80");
-        for name in
-            ["source", "agency", "access_key", "signature", "service", "route", "permission", "client", "revision"]
-        {
+        for name in [
+            "source",
+            "agency",
+            "access_key",
+            "signature",
+            "service",
+            "route",
+            "permission",
+            "client",
+            "revision",
+            "decision_id",
+        ] {
             assert!(line[name].is_null(), "{name}");
         }
         assert_eq!(

@@ -7,6 +7,10 @@ use prometheus::{
 };
 
 use super::Closed;
+use crate::snapshot::Watched;
+
+/// Permissions in shadow that have a metric of their own; the first by name.
+const SHADOW_LABELS_MAX: usize = 200;
 
 /// The label of exchanges whose service was not found out.
 const NO_SERVICE: &str = "none";
@@ -27,6 +31,7 @@ pub struct Metrics {
     overhead: Histogram,
     target: HistogramVec,
     duration: HistogramVec,
+    shadow: IntCounterVec,
     /// Exchanges open now.
     pub exchanges_in_flight: IntGauge,
     /// Connections of sources open now.
@@ -71,6 +76,16 @@ impl Metrics {
                 IntCounterVec::new(
                     Opts::new("lgsp_exchanges_total", "Exchanges by service, outcome and face."),
                     &["service", "outcome", "face"],
+                )?,
+            )?,
+            shadow: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "lgsp_permission_shadow_requests_total",
+                        "Requests a permission in shadow would have granted, or one that is retiring granted alone.",
+                    ),
+                    &["permission", "mode"],
                 )?,
             )?,
             request_bytes: counter("lgsp_request_body_bytes_total", "Body bytes received from sources.")?,
@@ -124,6 +139,15 @@ impl Metrics {
         self.duration.with_label_values(&[service]).observe(seconds(exchange.total_micros));
         if exchange.target_micros > 0 {
             self.target.with_label_values(&[service]).observe(seconds(exchange.target_micros));
+        }
+    }
+
+    /// Brings the counts of permissions that are tried up to date; one that is no longer tried has none any more.
+    pub fn set_shadow<'a>(&self, watched: impl Iterator<Item = &'a Watched>) {
+        self.shadow.reset();
+        for watched in watched.take(SHADOW_LABELS_MAX) {
+            let labels = [watched.permission.as_str(), watched.mode.label()];
+            self.shadow.with_label_values(&labels).inc_by(watched.requests());
         }
     }
 

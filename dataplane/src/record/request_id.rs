@@ -36,6 +36,12 @@ impl RequestId {
         self.0
     }
 
+    /// Reads the written form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_id = text.len() == REQUEST_ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then(|| u128::from_str_radix(text, 16).ok().map(Self::of)).flatten()
+    }
+
     /// Appends the `traceparent` of the call to the target (W3C Trace Context, section 3.2): this id as the trace, sampled.
     pub fn append_traceparent(self, out: &mut Vec<u8>) {
         let id = &self.0;
@@ -81,6 +87,7 @@ mod tests {
         assert_eq!(ids.len(), 10_000);
         for id in ids.iter().take(100) {
             assert_eq!(id.to_string().as_bytes(), id.to_ascii());
+            assert_eq!(RequestId::parse(&id.to_string()), Some(*id));
             let (text, mut traceparent) = (id.to_string(), Vec::new());
             id.append_traceparent(&mut traceparent);
             assert_eq!(traceparent, format!("00-{text}-{}-01", &text[16..]).as_bytes());

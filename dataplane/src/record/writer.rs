@@ -17,7 +17,7 @@ use lgsp_shared::id::NodeId;
 use serde::Deserialize;
 
 use super::metrics::Metrics;
-use super::{Closed, line};
+use super::{Closed, Outcome, RecentRefusals, line};
 
 /// Records waiting for the writer at most; about 300 bytes each, 5 MiB.
 const QUEUE_MAX: usize = 16_384;
@@ -82,6 +82,7 @@ struct Shared {
     stop: AtomicBool,
     on_full: OnFull,
     metrics: Metrics,
+    refusals: RecentRefusals,
 }
 
 /// Where closed records are handed in; cheap to clone.
@@ -111,6 +112,11 @@ impl RecordSink {
         !self.shared.failing.load(Ordering::Relaxed) && self.shared.waiting.load(Ordering::Relaxed) < QUEUE_HIGH
     }
 
+    /// The refusals of the last minutes.
+    pub fn refusals(&self) -> &RecentRefusals {
+        &self.shared.refusals
+    }
+
     /// The node's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
@@ -135,6 +141,7 @@ impl Recorder {
             stop: AtomicBool::new(false),
             on_full: settings.on_full,
             metrics,
+            refusals: RecentRefusals::default(),
         });
         let writer = Writer { records, output, node: settings.node, shared: shared.clone(), unwritten: Vec::new() };
         let builder = std::thread::Builder::new().name("records".into());
@@ -197,6 +204,9 @@ impl Writer {
                 self.shared.metrics.records_lost.inc();
             } else {
                 line::append(&closed, self.node.as_str(), &mut self.unwritten);
+            }
+            if let Outcome::Refused(code) = closed.outcome {
+                self.shared.refusals.keep(closed.exchange, code);
             }
         }
     }

@@ -1,13 +1,19 @@
-//! The admin listener: `/livez`, `/readyz`, `/metrics` and `/v1/config`, on its own thread so that it answers while the
-//! workers are busy.
+//! The admin listener: `/livez`, `/readyz`, `/metrics`, `/v1/config`, and why a request was or would be refused. On its
+//! own thread, so that it answers while the workers are busy.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Response, StatusCode, header};
+use lgsp_shared::explain::{Explanation, QUESTION_BYTES_MAX, Question};
+use lgsp_shared::seal::vouch::{Denied, VOUCH_HEADER};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use serde_json::Value;
+
+use crate::record::{REFUSALS_KEPT_MAX, REFUSALS_KEPT_SECS, RequestId};
 
 /// One thing that has to hold for the node to be ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,21 +34,55 @@ pub trait Facts: Send + Sync + 'static {
     fn metrics(&self) -> Vec<u8>;
     /// The configuration in use: revision, hash, age, source.
     fn config(&self) -> Value;
+    /// Whether a request would be refused, and why; none before the first revision.
+    fn explain(&self, question: &Question) -> Option<Explanation>;
+    /// Why a request was refused, if this node remembers it.
+    fn decision(&self, request_id: RequestId) -> Option<Explanation>;
+    /// Whether `proof` says that a holder of the platform's key asks for this.
+    fn check(&self, proof: &str, method: &str, path: &str, body: &[u8]) -> Result<(), Denied>;
 }
 
 /// The admin listener's application.
 #[derive(Debug)]
 pub struct Admin<F>(pub F);
 
+/// What is asked of the admin listener.
+#[derive(Debug)]
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+    /// The address it comes from, if it has one.
+    from: Option<IpAddr>,
+    /// The proof that whoever asks holds the platform's key.
+    proof: Option<&'a str>,
+    body: &'a [u8],
+}
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+
 #[async_trait]
 impl<F: Facts> ServeHttp for Admin<F> {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let body = match tokio::time::timeout(BODY_DEADLINE, body(session)).await {
+            Ok(Some(body)) => body,
+            Ok(None) | Err(_) => {
+                session.set_keepalive(None);
+                return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or did not arrive in time");
+            }
+        };
         let request = session.req_header();
         let head = request.method == http::Method::HEAD;
-        if !head && request.method != http::Method::GET {
-            return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"use GET\n".to_vec());
-        }
-        let mut response = self.answer(request.uri.path(), request.uri.query());
+        let asked = Asked {
+            method: if head { "GET" } else { request.method.as_str() },
+            path: request.uri.path(),
+            query: request.uri.query(),
+            from: session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip()),
+            proof: request.headers.get(VOUCH_HEADER).and_then(|value| value.to_str().ok()),
+            body: &body,
+        };
+        let mut response = self.answer(&asked);
         if head {
             response.body_mut().clear();
         }
@@ -50,21 +90,94 @@ impl<F: Facts> ServeHttp for Admin<F> {
     }
 }
 
+/// The whole body; `None` when it is longer than any question or is cut.
+async fn body(session: &mut ServerSession) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(part) = session.read_request_body().await.ok()? {
+        body.extend_from_slice(&part);
+        if body.len() > QUESTION_BYTES_MAX {
+            return None;
+        }
+    }
+    Some(body)
+}
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// The exposition format's own media type.
 const METRICS: &str = "text/plain; version=0.0.4";
+const DECISIONS: &str = "/v1/decisions/";
 
 impl<F: Facts> Admin<F> {
-    fn answer(&self, path: &str, query: Option<&str>) -> Response<Vec<u8>> {
+    fn answer(&self, asked: &Asked<'_>) -> Response<Vec<u8>> {
+        match (asked.method, asked.path) {
+            ("POST", "/v1/explain") => self.may_ask(asked).unwrap_or_else(|| self.explain(asked.body)),
+            ("GET", path) if path.starts_with(DECISIONS) => {
+                let id = path.strip_prefix(DECISIONS).unwrap_or_default();
+                self.may_ask(asked).unwrap_or_else(|| self.decision(id))
+            }
+            (_, "/v1/explain") => answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"use POST\n".to_vec()),
+            ("GET", path) => self.get(path, asked.query),
+            (_, _) => answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"use GET\n".to_vec()),
+        }
+    }
+
+    /// Who may do what is told only to this machine and to who holds the platform's key: whoever else reaches the
+    /// listener sees no more than health and numbers. `None` when the question may be answered.
+    fn may_ask(&self, asked: &Asked<'_>) -> Option<Response<Vec<u8>>> {
+        let refuse = |detail: &str| Some(problem(StatusCode::FORBIDDEN, detail));
+        match asked.proof {
+            Some(proof) => match self.0.check(proof, asked.method, asked.path, asked.body) {
+                Ok(()) => None,
+                Err(denied) => refuse(&denied.to_string()),
+            },
+            None if asked.from.is_some_and(|address| address.to_canonical().is_loopback()) => None,
+            None => refuse("ask from the node's own machine, or through the control plane: `lgspctl explain`"),
+        }
+    }
+
+    fn explain(&self, body: &[u8]) -> Response<Vec<u8>> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let question: Question = match serde_path_to_error::deserialize(&mut json) {
+            Ok(question) => question,
+            Err(error) => {
+                let (path, inner) = (error.path().to_string(), error.inner().to_string());
+                return problem(StatusCode::BAD_REQUEST, &format!("the question, at `{path}`: {inner}"));
+            }
+        };
+        match self.0.explain(&question) {
+            Some(explanation) => json_answer(StatusCode::OK, &explanation),
+            None => problem(StatusCode::SERVICE_UNAVAILABLE, "this node has no revision yet, so it refuses everything"),
+        }
+    }
+
+    fn decision(&self, id: &str) -> Response<Vec<u8>> {
+        let Some(request_id) = RequestId::parse(id) else {
+            return problem(StatusCode::BAD_REQUEST, "a request id is 32 hexadecimal digits, as in the refusal");
+        };
+        match self.0.decision(request_id) {
+            Some(explanation) => json_answer(StatusCode::OK, &explanation),
+            None => {
+                let minutes = REFUSALS_KEPT_SECS / 60;
+                let detail = format!(
+                    "this node remembers no refusal of that name; it keeps the last {REFUSALS_KEPT_MAX} for {minutes} \
+                     minutes, and nothing of what was not refused"
+                );
+                problem(StatusCode::NOT_FOUND, &detail)
+            }
+        }
+    }
+
+    fn get(&self, path: &str, query: Option<&str>) -> Response<Vec<u8>> {
         match path {
             "/livez" => answer(StatusCode::OK, TEXT, b"ok\n".to_vec()),
             "/readyz" => self.ready(query.is_some_and(|query| query.split('&').any(|part| part == "verbose"))),
             "/metrics" => answer(StatusCode::OK, METRICS, self.0.metrics()),
             "/v1/config" => answer(StatusCode::OK, JSON, format!("{:#}\n", self.0.config()).into_bytes()),
             _ => {
-                let known = b"try /livez, /readyz?verbose, /metrics or /v1/config\n".to_vec();
-                answer(StatusCode::NOT_FOUND, TEXT, known)
+                let known =
+                    b"try /livez, /readyz?verbose, /metrics, /v1/config, /v1/explain or /v1/decisions/{request_id}\n";
+                answer(StatusCode::NOT_FOUND, TEXT, known.to_vec())
             }
         }
     }
@@ -85,6 +198,15 @@ impl<F: Facts> Admin<F> {
     }
 }
 
+fn json_answer(status: StatusCode, value: &impl serde::Serialize) -> Response<Vec<u8>> {
+    // Structs of texts and numbers always serialise.
+    answer(status, JSON, serde_json::to_vec(value).unwrap_or_default())
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response<Vec<u8>> {
+    json_answer(status, &serde_json::json!({"status": status.as_u16(), "detail": detail}))
+}
+
 fn answer(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -97,48 +219,4 @@ fn answer(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Respon
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Fixed(bool);
-
-    impl Facts for Fixed {
-        fn conditions(&self) -> Vec<Condition> {
-            vec![
-                Condition { name: "configuration", holds: self.0, detail: "revision 7".into() },
-                Condition { name: "records", holds: true, detail: "written".into() },
-            ]
-        }
-        fn metrics(&self) -> Vec<u8> {
-            b"x 1\n".to_vec()
-        }
-        fn config(&self) -> Value {
-            serde_json::json!({"revision": 7})
-        }
-    }
-
-    fn get(ready: bool, path: &str, query: Option<&str>) -> (u16, String) {
-        let response = Admin(Fixed(ready)).answer(path, query);
-        (response.status().as_u16(), String::from_utf8(response.into_body()).unwrap())
-    }
-
-    #[test]
-    fn liveness_does_not_depend_on_readiness() {
-        assert_eq!(get(false, "/livez", None), (200, "ok\n".into()));
-    }
-
-    #[test]
-    fn readiness_names_what_is_missing() {
-        assert_eq!(get(true, "/readyz", None), (200, "ready\n".into()));
-        assert_eq!(get(false, "/readyz", None), (503, "[-] configuration: revision 7\nnot ready\n".into()));
-        let (status, text) = get(true, "/readyz", Some("verbose"));
-        assert_eq!((status, text.contains("[+] records: written")), (200, true));
-    }
-
-    #[test]
-    fn the_rest_is_served_and_the_unknown_points_to_the_known() {
-        assert_eq!(get(true, "/metrics", None), (200, "x 1\n".into()));
-        assert!(get(true, "/v1/config", None).1.contains("\"revision\": 7"));
-        assert!(get(true, "/", None).1.contains("/readyz?verbose"));
-    }
-}
+mod tests;

@@ -3,20 +3,28 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use lgsp_shared::id::Revision;
+use lgsp_shared::explain::{Explanation, Question};
+use lgsp_shared::id::{NodeId, Revision};
+use lgsp_shared::seal::vouch::{Denied, Vouched};
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Value, json};
 
 use super::admin::{Condition, Facts};
+use super::explain;
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
-use crate::sync::SyncHealth;
+use crate::record::RequestId;
+use crate::sync::{Keyring, SyncHealth};
 
 /// The node as its admin listener sees it.
 #[derive(Debug)]
 pub struct NodeFacts {
+    /// Its name.
+    pub node: NodeId,
+    /// The keys whose holders may ask from elsewhere.
+    pub keys: Arc<Keyring>,
     /// Whether it is stopping.
     pub drain: Drain,
     /// Its connections.
@@ -48,6 +56,9 @@ impl Facts for NodeFacts {
         metrics.connections.set(i64::try_from(self.connections.open()).unwrap_or(i64::MAX));
         let refused = self.connections.refused();
         raise(&metrics.connections_refused, refused.total.saturating_add(refused.per_address));
+        if let Some(snapshot) = self.rooms.snapshots.load() {
+            metrics.set_shadow(snapshot.watched().into_iter().map(|watched| &**watched));
+        }
         if let Some(sync) = self.sync.get() {
             let report = sync.report();
             let gauge =
@@ -61,11 +72,25 @@ impl Facts for NodeFacts {
         metrics.to_text()
     }
 
+    fn explain(&self, question: &Question) -> Option<Explanation> {
+        explain::answer(&self.node, &self.rooms, question, Now::read())
+    }
+
+    fn decision(&self, request_id: RequestId) -> Option<Explanation> {
+        explain::recorded(&self.node, &self.rooms, request_id, Now::read())
+    }
+
+    fn check(&self, proof: &str, method: &str, path: &str, body: &[u8]) -> Result<(), Denied> {
+        let request = Vouched { node: &self.node, method, path, body };
+        self.keys.load().check(proof, &request, Now::read().unix)
+    }
+
     fn config(&self) -> Value {
         let snapshot = self.rooms.snapshots.load();
         let mut told = json!({
             "revision": snapshot.as_deref().map(|snapshot| snapshot.revision),
             "hash": snapshot.as_deref().map(|snapshot| snapshot.hash.clone()),
+            "key_ids": self.keys.load().ids(),
         });
         if let (Some(sync), Value::Object(fields)) = (self.sync.get(), &mut told) {
             let report = sync.report();

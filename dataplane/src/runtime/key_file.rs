@@ -1,12 +1,15 @@
-//! The key-encryption key: read once, from a file only its owner may read. There is no default.
+//! The key-encryption keys: read from a file only its owner may read, and read again when it changes. There is no default.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lgsp_shared::seal::{SealError, SealKey};
+use lgsp_shared::seal::{SealError, SealKeys};
 use zeroize::Zeroizing;
 
-/// A key file holds 64 hexadecimal digits; more than this is another file.
+use crate::sync::Keyring;
+
+/// A key file holds a few lines of 64 hexadecimal digits; more than this is another file.
 const FILE_BYTES_MAX: u64 = 4096;
 /// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
@@ -43,8 +46,55 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads the key; refuses a file that is missing, open to others, or holds a weak key.
-pub fn read(path: &Path) -> Result<SealKey, KeyFileError> {
+/// The keys of a file that is looked at every second.
+#[derive(Debug)]
+pub struct WatchedKeys {
+    path: PathBuf,
+    keyring: Arc<Keyring>,
+    seen: Mutex<Option<Fingerprint>>,
+}
+
+/// What changes whenever the file is replaced, written, or opened to others.
+type Fingerprint = (u64, u64, i64, i64, u32);
+
+impl WatchedKeys {
+    /// Reads the file for the first time.
+    pub fn read(path: &Path) -> Result<Self, KeyFileError> {
+        let seen = Mutex::new(fingerprint(path));
+        Ok(Self { path: path.to_owned(), keyring: Keyring::new(read(path)?), seen })
+    }
+
+    /// The keys held.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Reads the file again if it changed. What cannot be used changes nothing: the keys held before stay.
+    pub fn look(&self) {
+        let now = fingerprint(&self.path);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == now {
+            return;
+        }
+        *seen = now;
+        match read(&self.path) {
+            Ok(keys) if keys.ids() == self.keyring.load().ids() => {}
+            Ok(keys) => {
+                tracing::info!(keys = ?keys.ids().iter().map(ToString::to_string).collect::<Vec<_>>(), "other keys in use");
+                self.keyring.replace(keys);
+            }
+            Err(error) => tracing::error!(%error, "the changed key file is unusable, the keys read before stay in use"),
+        }
+    }
+}
+
+fn fingerprint(path: &Path) -> Option<Fingerprint> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.mode()))
+}
+
+/// Reads the keys; refuses a file that is missing, open to others, or holds a weak key.
+fn read(path: &Path) -> Result<SealKeys, KeyFileError> {
     let unreadable = |source| KeyFileError::Unreadable { path: path.to_owned(), source };
     let unusable = |source| KeyFileError::Unusable { path: path.to_owned(), source };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -56,7 +106,7 @@ pub fn read(path: &Path) -> Result<SealKey, KeyFileError> {
         return Err(unusable(SealError::KeyMalformed));
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
-    SealKey::parse(&text).map_err(unusable)
+    SealKeys::parse(&text).map_err(unusable)
 }
 
 #[cfg(test)]
@@ -88,5 +138,26 @@ mod tests {
         }
         let (_directory, path) = key_file(KEY, 0o400);
         assert!(read(&path).is_ok());
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_an_unusable_one_changes_nothing() {
+        let (_directory, path) = key_file(KEY, 0o600);
+        let watched = WatchedKeys::read(&path).unwrap();
+        let old = watched.keyring().load().ids();
+        watched.look();
+        assert_eq!(watched.keyring().load().ids(), old);
+        std::fs::write(&path, format!("{KEY}{}", KEY.replace("00", "ff"))).unwrap();
+        watched.look();
+        let both = watched.keyring().load().ids();
+        assert_eq!((both.len(), both[0]), (2, old[0]));
+        for broken in ["", "changeme"] {
+            std::fs::write(&path, broken).unwrap();
+            watched.look();
+            assert_eq!(watched.keyring().load().ids(), both);
+        }
+        std::fs::remove_file(&path).unwrap();
+        watched.look();
+        assert_eq!(watched.keyring().load().ids(), both);
     }
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Where `/livez`, `/readyz`, `/metrics` and `/v1/config` are served.
     pub admin: SocketAddr,
+    /// Where the control plane asks the admin listener, when that is not where it listens.
+    pub admin_advertise: Option<SocketAddr>,
     /// Where the configuration comes from.
     pub source: Source,
     /// The file with the key-encryption key.

@@ -1,11 +1,11 @@
 //! Background services: following the configuration, housekeeping, waiting while the node drains, and asking a
 //! predecessor to hand over.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use lgsp_shared::seal::SealKey;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pingora_core::server::ShutdownWatch;
@@ -13,13 +13,14 @@ use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::{BackgroundService, GenBackgroundService, background_service};
 
 use super::Parts;
+use super::key_file::WatchedKeys;
 use super::settings::Settings;
 use super::state::PidFile;
 use crate::clock::Now;
 use crate::edge::health::HealthChecker;
 use crate::edge::tls::{RotatingCertificate, Rotation};
 use crate::snapshot::SnapshotStore;
-use crate::sync::{self, ApplyToSnapshot, Identity, SyncHealth, SyncSettings};
+use crate::sync::{self, ApplyToSnapshot, Identity, Keyring, SyncHealth, SyncSettings};
 
 /// How often certificates are looked at and lost handshakes are swept.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,15 +40,17 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Housekeeping {
     certificates: Vec<Arc<RotatingCertificate>>,
+    keys: WatchedKeys,
     parts: Parts,
 }
 
 /// The housekeeping service. It writes the process id when it starts: after a hand-over, not before it.
 pub(super) fn housekeeping(
     certificates: Vec<Arc<RotatingCertificate>>,
+    keys: WatchedKeys,
     parts: Parts,
 ) -> GenBackgroundService<Housekeeping> {
-    background_service("housekeeping", Housekeeping { certificates, parts })
+    background_service("housekeeping", Housekeeping { certificates, keys, parts })
 }
 
 #[async_trait]
@@ -78,6 +81,7 @@ impl Housekeeping {
     fn look(&self) {
         self.parts.rooms.pool.sweep();
         self.parts.connections.sweep(Instant::now());
+        self.keys.look();
         for certificate in &self.certificates {
             let path = certificate.path().display();
             match certificate.refresh() {
@@ -116,7 +120,7 @@ impl BackgroundService for HealthChecks {
 /// Follows the configuration's source.
 pub struct Configuration {
     settings: SyncSettings,
-    key: SealKey,
+    keys: Arc<Keyring>,
     snapshots: Arc<SnapshotStore>,
     health: Arc<OnceLock<Arc<SyncHealth>>>,
 }
@@ -125,22 +129,25 @@ pub struct Configuration {
 pub(super) fn configuration(
     settings: &Settings,
     source: sync::Source,
-    key: SealKey,
+    keys: Arc<Keyring>,
+    admin: SocketAddr,
     parts: &Parts,
 ) -> GenBackgroundService<Configuration> {
-    let identity = Identity { node: settings.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    // An address of no interface in particular is not one that others can ask.
+    let admin = settings.admin_advertise.or((!admin.ip().is_unspecified()).then_some(admin));
+    let identity = Identity { node: settings.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), admin };
     let cluster = parts.joined.as_ref().map(|joined| joined.membership.clone());
     let settings = SyncSettings { identity, source, state_dir: settings.state_dir.clone(), cluster };
     let (snapshots, health) = (parts.rooms.snapshots.clone(), parts.sync.clone());
-    background_service("configuration", Configuration { settings, key, snapshots, health })
+    background_service("configuration", Configuration { settings, keys, snapshots, health })
 }
 
 #[async_trait]
 impl BackgroundService for Configuration {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let apply = Arc::new(ApplyToSnapshot::new(self.snapshots.clone(), self.key.clone()));
+        let apply = Arc::new(ApplyToSnapshot::new(self.snapshots.clone(), self.keys.clone()));
         let clock = Arc::new(|| Now::read().unix);
-        let handle = sync::start(self.settings.clone(), apply, self.key.clone(), clock).await;
+        let handle = sync::start(self.settings.clone(), apply, self.keys.clone(), clock).await;
         // It is set once: a service starts once.
         let _ = self.health.set(handle.health());
         // Exchanges that are still under way keep the snapshot they have.

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, ServiceId, SystemId};
 use lgsp_shared::resource::{
-    AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionSpec, Protocol, Read, Resource,
-    Rewrite,
+    AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionMode, PermissionSpec, Protocol,
+    Read, Resource, Rewrite,
 };
-use lgsp_shared::seal::{SealError, SealKey, credential_identity};
+use lgsp_shared::seal::{SealError, SealKeys, credential_identity};
 use lgsp_shared::session::{TICKET_KEYS_MAX, TicketKeys};
 use lgsp_shared::signature::KeyState;
 
-use super::{Credential, Grant, Grants, Quota, Route, Router, Service, Snapshot, System, Table};
+use super::{Credential, Grant, Grants, LastUsed, Quota, Route, Router, Service, Snapshot, System, Table, Watched};
 use crate::upstream::Upstream;
 
 /// A revision before it is compiled.
@@ -78,7 +78,7 @@ pub(super) struct Source {
 }
 
 /// Compiles a revision.
-pub fn compile<'a>(source: &SnapshotSource, key: &'a SealKey, previous: Option<&'a Snapshot>) -> Compiled {
+pub fn compile<'a>(source: &SnapshotSource, keys: &'a SealKeys, previous: Option<&'a Snapshot>) -> Compiled {
     // Each pass may refer to what the ones before it made.
     let passes: [fn(&mut Compiler<'a>, usize, &Read); 7] = [
         Compiler::unknown_fields,
@@ -89,7 +89,7 @@ pub fn compile<'a>(source: &SnapshotSource, key: &'a SealKey, previous: Option<&
         Compiler::route,
         Compiler::permission,
     ];
-    let mut compiler = Compiler::new(key, previous);
+    let mut compiler = Compiler::new(keys, previous);
     let documents = compiler.read_all(&source.documents);
     for pass in passes {
         for (at, read) in &documents {
@@ -100,7 +100,7 @@ pub fn compile<'a>(source: &SnapshotSource, key: &'a SealKey, previous: Option<&
 }
 
 struct Compiler<'a> {
-    key: &'a SealKey,
+    keys: &'a SealKeys,
     previous: Option<&'a Snapshot>,
     problems: Vec<DocumentProblem>,
     understood: Understood,
@@ -114,12 +114,13 @@ struct Compiler<'a> {
     routes: HashMap<ServiceId, Vec<Arc<Route>>>,
     grants: Grants,
     quotas: HashMap<PermissionId, Arc<Quota>>,
+    watched: HashMap<PermissionId, Arc<Watched>>,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(key: &'a SealKey, previous: Option<&'a Snapshot>) -> Self {
+    fn new(keys: &'a SealKeys, previous: Option<&'a Snapshot>) -> Self {
         Self {
-            key,
+            keys,
             previous,
             problems: Vec::new(),
             understood: HashMap::new(),
@@ -133,6 +134,7 @@ impl<'a> Compiler<'a> {
             routes: HashMap::new(),
             grants: Grants::default(),
             quotas: HashMap::new(),
+            watched: HashMap::new(),
         }
     }
 
@@ -245,15 +247,22 @@ impl<'a> Compiler<'a> {
         system: Arc<System>,
     ) -> Result<Arc<Credential>, SealError> {
         let identity = credential_identity(id.as_str(), spec.system.as_str(), spec.access_key.as_str());
-        let secret = self.key.open(&spec.secret, &identity)?;
+        let secret = self.keys.open(&spec.secret, &identity)?;
         Ok(Arc::new(Credential {
             id: id.clone(),
             access_key: spec.access_key.clone(),
             system,
             state: spec.state,
             validity: spec.validity(),
+            used: self.last_used(id, spec),
             key: KeyState::new(&secret),
         }))
+    }
+
+    /// What is known of the key's use survives every change of its credential, but not another credential's taking over.
+    fn last_used(&self, id: &CredentialId, spec: &CredentialSpec) -> Arc<LastUsed> {
+        let known = self.previous.and_then(|snapshot| snapshot.credential(spec.access_key.as_str()));
+        known.filter(|known| known.id == *id).map(|known| known.used.clone()).unwrap_or_default()
     }
 
     fn service(&mut self, at: usize, read: &Read) {
@@ -327,14 +336,37 @@ impl<'a> Compiler<'a> {
             let message = format!("there is no usable service `{}`: nothing is granted", spec.service);
             return self.problem(at, "spec.service", message);
         }
+        let watched = match spec.mode {
+            PermissionMode::Enforce => None,
+            PermissionMode::Shadow | PermissionMode::Retiring => Some(self.watched(id, spec.mode)),
+            PermissionMode::Unknown => {
+                let message = "this version does not know the mode: nothing is granted; upgrade the node or correct it";
+                return self.report(at, "spec.mode", message.to_owned(), Effect::Closed);
+            }
+        };
         let grant = Grant {
             id: id.clone(),
             methods: boxed(&spec.methods),
             paths: spec.paths.iter().map(|path| path.trim_end_matches('/').into()).collect(),
             validity: spec.validity(),
             quota: self.quota(id, spec),
+            watched,
         };
-        self.grants.add(spec.source.clone(), spec.service.clone(), Arc::new(grant));
+        let (source, service, grant) = (spec.source.clone(), spec.service.clone(), Arc::new(grant));
+        match spec.mode {
+            PermissionMode::Enforce | PermissionMode::Retiring => self.grants.add(source, service, grant),
+            PermissionMode::Shadow => self.grants.add_shadow(source, service, grant),
+            // Returned above.
+            PermissionMode::Unknown => {}
+        }
+    }
+
+    /// What is counted survives a revision unless the mode changed.
+    fn watched(&mut self, id: &PermissionId, mode: PermissionMode) -> Arc<Watched> {
+        let known = self.previous.and_then(|snapshot| snapshot.watched.get(id)).filter(|known| known.mode == mode);
+        let watched = known.cloned().unwrap_or_else(|| Arc::new(Watched::new(id.clone(), mode)));
+        self.watched.insert(id.clone(), watched.clone());
+        watched
     }
 
     /// The quota's bucket survives a revision unless its rate changed.
@@ -348,7 +380,7 @@ impl<'a> Compiler<'a> {
 
     fn finish(self, source: &SnapshotSource) -> Compiled {
         let names = &self.defaults.session.keys;
-        let ticket_keys = TicketKeys::derive(self.key, names.get(..TICKET_KEYS_MAX).unwrap_or(names));
+        let ticket_keys = TicketKeys::derive(self.keys, names.get(..TICKET_KEYS_MAX).unwrap_or(names));
         let snapshot = Snapshot {
             revision: source.revision,
             hash: source.hash.clone(),
@@ -361,6 +393,7 @@ impl<'a> Compiler<'a> {
             ticket_keys,
             grants: self.grants,
             quotas: self.quotas,
+            watched: self.watched,
             understood: self.understood,
             decoy: KeyState::decoy(),
         };

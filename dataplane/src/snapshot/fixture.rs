@@ -49,7 +49,7 @@ pub fn documents() -> Vec<Arc<Document>> {
 pub fn build(documents: &[Arc<Document>], previous: Option<&Snapshot>) -> Compiled {
     let plain: Vec<Document> = documents.iter().map(|document| (**document).clone()).collect();
     let source = SnapshotSource { revision: Revision(1), hash: content_hash(&plain), documents: documents.to_vec() };
-    compile(&source, &key(), previous)
+    compile(&source, &key().into(), previous)
 }
 
 /// The configuration with one document's spec changed.

@@ -8,6 +8,7 @@ use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
 use super::Table;
 use super::quota::Quota;
+use super::watched::Watched;
 
 /// One grant.
 #[derive(Debug)]
@@ -22,31 +23,64 @@ pub struct Grant {
     pub validity: Validity,
     /// Its quota.
     pub quota: Option<Arc<Quota>>,
+    /// What is counted for it, while it is tried.
+    pub watched: Option<Arc<Watched>>,
 }
 
 impl Grant {
     /// Whether it covers this method and path now; its quota apart.
     pub fn covers(&self, method: &str, path: &str, now: UnixSeconds) -> bool {
-        self.validity.holds_at(now)
-            && self.methods.iter().any(|granted| &**granted == method)
-            && self.paths.iter().any(|prefix| is_below(path, prefix))
+        self.validity.holds_at(now) && self.grants_method(method) && self.grants_path(path)
+    }
+
+    /// Whether it covers this method.
+    pub fn grants_method(&self, method: &str) -> bool {
+        self.methods.iter().any(|granted| &**granted == method)
+    }
+
+    /// Whether it covers this path.
+    pub fn grants_path(&self, path: &str) -> bool {
+        self.paths.iter().any(|prefix| is_below(path, prefix))
     }
 }
 
 /// All grants, by source and service.
 #[derive(Debug, Default)]
-pub struct Grants(Table<ServiceId, Table<SystemId, Vec<Arc<Grant>>>>);
+pub struct Grants {
+    effective: ByService,
+    /// Those that grant nothing and are only counted.
+    shadow: ByService,
+}
+
+type ByService = Table<ServiceId, Table<SystemId, Vec<Arc<Grant>>>>;
 
 impl Grants {
     /// Adds one while compiling.
     pub(super) fn add(&mut self, source: SystemId, service: ServiceId, grant: Arc<Grant>) {
-        self.0.entry(service).or_default().entry(source).or_default().push(grant);
+        let grants = self.effective.entry(service).or_default().entry(source).or_default();
+        // Those that are retiring come last, so that one is used only where no other would do.
+        let at = grants.partition_point(|other| other.watched.is_none() || grant.watched.is_some());
+        grants.insert(at, grant);
     }
 
-    /// The grants of `source` at `service`, in the order of their names.
-    pub fn of(&self, source: &SystemId, service: &ServiceId) -> &[Arc<Grant>] {
-        self.0.get(service).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
+    /// Adds one that grants nothing.
+    pub(super) fn add_shadow(&mut self, source: SystemId, service: ServiceId, grant: Arc<Grant>) {
+        self.shadow.entry(service).or_default().entry(source).or_default().push(grant);
     }
+
+    /// The grants of `source` at `service`, in the order of their names, those that are retiring last.
+    pub fn of(&self, source: &SystemId, service: &ServiceId) -> &[Arc<Grant>] {
+        of(&self.effective, source, service)
+    }
+
+    /// Those of `source` at `service` that grant nothing and are only counted.
+    pub fn shadow_of(&self, source: &SystemId, service: &ServiceId) -> &[Arc<Grant>] {
+        of(&self.shadow, source, service)
+    }
+}
+
+fn of<'t>(table: &'t ByService, source: &SystemId, service: &ServiceId) -> &'t [Arc<Grant>] {
+    table.get(service).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]
@@ -75,6 +109,7 @@ mod tests {
             paths: ["/ho-tich".into()].into(),
             validity: Validity { not_before: Some(UnixSeconds(10)), not_after: Some(UnixSeconds(20)) },
             quota: None,
+            watched: None,
         };
         assert!(grant.covers("GET", "/ho-tich/1", UnixSeconds(10)));
         assert!(!grant.covers("POST", "/ho-tich/1", UnixSeconds(10)));

@@ -22,6 +22,19 @@ pub struct Matched {
     pub path_bytes: usize,
 }
 
+/// A place at which a route can be found.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The host; none for any.
+    pub host: Option<&'a str>,
+    /// Whether the path is taken alone, or with everything below it.
+    pub exact: bool,
+    /// The path, without a trailing `/` where it is a prefix.
+    pub path: &'a str,
+    /// The route.
+    pub route: &'a Arc<Route>,
+}
+
 /// A route that takes the request.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -69,6 +82,18 @@ impl Router {
             }
         }
         Err(others.map_or(NotFound::Path, NotFound::Method))
+    }
+
+    /// Every place at which a route can be found, in no order; for explanations.
+    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let named = self.named.iter().map(|(host, paths)| (Some(&**host), paths));
+        named.chain([(None, &self.any)]).flat_map(|(host, paths)| {
+            let exact = paths.exact.iter().map(|(path, routes)| (true, path, routes));
+            let prefix = paths.prefix.iter().map(|(path, routes)| (false, path, routes));
+            exact.chain(prefix).flat_map(move |(exact, path, routes)| {
+                routes.iter().map(move |route| Place { host, exact, path, route })
+            })
+        })
     }
 
     fn host(&self, authority: &str) -> Option<&Paths> {
@@ -122,7 +147,7 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The host of an authority, without its port: `[::1]:80` → `[::1]`.
-fn host_of(authority: &str) -> &str {
+pub fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         Some(_) | None => authority,

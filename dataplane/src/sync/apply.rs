@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use lgsp_shared::bundle::ContentHash;
-use lgsp_shared::id::Revision;
+use lgsp_shared::id::{AccessKey, Revision};
+use lgsp_shared::keyspace::{STATUS_SHADOW_MAX, ShadowCount};
 use lgsp_shared::resource::Document;
-use lgsp_shared::seal::SealKey;
+use lgsp_shared::timestamp::UnixSeconds;
 
+use super::keyring::Keyring;
 use crate::snapshot::{Compiled, DocumentProblem, SnapshotSource, SnapshotStore, compile};
 
 /// A revision that is ready to serve.
@@ -29,27 +31,55 @@ impl std::fmt::Debug for Prepared {
 pub trait Apply: Send + Sync + 'static {
     /// Makes a revision ready. Never fails as a whole. A document that is the same allocation as last time did not change.
     fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &[Arc<Document>]) -> Prepared;
+
+    /// What was counted for permissions that are tried, by name.
+    fn shadow(&self) -> Vec<ShadowCount> {
+        Vec::new()
+    }
+
+    /// When the credentials that serve were last used on this node; those that were.
+    fn last_used(&self) -> Vec<(AccessKey, UnixSeconds)> {
+        Vec::new()
+    }
 }
 
 /// The real one: compiles a snapshot and publishes it whole.
 #[derive(Debug)]
 pub struct ApplyToSnapshot {
     store: Arc<SnapshotStore>,
-    key: SealKey,
+    keys: Arc<Keyring>,
 }
 
 impl ApplyToSnapshot {
-    /// Publishes to `store`; secrets open under `key`.
-    pub fn new(store: Arc<SnapshotStore>, key: SealKey) -> Self {
-        Self { store, key }
+    /// Publishes to `store`; secrets open under the keys held when a revision comes.
+    pub fn new(store: Arc<SnapshotStore>, keys: Arc<Keyring>) -> Self {
+        Self { store, keys }
     }
 }
 
 impl Apply for ApplyToSnapshot {
     fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &[Arc<Document>]) -> Prepared {
         let source = SnapshotSource { revision, hash: hash.clone(), documents: documents.to_vec() };
-        let Compiled { snapshot, problems } = compile(&source, &self.key, self.store.load().as_deref());
+        let Compiled { snapshot, problems } = compile(&source, &self.keys.load(), self.store.load().as_deref());
         let (store, snapshot) = (self.store.clone(), Arc::new(snapshot));
         Prepared { problems, publish: Box::new(move || store.publish(snapshot)) }
+    }
+
+    fn shadow(&self) -> Vec<ShadowCount> {
+        let Some(snapshot) = self.store.load() else { return Vec::new() };
+        let counts = snapshot.watched().into_iter().take(STATUS_SHADOW_MAX).map(|watched| ShadowCount {
+            permission: watched.permission.clone(),
+            mode: watched.mode.label().to_owned(),
+            requests: watched.requests(),
+        });
+        counts.collect()
+    }
+
+    fn last_used(&self) -> Vec<(AccessKey, UnixSeconds)> {
+        let Some(snapshot) = self.store.load() else { return Vec::new() };
+        let used = snapshot
+            .credentials()
+            .filter_map(|credential| Some((credential.access_key.clone(), credential.used.get()?)));
+        used.collect()
     }
 }

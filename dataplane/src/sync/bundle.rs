@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use lgsp_shared::bundle::{Bundle, BundleError};
 use lgsp_shared::keyspace::{bundle_status_dir, bundle_status_path};
+use lgsp_shared::usage::{UsageReport, bundle_usage_path};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::assembly::offer_of_bundle;
 use super::health::count;
+use super::keeper::Keeper;
 use super::rejection::{CONFIGURATION_BYTES_MAX, Rejection};
 use super::{Context, Shutdown};
 
@@ -27,6 +29,7 @@ pub(super) async fn follow(path: PathBuf, context: Context, mut shutdown: Shutdo
     let (signal, mut signals) = mpsc::channel(1);
     let mut watcher = None;
     let mut seen = None;
+    let mut keys = context.keys.changes();
     loop {
         if watcher.is_none() {
             watcher = watch_directory(&path, signal.clone());
@@ -41,6 +44,10 @@ pub(super) async fn follow(path: PathBuf, context: Context, mut shutdown: Shutdo
         tokio::select! {
             // A write that keeps size and times apart from the last look would be missed: look again whatever they say.
             signalled = signals.recv() => if signalled.is_some() { seen = None },
+            Ok(()) = keys.changed() => {
+                context.keeper.with(Keeper::try_again).await;
+                seen = None;
+            }
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shutdown.requested() => return,
         }
@@ -124,8 +131,10 @@ fn load(path: &Path) -> Result<Bundle, Rejection> {
 pub(super) async fn report(bundle: PathBuf, context: Context, mut shutdown: Shutdown) {
     let mut report = context.health.subscribe();
     let mut failing = false;
+    let mut usage = UsageReport::default();
     loop {
-        let status = report.borrow_and_update().status(&context.identity, (context.clock)());
+        let status = context.status(&report.borrow_and_update());
+        let bundle_file = bundle.clone();
         let (bundle, node) = (bundle.clone(), context.identity.node.clone());
         let write = move || {
             fs::create_dir_all(bundle_status_dir(&bundle))?;
@@ -142,11 +151,30 @@ pub(super) async fn report(bundle: PathBuf, context: Context, mut shutdown: Shut
             }
         }
         failing = written.is_err();
+        write_usage(&bundle_file, &context, &mut usage).await;
         tokio::select! {
             changed = report.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(REPORT_EVERY) => {}
             () = shutdown.requested() => return,
         }
+    }
+}
+
+/// Writes when credentials were last used beside the status, when there is something new to tell.
+async fn write_usage(bundle: &Path, context: &Context, usage: &mut UsageReport) {
+    let changed = usage.changed(context.apply.last_used().into_iter());
+    if changed.is_empty() {
+        return;
+    }
+    let kept = usage.all();
+    changed.values().for_each(|page| usage.keep(page));
+    let (path, all) = (bundle_usage_path(bundle, &context.identity.node), usage.all());
+    let written = tokio::task::spawn_blocking(move || replace(&path, all.to_json().as_bytes())).await;
+    if !matches!(written, Ok(Ok(()))) {
+        // Told again with the next status, whose failure is the one that is logged.
+        *usage = UsageReport::default();
+        usage.keep(&kept);
+        count(&context.health.counters().status_failures);
     }
 }
 

@@ -11,6 +11,7 @@ use lgsp_etcd::Access;
 use super::assembly::Assembly;
 use super::backoff::{Backoff, BackoffBounds, random};
 use super::health::count;
+use super::keeper::Keeper;
 use super::rejection::Rejection;
 use super::{Context, Shutdown};
 
@@ -118,9 +119,16 @@ impl Position {
 /// Follows etcd until asked to end.
 pub(super) async fn follow(settings: EtcdSettings, context: Context, mut shutdown: Shutdown) {
     let mut follower = Follower { backoff: Backoff::new(settings.timing.backoff), settings, context, position: None };
+    let mut keys = follower.context.keys.changes();
     loop {
         let failure = tokio::select! {
             failure = follower.session() => failure,
+            Ok(()) = keys.changed() => {
+                // Listed again, because what could not be opened was not kept.
+                follower.context.keeper.with(Keeper::try_again).await;
+                follower.position = None;
+                continue;
+            }
             () = shutdown.requested() => return,
         };
         let pause = follower.after(&failure).await;

@@ -1,11 +1,12 @@
 //! What others may know about this room: its report, its connection, its counters. Reading never waits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{NodeId, Revision};
-use lgsp_shared::keyspace::{NodeState, NodeStatus, STATUS_ERRORS_MAX, StatusError};
+use lgsp_shared::keyspace::{NodeState, STATUS_ERRORS_MAX, StatusError};
 use lgsp_shared::timestamp::UnixSeconds;
 use tokio::sync::watch;
 
@@ -31,24 +32,6 @@ pub struct Report {
     pub since: UnixSeconds,
 }
 
-impl Report {
-    /// The report as a node status.
-    pub fn status(&self, identity: &Identity, now: UnixSeconds) -> NodeStatus {
-        NodeStatus {
-            node: identity.node.clone(),
-            state: self.state,
-            desired: self.desired,
-            active: self.active,
-            hash: self.hash.clone(),
-            errors: self.errors.clone(),
-            errors_total: self.errors_total,
-            since: self.since,
-            reported_at: now,
-            version: identity.version.clone(),
-        }
-    }
-}
-
 /// Who reports.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -56,6 +39,8 @@ pub struct Identity {
     pub node: NodeId,
     /// Its software version.
     pub version: String,
+    /// Where its admin listener is reached from other machines, if it is.
+    pub admin: Option<SocketAddr>,
 }
 
 /// Counts since the start of the process.

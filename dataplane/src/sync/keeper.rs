@@ -50,6 +50,12 @@ struct Serving {
     tried: bool,
 }
 
+impl Serving {
+    fn copy(&self) -> LastGood {
+        LastGood::new(self.revision, self.hash.clone(), self.documents.to_vec(), self.errors.clone())
+    }
+}
+
 /// See the module.
 pub(super) struct Keeper {
     apply: Arc<dyn Apply>,
@@ -141,6 +147,15 @@ impl Keeper {
         true
     }
 
+    /// Takes the same revision again when it is offered, and keeps a new copy of what serves: the keys have changed, so
+    /// that secrets that did not open may open now, and the copy is sealed under the first of them.
+    pub fn try_again(&mut self) {
+        if let Some(serving) = &mut self.serving {
+            serving.tried = false;
+            self.last_good.send_replace(Some(Arc::new(serving.copy())));
+        }
+    }
+
     fn active(&self) -> Option<(Revision, ContentHash)> {
         self.serving.as_ref().map(|serving| (serving.revision, serving.hash.clone()))
     }
@@ -171,12 +186,7 @@ impl Keeper {
         (prepared.publish)();
         count(&self.health.counters().revisions_applied);
         let serving = Serving { revision, hash, documents: Arc::new(documents), unreadable, errors, tried: true };
-        self.last_good.send_replace(Some(Arc::new(LastGood::new(
-            serving.revision,
-            serving.hash.clone(),
-            serving.documents.to_vec(),
-            serving.errors.clone(),
-        ))));
+        self.last_good.send_replace(Some(Arc::new(serving.copy())));
         self.serving = Some(serving);
         self.refused = None;
         self.report_serving(Some(revision));

@@ -1,6 +1,6 @@
 //! The last good copy on disk: what a node serves after a restart while its source is away.
 //!
-//! One file, sealed under the platform's key and the node's name, so that it is readable nowhere else and a changed
+//! One file, sealed under the first of the node's keys and the node's name, so that it is readable nowhere else and a changed
 //! byte is noticed; replaced by rename, so that it is whole or absent. A copy that cannot be used is ignored, never fatal.
 
 use std::fs::{self, File};
@@ -14,13 +14,14 @@ use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{NodeId, Revision};
 use lgsp_shared::keyspace::StatusError;
 use lgsp_shared::resource::Document;
-use lgsp_shared::seal::{NONCE_BYTES, SealError, SealKey, Sealed, Secret};
+use lgsp_shared::seal::{NONCE_BYTES, SealError, Sealed, Secret};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Shutdown;
 use super::health::{SyncHealth, count};
+use super::keyring::Keyring;
 use super::rejection::CONFIGURATION_BYTES_MAX;
 
 /// The file's name in the state directory.
@@ -95,14 +96,14 @@ pub enum LastGoodError {
 #[derive(Debug, Clone)]
 pub struct LastGoodFile {
     path: PathBuf,
-    key: SealKey,
+    keys: Arc<Keyring>,
     identity: String,
 }
 
 impl LastGoodFile {
     /// The file of `node` in `state_dir`.
-    pub fn new(state_dir: &Path, node: &NodeId, key: SealKey) -> Self {
-        Self { path: state_dir.join(FILE_NAME), key, identity: format!("lgsp/last-good/{node}") }
+    pub fn new(state_dir: &Path, node: &NodeId, keys: Arc<Keyring>) -> Self {
+        Self { path: state_dir.join(FILE_NAME), keys, identity: format!("lgsp/last-good/{node}") }
     }
 
     /// Its path.
@@ -124,7 +125,7 @@ impl LastGoodFile {
         let mut text = Vec::new();
         file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
         let text = String::from_utf8(text).map_err(|_| SealError::SealedMalformed)?;
-        let opened = self.key.open(&Sealed::from(text), &self.identity)?;
+        let opened = self.keys.load().open(&Sealed::from(text), &self.identity)?;
         let content = |error: serde_json::Error| LastGoodError::Content(error.to_string());
         let copy: LastGood = serde_json::from_slice(opened.expose()).map_err(content)?;
         if copy.format != FORMAT {
@@ -138,7 +139,7 @@ impl LastGoodFile {
         let content = serde_json::to_vec(copy).map_err(|error| LastGoodError::Content(error.to_string()))?;
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(LastGoodError::Random)?;
-        let sealed = self.key.seal(&Secret::new(content), &self.identity, nonce)?;
+        let sealed = self.keys.load().seal(&Secret::new(content), &self.identity, nonce)?;
         // During an upgrade two processes of the node write here: each has its own file until the rename.
         let next = self.path.with_extension(format!("{}.next", std::process::id()));
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
@@ -191,6 +192,7 @@ pub(super) async fn write_copies(
 
 #[cfg(test)]
 mod tests {
+    use lgsp_shared::seal::SealKey;
     use serde_json::json;
 
     use super::*;
@@ -198,7 +200,7 @@ mod tests {
     const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     fn file(dir: &Path, node: &str) -> LastGoodFile {
-        LastGoodFile::new(dir, &node.parse().unwrap(), SealKey::parse(KEY).unwrap())
+        LastGoodFile::new(dir, &node.parse().unwrap(), Keyring::new(SealKey::parse(KEY).unwrap()))
     }
 
     fn copy() -> LastGood {
@@ -225,6 +227,20 @@ mod tests {
         let file = file(dir.path(), "node-1");
         file.save(&LastGood { format: FORMAT + 1, ..copy() }).unwrap();
         assert!(matches!(file.load(), Err(LastGoodError::Content(told)) if told == "format 2"));
+    }
+
+    #[test]
+    fn a_copy_follows_the_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (SealKey::parse(KEY).unwrap(), SealKey::parse(&KEY.replace("00", "ff")).unwrap());
+        let file = file(dir.path(), "node-1");
+        file.save(&copy()).unwrap();
+        let both = format!("{}\n{KEY}", KEY.replace("00", "ff"));
+        file.keys.replace(lgsp_shared::seal::SealKeys::parse(&both).unwrap());
+        assert!(file.load().unwrap().is_some(), "sealed under {}, which is still held", old.id());
+        file.save(&copy()).unwrap();
+        file.keys.replace(new.into());
+        assert!(file.load().unwrap().is_some(), "sealed anew under the first key");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::time::Duration;
 use etcd_client::{Client, Txn, TxnOp};
 use lgsp_dataplane::snapshot::{DocumentProblem, Effect};
 use lgsp_dataplane::sync::{
-    Apply, BackoffBounds, EtcdSettings, EtcdTiming, Identity, Prepared, Source, SyncHandle, SyncHealth, SyncSettings,
+    Apply, BackoffBounds, EtcdSettings, EtcdTiming, Identity, Keyring, Prepared, Source, SyncHandle, SyncHealth,
+    SyncSettings,
 };
 use lgsp_etcd::Access;
 use lgsp_shared::bundle::{ContentHash, content_hash};
@@ -100,11 +101,13 @@ pub struct Node {
 impl Node {
     pub async fn start(source: Source, state_dir: &Path) -> Self {
         let shelf = Arc::new(Shelf::default());
-        let identity = Identity { node: "node-1".parse().unwrap(), version: "0.0.0-test".into() };
+        let identity = Identity { node: "node-1".parse().unwrap(), version: "0.0.0-test".into(), admin: None };
         let settings = SyncSettings { identity, source, state_dir: state_dir.to_owned(), cluster: None };
         let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
         let clock = Arc::new(|| UnixSeconds(1_000));
-        let handle = lgsp_dataplane::sync::start(settings, Arc::new(ApplyToShelf(shelf.clone())), key, clock).await;
+        let handle =
+            lgsp_dataplane::sync::start(settings, Arc::new(ApplyToShelf(shelf.clone())), Keyring::new(key), clock)
+                .await;
         Self { shelf, health: handle.health(), handle }
     }
 

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 static KEYS: LazyLock<TicketKeys> = LazyLock::new(|| {
     let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
-    TicketKeys::derive(&key, &["1".parse().unwrap(), "2026-11".parse().unwrap()])
+    TicketKeys::derive(&key.into(), &["1".parse().unwrap(), "2026-11".parse().unwrap()])
 });
 
 fuzz_target!(|text: &str| {

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::proof::{SESSION_KEY_BYTES, SessionKey, is_proof};
 use super::scope::{self, Bytes, Scope, Scopes};
 use crate::id::{AccessKey, Revision, ServiceId, SystemId, TicketKeyId};
-use crate::seal::SealKey;
+use crate::seal::SealKeys;
 use crate::timestamp::UnixSeconds;
 
 /// The longest ticket, in bytes of text; a request's header list is 32 KiB.
@@ -85,11 +85,16 @@ impl fmt::Debug for TicketKeys {
 }
 
 impl TicketKeys {
-    /// Derives the keys of these names; any node with the same key-encryption key derives the same.
-    pub fn derive(key: &SealKey, names: &[TicketKeyId]) -> Self {
-        let cipher = |name: &TicketKeyId| Aes256Gcm::new_from_slice(&*key.derive(DERIVATION, name.as_str())).ok();
-        // A derived key has the cipher's length, so none is left out.
-        Self(names.iter().filter_map(|name| Some((name.clone(), cipher(name)?))).collect())
+    /// Derives the keys of these names; any node with the same key-encryption key derives the same. The first of the
+    /// process's keys seals; while one follows another, tickets of nodes whose first is another one open as well.
+    pub fn derive(keys: &SealKeys, names: &[TicketKeyId]) -> Self {
+        let ciphers = keys.all().flat_map(|key| {
+            let cipher =
+                move |name: &TicketKeyId| Aes256Gcm::new_from_slice(&*key.derive(DERIVATION, name.as_str())).ok();
+            // A derived key has the cipher's length, so none is left out.
+            names.iter().filter_map(move |name| Some((name.clone(), cipher(name)?)))
+        });
+        Self(ciphers.collect())
     }
 
     /// Makes a ticket. `session_key` and `nonce` must be random and never used before.
@@ -122,17 +127,21 @@ impl TicketKeys {
         if format != FORMAT || encoded.len() > SEALED_BYTES_MAX.div_ceil(3) * 4 {
             return Err(TicketError::Malformed);
         }
-        let known = self.0.iter().find(|(name, _)| name.as_str() == id);
-        let (_, cipher) = known.ok_or(TicketError::KeyUnknown)?;
+        let mut named = self.0.iter().filter(|(name, _)| name.as_str() == id).map(|(_, cipher)| cipher).peekable();
+        named.peek().ok_or(TicketError::KeyUnknown)?;
         let room = &mut *room.0;
         let length = BASE64URL.decode_slice(encoded, room).map_err(|_| TicketError::Malformed)?;
         let sealed = room.get_mut(..length).ok_or(TicketError::Malformed)?;
         let (nonce, sealed) = sealed.split_first_chunk_mut::<NONCE_BYTES>().ok_or(TicketError::Malformed)?;
         let (content, tag) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(TicketError::Malformed)?;
         let tag = Tag::from(*tag);
-        cipher
-            .decrypt_inout_detached(&(*nonce).into(), PURPOSE, (&mut *content).into(), &tag)
-            .map_err(|_| TicketError::Forged)?;
+        // The tag is compared before anything is decrypted: what fails under one key is untouched for the next.
+        let mut opens = |cipher: &Aes256Gcm| {
+            cipher.decrypt_inout_detached(&(*nonce).into(), PURPOSE, (&mut *content).into(), &tag).is_ok()
+        };
+        if !named.any(&mut opens) {
+            return Err(TicketError::Forged);
+        }
         Ticket::read(content).ok_or(TicketError::Malformed)
     }
 }

@@ -9,7 +9,8 @@ use super::text::{check_host, check_method, check_path, check_prefix};
 use crate::head::is_below;
 use crate::resource::{
     CredentialSpec, CredentialState, Deadlines, DefaultsSpec, Endpoint, HealthCheck, Outlier, PathMatch,
-    PermissionSpec, Rate, Require, Resource, Retry, Rewrite, RouteSpec, ServiceSpec, SessionDefaults, UpstreamTls,
+    PermissionMode, PermissionSpec, Rate, Require, Resource, Retry, Rewrite, RouteSpec, ServiceSpec, SessionDefaults,
+    UpstreamTls,
 };
 use crate::session::{RESERVED_PATH, TICKET_KEYS_MAX};
 use crate::timestamp::Validity;
@@ -206,7 +207,10 @@ fn route(spec: &RouteSpec, notes: &mut Notes<'_>) {
 }
 
 fn permission(spec: &PermissionSpec, notes: &mut Notes<'_>) {
-    let PermissionSpec { source: _, service: _, methods, paths, not_before: _, not_after: _, rate } = spec;
+    let PermissionSpec { source: _, service: _, methods, paths, not_before: _, not_after: _, rate, mode } = spec;
+    if *mode == PermissionMode::Unknown {
+        notes.problem("spec.mode", "there is no such mode; use `enforce`, `shadow` or `retiring`, or leave it out");
+    }
     if methods.is_empty() {
         notes.problem("spec.methods", "there is none; list the methods granted, such as `[GET]`");
     }

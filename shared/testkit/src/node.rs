@@ -85,6 +85,11 @@ impl Node {
         exchange(self.admin, request.as_bytes()).await
     }
 
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The revision in use, if there is one.
     pub async fn revision(&self) -> Option<u64> {
         self.admin("/v1/config").await.json()["revision"].as_u64()

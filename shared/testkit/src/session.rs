@@ -43,7 +43,7 @@ impl Session {
             lifetime_secs,
             revision: lgsp_shared::id::Revision(1),
         };
-        let keys = TicketKeys::derive(&seal_key(), &["1".parse().expect("a key name")]);
+        let keys = TicketKeys::derive(&seal_key().into(), &["1".parse().expect("a key name")]);
         Self { ticket: keys.seal(&granted, &key, [5; 12]).expect("a ticket"), key }
     }
 }

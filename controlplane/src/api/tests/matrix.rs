@@ -33,8 +33,10 @@ POST /v1/changes                         change   S R A Y . . G
 GET  /v1/credentials                     look     S R A Y O U G
 POST /v1/credentials                     keys     S . . . . . .
 POST /v1/credentials/{name}/rotate       keys     S . . . . . .
+POST /v1/reseal                          keys     S . . . . . .
 POST /v1/credentials/{name}/disable      keys     S . . . . . .
 GET  /v1/nodes                           watch    S R A Y O U .
+POST /v1/explain                         watch    S R A Y O U .
 GET  /v1/publish                         watch    S R A Y O U .
 POST /v1/publish                         publish  . . . Y . . .
 GET  /v1/me                              myself   S R A Y O U G
@@ -126,11 +128,12 @@ async fn serve(directory: &tempfile::TempDir) -> (String, BTreeMap<Option<Role>,
     }
     let login = LoginSettings::default();
     let rooms = Rooms {
+        usage: std::sync::Arc::new(crate::usage::Usage::load(store.clone()).await.unwrap()),
         accounts: Accounts::new(store.clone(), key.clone(), login).unwrap(),
         oidc: None,
         desired: Desired::load(store, key).await.unwrap().into(),
         allowances: Allowances::default(),
-        rollout: Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json"))),
+        rollout: std::sync::Arc::new(Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json")))),
         published: tokio::sync::watch::channel(Status::default()).1,
         demands: tokio::sync::watch::channel(Demand::default()).0,
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::apply::summary;
-use crate::ctl::arguments::{CredentialCommand, MadeArguments};
+use crate::ctl::arguments::{CredentialCommand, MadeArguments, ResealArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, items, note, table, text};
@@ -34,13 +34,32 @@ pub fn run(client: &Client, output: &Output, command: CredentialCommand) -> Resu
         CredentialCommand::List => {
             let answer = client.get("/v1/credentials")?;
             output.write(&answer, || {
-                let row =
-                    |one: &Value| ["name", "system", "access_key", "state", "not_after"].map(|name| text(one, name));
+                let row = |one: &Value| {
+                    let [name, system, key, state, until] =
+                        ["name", "system", "access_key", "state", "not_after"].map(|name| text(one, name));
+                    [name, system, key, state, until, last_used(one)]
+                };
                 let rows: Vec<_> = items(&answer, "credentials").iter().map(row).collect();
-                table(["NAME", "SYSTEM", "ACCESS KEY", "STATE", "UNTIL"], &rows)
+                table(["NAME", "SYSTEM", "ACCESS KEY", "STATE", "UNTIL", "LAST USED"], &rows)
             })?;
             Ok(Exit::Done)
         }
+    }
+}
+
+pub fn reseal(client: &Client, output: &Output, arguments: &ResealArguments) -> Result<Exit, Failure> {
+    let ResealArguments { force, message } = arguments;
+    let answer = client.post("/v1/reseal", &json!({"force": force, "message": message}))?;
+    output.write(&answer, || summary(&answer))?;
+    Ok(Exit::Done)
+}
+
+/// When a credential was last used, and since how many days it was not.
+fn last_used(one: &Value) -> String {
+    match (text(one, "last_used").as_str(), one.get("unused_days").and_then(Value::as_i64)) {
+        ("-", _) => "never seen".to_owned(),
+        (at, None | Some(0)) => at.to_owned(),
+        (at, Some(days)) => format!("{at}, unused for {days} days"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `get`: resources of the current or an older revision.
 
+use std::collections::BTreeMap;
+
 use lgsp_shared::resource::{Kind, ResourceKey};
 use serde_json::Value;
 
@@ -38,11 +40,41 @@ pub fn get(client: &Client, output: &Output, arguments: &GetArguments) -> Result
         (What::Kind(kind), _) => pages(client, &base, Some(*kind))?,
         (What::All, _) => pages(client, &base, None)?,
     };
+    let counts = shadow_counts(client, &documents);
     output.write_documents(&documents, || {
-        let row = |one: &Value| [text(one, "kind"), text(one, "name"), summary(one)];
+        let row = |one: &Value| [text(one, "kind"), text(one, "name"), summary(one) + &tried(one, &counts)];
         table(["KIND", "NAME", "SUMMARY"], &documents.iter().map(row).collect::<Vec<_>>())
     })?;
     Ok(Exit::Done)
+}
+
+/// What nodes counted for permissions that are tried, by permission; asked for only when there is one.
+fn shadow_counts(client: &Client, documents: &[Value]) -> BTreeMap<String, Vec<String>> {
+    let mut counts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // Without the nodes' reports, or the right to see them, the documents are still told.
+    let answer = if documents.iter().any(is_tried) { client.get("/v1/nodes").unwrap_or_default() } else { Value::Null };
+    for node in items(&answer, "nodes") {
+        for count in items(node, "shadow") {
+            let told = format!("{} on {}", text(count, "requests"), text(node, "node"));
+            counts.entry(text(count, "permission")).or_default().push(told);
+        }
+    }
+    counts
+}
+
+fn is_tried(document: &Value) -> bool {
+    text(document, "kind") == Kind::Permission.as_str()
+        && document.pointer("/spec/mode").is_some_and(|mode| mode != "enforce")
+}
+
+/// `, shadow: 12 on node-1`: how a permission is tried, and what was counted for it.
+fn tried(document: &Value, counts: &BTreeMap<String, Vec<String>>) -> String {
+    if !is_tried(document) {
+        return String::new();
+    }
+    let mode = document.pointer("/spec/mode").and_then(Value::as_str).unwrap_or_default();
+    let counted = counts.get(&text(document, "name")).map_or("not counted yet".to_owned(), |counts| counts.join(", "));
+    format!("; {mode}: {counted}")
 }
 
 /// All documents below `base`, page by page.

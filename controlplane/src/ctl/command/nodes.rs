@@ -41,8 +41,14 @@ fn people(answer: &Value, publish: &Value) -> String {
         None => lines.push_str(&format!("this control plane is {}\n", text(publish, "role"))),
     }
     let nodes = items(answer, "nodes");
-    let row = |one: &Value| ["node", "state", "active", "since", "version"].map(|name| text(one, name));
-    lines.push_str(&table(["NODE", "STATE", "SERVES", "SINCE", "VERSION"], &nodes.iter().map(row).collect::<Vec<_>>()));
+    let row = |one: &Value| {
+        let [node, state, active, since, version] =
+            ["node", "state", "active", "since", "version"].map(|name| text(one, name));
+        let keys: Vec<&str> = items(one, "key_ids").iter().filter_map(Value::as_str).collect();
+        [node, state, active, since, version, keys.join(" ")]
+    };
+    let rows: Vec<_> = nodes.iter().map(row).collect();
+    lines.push_str(&table(["NODE", "STATE", "SERVES", "SINCE", "VERSION", "KEYS"], &rows));
     for node in nodes {
         let errors = items(node, "errors");
         if !errors.is_empty() {

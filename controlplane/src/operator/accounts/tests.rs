@@ -1,6 +1,7 @@
 use super::super::{Role, totp};
 use super::*;
 use crate::store::tests::on_both;
+use lgsp_shared::seal::SealKey;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const START: i64 = 1_700_000_000;
@@ -110,7 +111,7 @@ async fn a_second_factor_is_asked_for_once_confirmed_and_each_code_is_good_once(
     assert!(enrolment.uri.starts_with("otpauth://totp/LGSP:lan?secret="), "{}", enrolment.uri);
     let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
     let sealed = serde_json::from_str(row.totp.as_deref().unwrap()).unwrap();
-    let key = accounts.key.open(&sealed, "operator-second-factor/lan").unwrap();
+    let key = accounts.keys.load().open(&sealed, "operator-second-factor/lan").unwrap();
     assert_eq!(totp::base32(key.expose()), enrolment.key);
     let code = |at| totp::code(key.expose(), totp::Step::at(UnixSeconds(at)));
     assert!(login(&accounts, START, "sông Hậu chảy chậm", None).await.is_ok(), "not confirmed yet");

@@ -47,7 +47,7 @@ pub async fn refuse(
     record: &mut OpenRecord,
 ) -> After {
     record.refused(refusal);
-    let answer = answer(refusal, record.exchange.request_id, asked.language);
+    let answer = answer(refusal, record.names(), asked.language);
     tell(source, asked, rest, &answer, record).await
 }
 

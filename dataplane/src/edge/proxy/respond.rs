@@ -20,7 +20,7 @@ const FRAMING: [HeaderName; 4] =
 pub async fn refuse(session: &mut Session, exchange: &mut ProxyExchange, refusal: &Refusal) {
     exchange.record.refused(refusal);
     session.set_keepalive(None);
-    let answer = answer(refusal, exchange.record.exchange.request_id, exchange.language);
+    let answer = answer(refusal, exchange.record.names(), exchange.language);
     tell(session, exchange, answer).await;
 }
 

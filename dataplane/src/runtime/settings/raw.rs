@@ -54,11 +54,12 @@ pub(super) struct RawTlsFiles {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAdmin {
     pub address: String,
+    pub advertise: Option<String>,
 }
 
 impl Default for RawAdmin {
     fn default() -> Self {
-        Self { address: "127.0.0.1:9901".to_owned() }
+        Self { address: "127.0.0.1:9901".to_owned(), advertise: None }
     }
 }
 

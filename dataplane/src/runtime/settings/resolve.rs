@@ -61,7 +61,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
     let Raw {
         node,
         listeners,
-        admin: RawAdmin { address: admin },
+        admin: RawAdmin { address: admin, advertise },
         source,
         key_file,
         state_dir,
@@ -78,6 +78,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
     let node = problems.node(&node);
     let listeners = resolve_listeners(&mut problems, listeners);
     let admin = problems.address("admin.address", &admin);
+    let admin_advertise = advertise.map(|address| resolve_advertised(&mut problems, &address));
     let source = resolve_source(&mut problems, source);
     let cluster = cluster.map(|cluster| resolve_cluster(&mut problems, cluster, &source));
     let limits = resolve_limits(&mut problems, limits);
@@ -91,6 +92,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
             node,
             listeners,
             admin,
+            admin_advertise,
             source,
             key_file,
             state_dir,
@@ -124,6 +126,14 @@ fn resolve_listeners(problems: &mut Problems, listeners: Vec<RawListener>) -> Ve
         resolved.push(Listener { address, tls: tls.map(resolve_tls_files) });
     }
     resolved
+}
+
+fn resolve_advertised(problems: &mut Problems, text: &str) -> SocketAddr {
+    let address = problems.address("admin.advertise", text);
+    if address.ip().is_unspecified() {
+        problems.add("admin.advertise", format!("`{address}` cannot be connected to: name an address of this machine"));
+    }
+    address
 }
 
 fn resolve_tls_files(RawTlsFiles { certificate, key }: RawTlsFiles) -> TlsFiles {

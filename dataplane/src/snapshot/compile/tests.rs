@@ -21,6 +21,28 @@ fn a_whole_configuration_compiles_without_a_problem() {
 }
 
 #[test]
+fn a_mode_that_is_not_known_grants_nothing_and_no_former_value_comes_back() {
+    for mode in [json!("weekdays"), json!({"shadow": 1}), json!(1)] {
+        let compiled = build(&changed("Permission", "p", |spec| spec["mode"] = mode.clone()), None);
+        assert_eq!((&*compiled.problems[0].path, compiled.problems[0].effect), ("spec.mode", Effect::Closed), "{mode}");
+        assert_eq!(grants(&compiled.snapshot), 0);
+    }
+}
+
+#[test]
+fn when_a_key_was_last_used_survives_a_change_of_its_credential() {
+    let first = build(&documents(), None).snapshot;
+    first.credential("SOURCEKEY1").unwrap().used.touch(lgsp_shared::timestamp::UnixSeconds(7));
+    let retiring = changed("Credential", "source-1", |spec| {
+        spec["state"] = json!("retiring");
+        spec["not_after"] = json!("2100-01-01T00:00:00Z");
+    });
+    let second = build(&retiring, Some(&first)).snapshot;
+    let used = |key: &str| second.credential(key).unwrap().used.get().map(|at| at.0);
+    assert_eq!((used("SOURCEKEY1"), used("TARGETKEY1")), (Some(7), None));
+}
+
+#[test]
 fn a_permission_with_an_unknown_field_grants_nothing() {
     let compiled = build(&changed("Permission", "p", |spec| spec["weekdays_only"] = json!(true)), None);
     assert_eq!(compiled.problems[0].path, "spec.weekdays_only");

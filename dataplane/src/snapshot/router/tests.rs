@@ -22,7 +22,7 @@ fn snapshot(routes: &[(&str, Value)]) -> Snapshot {
     let hash = content_hash(&documents);
     let documents = documents.into_iter().map(Arc::new).collect();
     let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
-    let compiled = compile(&SnapshotSource { revision: Revision(1), hash, documents }, &key, None);
+    let compiled = compile(&SnapshotSource { revision: Revision(1), hash, documents }, &key.into(), None);
     assert_eq!(compiled.problems, []);
     compiled.snapshot
 }

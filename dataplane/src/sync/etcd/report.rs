@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use etcd_client::{Client, LeaseKeepAliveStream, LeaseKeeper, PutOptions};
 use lgsp_shared::keyspace::{member_key, node_key};
+use lgsp_shared::usage::{UsageReport, usage_key};
 use tokio::time::Instant;
 
 use super::super::backoff::{Backoff, random};
 use super::super::health::count;
-use super::super::{Context, Shutdown};
-use super::{EtcdSettings, Failure, answered, connect};
+use super::super::{Context, Shutdown, USAGE_EVERY};
+use super::{EtcdSettings, EtcdTiming, Failure, answered, connect};
 
 /// The shortest pause between two writes, however fast the report changes.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
@@ -70,9 +71,11 @@ async fn lease_and_write(
     }
     let (mut keeper, mut kept) = answered(timing, client.lease_keep_alive(id)).await?;
     let mut report = context.health.subscribe();
+    let mut usage = UsageReport::default();
+    let mut look_at_usage = tokio::time::interval(USAGE_EVERY);
     let mut keep_alive = tokio::time::interval(timing.lease / KEEP_ALIVES_PER_LEASE);
     loop {
-        let status = report.borrow_and_update().status(&context.identity, (context.clock)());
+        let status = context.status(&report.borrow_and_update());
         let options = PutOptions::new().with_lease(id);
         answered(timing, client.put(node_key(&context.identity.node), status.to_json(), Some(options))).await?;
         count(&context.health.counters().status_writes);
@@ -87,10 +90,27 @@ async fn lease_and_write(
                     Err(_) => return Err(Failure::Ended),
                 },
                 () = tokio::time::sleep_until(latest) => break,
+                _ = look_at_usage.tick() => write_usage(timing, context, &mut client, id, &mut usage).await?,
             }
         }
         tokio::time::sleep_until(earliest).await;
     }
+}
+
+/// Writes the pages of last uses that changed, under the same lease: a node that is gone reports nothing.
+async fn write_usage(
+    timing: &EtcdTiming,
+    context: &Context,
+    client: &mut Client,
+    lease: i64,
+    usage: &mut UsageReport,
+) -> Result<(), Failure> {
+    for (number, page) in usage.changed(context.apply.last_used().into_iter()) {
+        let (key, options) = (usage_key(&context.identity.node, number), PutOptions::new().with_lease(lease));
+        answered(timing, client.put(key, page.to_json(), Some(options))).await?;
+        usage.keep(&page);
+    }
+    Ok(())
 }
 
 async fn renew(deadline: Duration, keeper: &mut LeaseKeeper, kept: &mut LeaseKeepAliveStream) -> Result<(), Failure> {

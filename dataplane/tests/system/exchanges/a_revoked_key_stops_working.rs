@@ -20,6 +20,12 @@ async fn each_state_of_a_key_has_its_own_refusal_and_takes_effect_with_its_revis
             let refused = client.send(&get).await;
             assert_eq!((refused.status, refused.code().as_str()), (403, code), "{face:?}");
         }
+        let replaced = resources.clone().with("Credential", "mot-cua-1", |spec| {
+            spec["state"] = json!("retiring");
+            spec["not_after"] = json!("2020-01-01T00:00:00Z");
+        });
+        node.apply(&replaced).await;
+        assert_eq!(client.send(&get).await.code(), "key-retired");
         node.apply(&resources.clone().without("Credential", "mot-cua-1")).await;
         assert_eq!(client.send(&get).await.code(), "key-unknown");
         node.apply(&resources).await;

@@ -11,6 +11,7 @@ fn assert_refused(face: Face, response: &Response, status: u16, code: &str) {
     let problem = response.json();
     assert!(!problem["next"].as_str().unwrap().is_empty());
     assert_eq!(problem["request_id"].as_str(), response.header("lgsp-request-id"));
+    assert_eq!(problem["decision_id"].as_str().unwrap().len(), 16);
     assert!(response.header("proxy-status").unwrap().contains(code));
 }
 

@@ -25,7 +25,7 @@ async fn a_source_gets_a_key_and_a_ticket_for_a_service_it_may_call_in_an_answer
         assert_eq!((said.service.as_str(), said.expires_in_secs), ("ho-tich", 600));
         assert_eq!(said.scopes[0].paths, ["/"]);
 
-        let (keys, mut room) = (TicketKeys::derive(&seal_key(), &["1".parse().unwrap()]), TicketRoom::default());
+        let (keys, mut room) = (TicketKeys::derive(&seal_key().into(), &["1".parse().unwrap()]), TicketRoom::default());
         let ticket = keys.open(&said.ticket, &mut room).unwrap();
         assert_eq!((ticket.source, ticket.service, ticket.expires), ("mot-cua", "ho-tich", said.expires));
         assert!(!said.ticket.contains(&said.session_key), "the key is sealed in the ticket, not written in it");

@@ -6,7 +6,7 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1
 
 fn keys(names: &[&str]) -> TicketKeys {
     let names: Vec<TicketKeyId> = names.iter().map(|name| name.parse().unwrap()).collect();
-    TicketKeys::derive(&SealKey::parse(KEY).unwrap(), &names)
+    TicketKeys::derive(&SealKeys::parse(KEY).unwrap(), &names)
 }
 
 fn sealed(keys: &TicketKeys, paths: &[&str]) -> Result<String, TicketError> {
@@ -59,14 +59,25 @@ fn tickets_of_before_and_after_a_rotation_open_while_the_old_key_is_listed() {
 
 #[test]
 fn a_ticket_of_another_platform_is_forged_here() {
-    let other = SealKey::parse(&KEY.replace("00", "ff")).unwrap();
+    let other = SealKeys::parse(&KEY.replace("00", "ff")).unwrap();
     let theirs = TicketKeys::derive(&other, &["1".parse().unwrap()]);
     assert_eq!(refused(&keys(&["1"]), &sealed(&theirs, &["/a"]).unwrap()), Some(TicketError::Forged));
 }
 
 #[test]
+fn while_one_key_encryption_key_follows_another_every_nodes_tickets_open() {
+    let new = KEY.replace("00", "ff");
+    let of = |text: &str| TicketKeys::derive(&SealKeys::parse(text).unwrap(), &["1".parse().unwrap()]);
+    let (added, used, removed) = (of(&format!("{KEY}\n{new}")), of(&format!("{new}\n{KEY}")), of(&new));
+    for (theirs, ours) in [(&added, &used), (&used, &added), (&used, &removed)] {
+        assert_eq!(refused(ours, &sealed(theirs, &["/a"]).unwrap()), None);
+    }
+    assert_eq!(refused(&removed, &sealed(&added, &["/a"]).unwrap()), Some(TicketError::Forged));
+}
+
+#[test]
 fn a_sealed_secret_of_the_same_platform_is_no_ticket() {
-    let key = SealKey::parse(KEY).unwrap();
+    let key = SealKeys::parse(KEY).unwrap();
     let secret = key.seal(&crate::seal::Secret::new(vec![1; 32]), "x", [1; 12]).unwrap();
     let body = secret.as_str().rsplit('.').next().unwrap().trim_end_matches('=').replace('+', "-").replace('/', "_");
     assert_eq!(refused(&keys(&["1"]), &format!("1.1.{body}")), Some(TicketError::Forged));
@@ -95,7 +106,7 @@ fn what_does_not_fit_is_refused_and_what_just_fits_is_not_too_long() {
     assert_eq!(refused(&keys, &longest), None);
     assert_eq!(sealed(&keys, &[&path(fits + 1)]), Err(TicketError::TooLarge));
     assert_eq!(refused(&keys, &"1".repeat(TICKET_BYTES_MAX + 1)), Some(TicketError::Malformed));
-    assert_eq!(sealed(&TicketKeys::derive(&SealKey::parse(KEY).unwrap(), &[]), &["/a"]), Err(TicketError::NoKey));
+    assert_eq!(sealed(&TicketKeys::derive(&SealKeys::parse(KEY).unwrap(), &[]), &["/a"]), Err(TicketError::NoKey));
 }
 
 proptest! {
