@@ -59,7 +59,8 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     }
     let accounts = Accounts::new(store.clone(), Keys::from(held.clone()), settings.login.clone())?;
     let oidc = settings.login.oidc.clone().map(|oidc| Oidc::new(oidc, store.clone())).transpose()?;
-    let desired = Arc::new(Desired::load(store.clone(), Keys::from(held)).await.context("loading the current revision")?);
+    let desired =
+        Arc::new(Desired::load(store.clone(), Keys::from(held)).await.context("loading the current revision")?);
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
 
     let (stop, stopped) = watch::channel(false);

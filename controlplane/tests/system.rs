@@ -19,10 +19,10 @@ mod a_revoked_key_is_refused_on_every_node;
 mod an_agency_sees_nothing_beyond_it;
 #[path = "system/an_apply_can_wait_for_every_node.rs"]
 mod an_apply_can_wait_for_every_node;
-#[path = "system/fleet.rs"]
-mod fleet;
 #[path = "system/every_refusal_can_be_explained.rs"]
 mod every_refusal_can_be_explained;
+#[path = "system/fleet.rs"]
+mod fleet;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]

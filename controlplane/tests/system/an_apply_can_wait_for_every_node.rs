@@ -53,6 +53,9 @@ async fn it_ends_when_all_serve_and_names_those_that_refuse_or_are_late() {
         since: UnixSeconds(1),
         reported_at: UnixSeconds(1),
         version: "0.1.0".into(),
+        admin: None,
+        key_ids: Vec::new(),
+        shadow: Vec::new(),
     };
     let mut etcd = fleet.etcd.client().await.unwrap();
     etcd.put(node_key(&refusing.node), refusing.to_json(), None).await.unwrap();

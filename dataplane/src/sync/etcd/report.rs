@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcd_client::{Client, LeaseKeepAliveStream, LeaseKeeper, PutOptions};
 use lgsp_shared::keyspace::{member_key, node_key};
 use lgsp_shared::usage::{UsageReport, usage_key};
-use tokio::time::Instant;
+use tokio::time::{Instant, interval_at};
 
 use super::super::backoff::{Backoff, random};
 use super::super::health::count;
@@ -17,6 +17,10 @@ const WRITE_PAUSE: Duration = Duration::from_secs(1);
 /// Written again after this long without a change: the process this one succeeds in an upgrade takes the status away
 /// when it ends, if it wrote last.
 const WRITE_AGAIN: Duration = Duration::from_secs(10);
+/// Uses of credentials are first written so long after a connection was made, longer than the longest pause of whoever
+/// follows the configuration: an etcd that was restored is told by its revision having gone back, and what is written
+/// before that was looked at would hide it.
+const USAGE_FIRST_AFTER: Duration = Duration::from_secs(20);
 /// Keep-alives per lifetime of the lease.
 const KEEP_ALIVES_PER_LEASE: u32 = 3;
 
@@ -72,7 +76,7 @@ async fn lease_and_write(
     let (mut keeper, mut kept) = answered(timing, client.lease_keep_alive(id)).await?;
     let mut report = context.health.subscribe();
     let mut usage = UsageReport::default();
-    let mut look_at_usage = tokio::time::interval(USAGE_EVERY);
+    let mut look_at_usage = interval_at(Instant::now() + USAGE_FIRST_AFTER, USAGE_EVERY);
     let mut keep_alive = tokio::time::interval(timing.lease / KEEP_ALIVES_PER_LEASE);
     loop {
         let status = context.status(&report.borrow_and_update());
