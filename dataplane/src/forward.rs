@@ -140,9 +140,9 @@ pub struct IdentityBuffers {
 
 /// What the platform's signature covers.
 static COVERED: LazyLock<Result<Rfc9421Plan, SignError>> =
-    LazyLock::new(|| Rfc9421Plan::new(SIGNATURE_LABEL, COVERED_ALWAYS));
+    LazyLock::new(|| Rfc9421Plan::forwarded(SIGNATURE_LABEL, COVERED_ALWAYS));
 static COVERED_WITH_DIGEST: LazyLock<Result<Rfc9421Plan, SignError>> =
-    LazyLock::new(|| Rfc9421Plan::new(SIGNATURE_LABEL, &[COVERED_ALWAYS, &["content-digest"]].concat()));
+    LazyLock::new(|| Rfc9421Plan::forwarded(SIGNATURE_LABEL, &[COVERED_ALWAYS, &["content-digest"]].concat()));
 const COVERED_ALWAYS: &[&str] =
     &["@method", "@authority", "@path", "@query", "lgsp-source", "lgsp-agency", "lgsp-request-id"];
 

@@ -45,5 +45,8 @@ pub const QUERY_PARAMETERS_MAX: usize = 128;
 pub const KEY_ID_BYTES_MAX: usize = 128;
 /// The longest nonce, in bytes; it is borrowed from the request.
 pub const NONCE_BYTES_MAX: usize = 128;
+/// The signed `tag` (RFC 9421 section 2.3) of what the platform forwards. Platform and system sign with the same secret:
+/// without it, whoever sees a forwarded request could send it back to the platform in the target's name.
+pub const FORWARDED_TAG: &str = "lgsp-forwarded";
 /// Bytes of an HMAC-SHA256.
 pub const SIGNATURE_BYTES: usize = 32;

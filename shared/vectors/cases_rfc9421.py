@@ -105,6 +105,8 @@ def malformed():
     yield case("keyid is too long", rfc9421(request(), params=PARAMS.replace(KEY, "A" * 129)), code, "keyid")
     yield case("nonce is empty", rfc9421(request(), params=PARAMS.replace("n-1", "")), code, "nonce")
     yield case("nonce is too long", rfc9421(request(), params=PARAMS.replace("n-1", "n" * 129)), code, "nonce")
+    for params in [f'{PARAMS};tag="lgsp-forwarded"', f';tag="lgsp-forwarded"{PARAMS}', f'{PARAMS};x;tag="lgsp-forwarded"']:
+        yield case(f"the platform's own tag at {params.index('tag')}", rfc9421(request(), params=params), code, "lgsp-forwarded")
     yield case("expires before created", rfc9421(request(), params=f"{PARAMS};expires={CREATED - 1}"), code, "expires")
     yield case("too many components",
                rfc9421(request(headers=[(f"h{i}", "1") for i in range(30)]), DERIVED + [f"h{i}" for i in range(30)]), code, "32")
@@ -140,6 +142,8 @@ def altered():
     yield case("the nonce was changed", set_header(signed(), "signature-input", "n-1", "n-2"), code)
     yield case("components were reordered",
                set_header(signed(), "signature-input", '"@method" "@authority"', '"@authority" "@method"'), code)
+    yield case("the platform's tag was taken off",
+               set_header(rfc9421(request(), params=f'{PARAMS};tag="lgsp-forwarded"'), "signature-input", ';tag="lgsp-forwarded"', ""), code)
     yield case("the parameters were re-serialised", set_header(signed(), "signature-input", ";created", "; created"), code)
 
 

@@ -152,7 +152,7 @@ async fn http2_echoes_bodies_and_trailers_and_counts_what_was_reset() {
 async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
     use lgsp_shared::head::{Field, RequestHead, Scheme};
     use lgsp_shared::seal::Secret;
-    use lgsp_shared::signature::{KeyState, Rfc9421Params, sign_rfc9421};
+    use lgsp_shared::signature::{KeyState, Rfc9421Params, Rfc9421Plan, sign_rfc9421};
     use lgsp_shared::timestamp::UnixSeconds;
 
     let secret = Secret::new(b"the secret of this target".to_vec());
@@ -162,7 +162,7 @@ async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
     let (address, settings) = (echo.address().unwrap(), echo.settings());
     tokio::spawn(echo.serve());
 
-    let request = |key_id: &str, secret: &Secret, covered: &[&str]| {
+    let request = |key_id: &str, secret: &Secret, covered: &[&'static str], forwarded: bool| {
         let own = [("host", "a"), ("lgsp-source", "mot-cua"), ("lgsp-agency", "H61"), ("lgsp-request-id", "1")];
         let fields = own.map(|(name, value)| Field { name, value: value.as_bytes() });
         let head = RequestHead {
@@ -175,7 +175,13 @@ async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
         };
         let params = Rfc9421Params { created: UnixSeconds(1), expires: None, nonce: "1", key_id, label: "lgsp" };
         let (mut input, mut signature) = (Vec::new(), Vec::new());
-        sign_rfc9421(&head, covered, &params, &KeyState::new(secret), &mut input, &mut signature).unwrap();
+        let key = KeyState::new(secret);
+        if forwarded {
+            let plan = Rfc9421Plan::forwarded("lgsp", covered).unwrap();
+            plan.sign(&head, &params, &key, &mut input, &mut signature).unwrap();
+        } else {
+            sign_rfc9421(&head, covered, &params, &key, &mut input, &mut signature).unwrap();
+        }
         let lines: String = own.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let (input, signature) = (String::from_utf8(input).unwrap(), String::from_utf8(signature).unwrap());
         format!(
@@ -183,11 +189,12 @@ async fn only_what_the_platform_signed_with_this_targets_secret_is_served() {
         )
     };
     let whole = ["@method", "@authority", "@path", "@query", "lgsp-source", "lgsp-agency", "lgsp-request-id"];
-    let good = request("TARGETKEY1", &secret, &whole);
+    let good = request("TARGETKEY1", &secret, &whole, true);
     let refused = [
-        request("OTHERKEY11", &secret, &whole),
-        request("TARGETKEY1", &Secret::new(b"another secret".to_vec()), &whole),
-        request("TARGETKEY1", &secret, &whole[..5]),
+        request("OTHERKEY11", &secret, &whole, true),
+        request("TARGETKEY1", &Secret::new(b"another secret".to_vec()), &whole, true),
+        request("TARGETKEY1", &secret, &whole[..5], true),
+        request("TARGETKEY1", &secret, &whole, false),
         good.replace("lgsp-source: mot-cua", "lgsp-source: ho-tich"),
         good.replace("/bytes/1 ", "/bytes/2 "),
         "GET /bytes/1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_owned(),

@@ -47,7 +47,7 @@ impl PlatformVerifier {
                 if let Some(absent) = IDENTITY.into_iter().find(|name| head.all(name).next().is_none()) {
                     return Err(format!("`{absent}` is missing"));
                 }
-                let claim = Claim::read(head).map_err(|error| error.to_string())?;
+                let claim = Claim::read_forwarded(head).map_err(|error| error.to_string())?;
                 let signer = claim.access_key();
                 let key = self.keys.iter().find(|credential| credential.access_key.as_str() == signer);
                 let Credential { key, .. } =

@@ -15,7 +15,7 @@ use super::sigv4::chunked::ChunkVerifier;
 use super::sigv4::payload::Declared;
 use super::survey::{self, Survey};
 use super::target_check::check_target;
-use super::{NONCE_BYTES_MAX, sigv4};
+use super::{FORWARDED_TAG, NONCE_BYTES_MAX, sigv4};
 use crate::head::RequestHead;
 use crate::timestamp::UnixSeconds;
 
@@ -86,6 +86,13 @@ pub struct SessionClaim<'a> {
     pub proof: &'a str,
 }
 
+/// Whose request is expected. Both sign with the system's secret.
+#[derive(Clone, Copy)]
+enum Sender {
+    System,
+    Platform,
+}
+
 // A claim lives on the stack for one decision; a box would be the only heap allocation in it.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
@@ -98,10 +105,27 @@ impl<'a> Claim<'a> {
     /// Reads the one signature of `head`. Refused are: a target with two readings, no signature or several, a
     /// signature that leaves out a required component, a `lgsp-*`, `x-amz-*` or `content-digest` header that is not
     /// signed, a signed header that is absent, a repeated security header, and an announced body nothing vouches for.
+    /// A request that the platform signed for a target is refused too, or a target's own words could be turned into
+    /// a request of that target.
     pub fn read(head: &RequestHead<'a>) -> Result<Claim<'a>, ClaimError> {
+        Self::read_of(head, Sender::System)
+    }
+
+    /// Reads what a target receives from the platform: as [`Claim::read`], but only what the platform signed.
+    pub fn read_forwarded(head: &RequestHead<'a>) -> Result<Claim<'a>, ClaimError> {
+        Self::read_of(head, Sender::Platform)
+    }
+
+    fn read_of(head: &RequestHead<'a>, sender: Sender) -> Result<Claim<'a>, ClaimError> {
         check_target(head.path, head.query)?;
         let survey = Survey::of(head)?;
         let signed = read_signed(head, &survey)?;
+        let forwarded = matches!(&signed, Signed::Rfc9421(signed) if signed.tag == Some(FORWARDED_TAG));
+        match sender {
+            Sender::System if forwarded => return Err(ClaimError::Forwarded),
+            Sender::Platform if !forwarded => return Err(ClaimError::NotForwarded),
+            Sender::System | Sender::Platform => {}
+        }
         require_own_headers_signed(head, &signed)?;
         let nonce = nonce(&signed, &survey)?;
         let body = body_rule(&signed, &survey)?;

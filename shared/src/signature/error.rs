@@ -1,5 +1,6 @@
 //! Why a request's claim about itself is refused, in words its sender can act on. No text holds a secret.
 
+use super::FORWARDED_TAG;
 use super::digest::ContentDigestError;
 use super::target_check::TargetError;
 use crate::refusal::Code;
@@ -58,6 +59,16 @@ pub enum ClaimError {
     /// A body that nothing signed vouches for.
     #[error("the request has a body, but nothing signed vouches for it: {0}")]
     DigestMissing(&'static str),
+    /// The platform's own signature on a request it forwarded, sent to the platform.
+    #[error(
+        "the signature carries the tag `{FORWARDED_TAG}`, which the platform alone uses, towards targets; sign your own request"
+    )]
+    Forwarded,
+    /// Not the platform's signature, where only that counts.
+    #[error(
+        "the signature does not carry the tag `{FORWARDED_TAG}`: it is not the platform's on a request it forwarded"
+    )]
+    NotForwarded,
     /// The signed digest cannot be read.
     #[error(transparent)]
     Digest(#[from] ContentDigestError),
@@ -68,9 +79,12 @@ impl ClaimError {
     pub fn code(&self) -> Code {
         match self {
             ClaimError::Missing => Code::SignatureMissing,
-            ClaimError::Ambiguous | ClaimError::Repeated(_) | ClaimError::Malformed { .. } | ClaimError::Digest(_) => {
-                Code::SignatureMalformed
-            }
+            ClaimError::Ambiguous
+            | ClaimError::Repeated(_)
+            | ClaimError::Malformed { .. }
+            | ClaimError::Forwarded
+            | ClaimError::NotForwarded
+            | ClaimError::Digest(_) => Code::SignatureMalformed,
             ClaimError::Target(_) | ClaimError::Head(_) | ClaimError::HostConflict => Code::RequestMalformed,
             ClaimError::TooManyOwnHeaders { .. } => Code::HeaderTooLarge,
             ClaimError::NotCovered(_) | ClaimError::Unsigned(_) | ClaimError::Absent(_) => Code::SignatureIncomplete,

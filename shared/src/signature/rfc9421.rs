@@ -63,6 +63,7 @@ pub(super) struct Rfc9421<'a> {
     pub(super) created: UnixSeconds,
     pub(super) expires: Option<UnixSeconds>,
     pub(super) nonce: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
 }
 
 impl<'a> Rfc9421<'a> {
@@ -89,6 +90,7 @@ impl<'a> Rfc9421<'a> {
             created: input.created,
             expires: input.expires,
             nonce: input.nonce,
+            tag: input.tag,
         })
     }
 

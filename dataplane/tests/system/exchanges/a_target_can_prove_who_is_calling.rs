@@ -1,4 +1,5 @@
-use lgsp_testkit::client::Request;
+use lgsp_testkit::client::{Request, exchange};
+use serde_json::json;
 
 use super::*;
 
@@ -47,5 +48,35 @@ async fn a_client_cannot_claim_to_be_another_system() {
         let sources: Vec<_> = seen.headers.iter().filter(|(name, _)| name == "lgsp-source").collect();
         assert_eq!(sources, [&("lgsp-source".to_owned(), "mot-cua".to_owned())], "{face:?}");
         assert_eq!(seen.header("lgsp-agency"), Some("000.00.12.H61"));
+    }
+}
+
+/// The platform signs with the target's own secret; the link to the target may be plain.
+#[tokio::test]
+async fn what_was_forwarded_is_no_request_of_the_target() {
+    for face in FACES {
+        let target = Target::new().start().await;
+        let resources = Resources::new()
+            .system("mot-cua")
+            .system("tu-phap")
+            .service("ho-tich", "tu-phap", &[target.address()])
+            .route("ho-tich", json!({"service": "ho-tich", "path": {"prefix": "/bytes"}}))
+            .permission("mot-cua", "ho-tich")
+            .permission("tu-phap", "ho-tich");
+        let node = face.node(&resources).start().await;
+        assert_eq!(node.client(&resources, "mot-cua").send(&Request::get("/bytes/1")).await.status, 200);
+
+        let seen = target.last();
+        let lines: String = seen.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let forwarded = format!("GET /bytes/1 HTTP/1.1\r\n{lines}\r\n");
+        let refused = exchange(node.address(), forwarded.as_bytes()).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "signature-malformed"), "{face:?}");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("lgsp-forwarded"), "{face:?}: {refused:?}");
+
+        let untagged = forwarded.replacen(";tag=\"lgsp-forwarded\"", "", 1);
+        assert_ne!(untagged, forwarded);
+        let refused = exchange(node.address(), untagged.as_bytes()).await;
+        assert_eq!((refused.status, refused.code().as_str()), (401, "signature-invalid"), "{face:?}");
+        assert_eq!(target.ledger().complete(), 1, "{face:?}");
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Input<'a> {
     pub(super) created: UnixSeconds,
     pub(super) expires: Option<UnixSeconds>,
     pub(super) nonce: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
 }
 
 /// What the field says, in whatever completeness.
@@ -37,14 +38,14 @@ pub(super) struct Params<'a> {
     pub(super) expires: Option<i64>,
     pub(super) nonce: Option<&'a str>,
     pub(super) alg: Option<&'a str>,
-    tag: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
 }
 
 impl<'a> Input<'a> {
     /// Reads the field and requires `keyid` and `created`; `alg`, if given, must be `hmac-sha256`.
     pub(super) fn parse(text: &'a str, components: &mut Components<'a>) -> Result<Self, ClaimError> {
         let Parts { label, member, params } = Self::parse_parts(text, components)?;
-        let Params { key_id, created, expires, nonce, alg, tag: _ } = params;
+        let Params { key_id, created, expires, nonce, alg, tag } = params;
         if alg.is_some_and(|alg| alg != "hmac-sha256") {
             return Err(ClaimError::malformed("alg", "this node verifies `hmac-sha256` only"));
         }
@@ -60,7 +61,7 @@ impl<'a> Input<'a> {
             return Err(ClaimError::malformed("expires", "lies before `created`"));
         }
         let (created, expires) = (UnixSeconds(created), expires.map(UnixSeconds));
-        Ok(Self { label, member, key_id, created, expires, nonce })
+        Ok(Self { label, member, key_id, created, expires, nonce, tag })
     }
 
     /// Reads the field without asking for completeness. The covered components are put into `components`, which is empty

@@ -10,7 +10,7 @@ use super::super::component::Component;
 use super::super::error::SignError;
 use super::super::key::{self, KeyState};
 use super::super::sink::Gathering;
-use super::super::{COMPONENTS_MAX, KEY_ID_BYTES_MAX, NONCE_BYTES_MAX, SIGNATURE_BYTES};
+use super::super::{COMPONENTS_MAX, FORWARDED_TAG, KEY_ID_BYTES_MAX, NONCE_BYTES_MAX, SIGNATURE_BYTES};
 use super::{Components, push_base};
 use crate::head::RequestHead;
 use crate::timestamp::UnixSeconds;
@@ -50,8 +50,8 @@ pub fn sign_rfc9421(
     sign_written(head, components.as_slice(), params.label, key, out_input, out_signature)
 }
 
-/// A signature that is made again and again over the same components under the same label: their names are looked up
-/// and written once, which is half of what a signature costs beside its hash.
+/// The platform's signature on what it forwards, made again and again over the same components under the same label:
+/// their names are looked up and written once, which is half of what a signature costs beside its hash.
 #[derive(Debug)]
 pub struct Rfc9421Plan {
     label: &'static str,
@@ -60,14 +60,17 @@ pub struct Rfc9421Plan {
 }
 
 impl Rfc9421Plan {
-    /// A plan for these components, named as for [`sign_rfc9421`].
+    /// A plan for these components, named as for [`sign_rfc9421`], of signatures that carry [`FORWARDED_TAG`].
     ///
     /// # Errors
     /// A component that is unknown, given twice, or one too many.
-    pub fn new(label: &'static str, components: &[&'static str]) -> Result<Self, SignError> {
+    pub fn forwarded(label: &'static str, components: &[&'static str]) -> Result<Self, SignError> {
         let components = resolve(components)?;
         let mut opening = Vec::new();
         write_opening(components.as_slice(), label, &mut opening);
+        for part in [";tag=\"", FORWARDED_TAG, "\""] {
+            opening.extend_from_slice(part.as_bytes());
+        }
         Ok(Self { label, components: components.as_slice().into(), opening: opening.into() })
     }
 

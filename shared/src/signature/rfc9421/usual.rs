@@ -82,6 +82,7 @@ impl<'a> Rest<'a> {
             "keyid" => params.key_id.replace(self.string()?).is_some(),
             "nonce" => params.nonce.replace(self.string()?).is_some(),
             "alg" => params.alg.replace(self.string()?).is_some(),
+            "tag" => params.tag.replace(self.string()?).is_some(),
             _ => return None,
         };
         if repeated { None } else { Some(()) }
@@ -115,7 +116,8 @@ mod tests {
             ("=1", "="),
             ("=1", "=1234567890123456"),
             ("=1", "=1;created=2"),
-            ("=1", "=1;tag=\"t\""),
+            ("=1", "=1;tag=t"),
+            ("=1", "=1;tag=\"t\";tag=\"t\""),
             ("\"n\"", "\"n\\\\\""),
             ("\"n\"", "\"n"),
             ("\"n\"", "\"n\", b=()"),
@@ -128,7 +130,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_read_here_the_general_parser_reads_alike(
-            text in r#"[a-z*]{1,3}=\(("@(method|path)"|"[a-z;]{1,2}"| |;bs){0,4}\)(;(created|keyid|nonce|alg)=("[a-z \\]{0,2}"|[0-9]{0,16})){0,4}[ ,]?"#
+            text in r#"[a-z*]{1,3}=\(("@(method|path)"|"[a-z;]{1,2}"| |;bs){0,4}\)(;(created|keyid|nonce|alg|tag)=("[a-z \\]{0,2}"|[0-9]{0,16})){0,4}[ ,]?"#
         ) {
             let (mut here, mut there) = (Components::none(), Components::none());
             if let Some(parts) = read(&text, &mut here) {
