@@ -62,7 +62,7 @@ impl Call {
         // A node on its own asks nobody, so the answer is there at once.
         let answer = pin!(call.answer(&self.body, replay, now, &[9; RANDOM_BYTES], |_, _| ready(Ok(()))));
         match answer.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => answer.unwrap().body,
+            Poll::Ready(answer) => answer.reply.unwrap().body,
             Poll::Pending => panic!("nobody has to be asked"),
         }
     }

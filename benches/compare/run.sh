@@ -23,61 +23,9 @@ case $profile in dev) built=debug ;; bench) built=release ;; *) built=$profile ;
 readonly bin="${CARGO_TARGET_DIR:-target}/$built"
 mkdir -p .local
 home=$(mktemp -d .local/compare.XXXXXX)
-pids=()
-finish() {
-    for pid in "${pids[@]}"; do stop "$pid"; done
-    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || :; done
-    rm -rf "$home"
-}
+. "$here/processes.sh"
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-wait_until() {
-    local end=$((SECONDS + 30))
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { echo "not within 30 s: $*" >&2; exit 1; }
-        read -rt 0.1 <> <(:) || :
-    done
-}
-
-free_port() {
-    python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'
-}
-
-# The process and all its descendants, in ticks of the clock.
-cpu_ticks() {
-    local pid=$1 total child
-    # After the name in brackets, which may hold anything: fields 14 and 15 are user and system time.
-    total=$(sed 's/.*) //' "/proc/$pid/stat" | awk '{print $12 + $13}')
-    for child in $(cat "/proc/$pid/task/"*/children 2>/dev/null); do
-        total=$((total + $(cpu_ticks "$child")))
-    done
-    echo "$total"
-}
-
-# Resident memory of the process and all its descendants, in KiB.
-resident() {
-    local pid=$1 total child
-    total=$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status")
-    for child in $(cat "/proc/$pid/task/"*/children 2>/dev/null); do
-        total=$((total + $(resident "$child")))
-    done
-    echo "$total"
-}
-
-# The process and its children, which nginx's workers would survive. Not TERM: Pingora and nginx would first wait for their
-# connections, bare Pingora for five minutes.
-stop() {
-    # shellcheck disable=SC2046
-    kill -KILL "$1" $(cat "/proc/$1/task/"*/children 2>/dev/null) 2>/dev/null || :
-}
-
-start_target() {
-    "$bin/lgsp-loadtest" echo --address-file "$home/target" > "$home/target.log" 2>&1 &
-    pids+=($!)
-    wait_until test -s "$home/target"
-    target=$(cat "$home/target")
-}
 
 from_template() {
     sed -e "s|@LISTEN@|$address|" -e "s|@TARGET@|$target|" -e "s|@DIR@|$PWD/$home|" -e "s|@HERE@|$PWD/$here|" \
@@ -106,28 +54,10 @@ start_haproxy() {
     haproxy -db -f "$home/haproxy.cfg" > "$home/haproxy.log" 2>&1 &
 }
 
-# A control plane writes the bundle once; only the node is measured.
+is_published() { grep -q Credential "$home/bundle.json"; }
 prepare_lgsp() {
-    local control ctl
-    umask 077
     mkdir -p "$home/node"
-    "$bin/lgsp-controlplane" init-key "$home/seal.key" >/dev/null
-    printf 'listen: 127.0.0.1:0\ndatabase: %s/c.db\nkey_file: %s/seal.key\npublish: {bundle: %s/bundle.json}\n' \
-        "$home" "$home" "$home" > "$home/controlplane.yaml"
-    "$bin/lgsp-controlplane" --config "$home/controlplane.yaml" --address-file "$home/control" \
-        --token-file "$home/token" > "$home/controlplane.log" 2>&1 &
-    control=$!
-    pids+=("$control")
-    wait_until test -s "$home/control" -a -s "$home/token"
-    ctl=("$bin/lgspctl" --server "http://$(cat "$home/control")" --token-file "$home/token")
-    wait_until "${ctl[@]}" history
-    sed "s|@TARGET@|$target|" "$here/resources.yaml.in" > "$home/resources.yaml"
-    "${ctl[@]}" apply -f "$home/resources.yaml" -m compare >/dev/null
-    "${ctl[@]}" credential issue source --save "$home/source.key" >/dev/null
-    "${ctl[@]}" credential issue target --save "$home/target.key" >/dev/null
-    wait_until grep -q Credential "$home/bundle.json"
-    kill "$control"
-    wait "$control" 2>/dev/null || :
+    publish "bundle: $home/bundle.json"
     cat > "$home/dataplane.yaml" <<YAML
 node: compare
 listeners: [{address: "127.0.0.1:0"}]
@@ -142,15 +72,7 @@ YAML
 }
 start_lgsp() {
     [ -s "$home/dataplane.yaml" ] || prepare_lgsp
-    rm -f "$home/dataplane.json"
-    "$bin/lgsp-dataplane" --config "$home/dataplane.yaml" --address-file "$home/dataplane.json" > "$home/dataplane.log" 2>&1 &
-    local node=$!
-    wait_until test -s "$home/dataplane.json"
-    address=$(jq -r '.listeners[0]' "$home/dataplane.json")
-    wait_until curl -sf "http://$(jq -r .admin "$home/dataplane.json")/readyz"
-    . "$home/source.key"
-    signing=("$LGSP_ACCESS_KEY" "$LGSP_SECRET_KEY")
-    started=$node
+    start_node dataplane
 }
 
 # Connections, path and further arguments of a workload, for the load generator.

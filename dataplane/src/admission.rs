@@ -26,7 +26,6 @@ pub use direct::{Direct, admit_direct};
 use fresh::Fresh;
 pub use fresh::REPLAY_HOLD_SECS_MAX;
 use permit::Permit;
-use refusal::Said;
 pub use refusal::{Refusal, SignedAt, Stated, StatedSignature};
 pub use replay::{NONCE_ID_BYTES, NonceId, Question, REPLAY_SLOTS_DEFAULT, ReplayWindow, Seen};
 
@@ -70,12 +69,15 @@ pub fn admit(
     replay: &ReplayWindow,
     now: Now,
 ) -> Result<Admission, Refusal> {
-    let claim = Claim::read(head).map_err(|error| {
+    let claim = claimed(head)?;
+    decide(&claim, head, snapshot, replay, now).map_err(|refusal| refusal.stating(Stated::of(head, Some(&claim))))
+}
+
+fn claimed<'a>(head: &RequestHead<'a>) -> Result<Claim<'a>, Refusal> {
+    Claim::read(head).map_err(|error| {
         let refusal: Refusal = error.into();
         refusal.stating(Stated::of(head, None))
-    })?;
-    decide(&claim, head, snapshot, replay, now)
-        .map_err(|refusal| refusal.stating(Stated::of(head, Some(&Said::by(&claim)))))
+    })
 }
 
 fn decide<'a>(
@@ -97,6 +99,10 @@ pub struct Identified {
     pub credential: Arc<Credential>,
     /// How it was signed.
     pub scheme: SignatureScheme,
+    /// When, by its own account.
+    pub signed: SignedAt,
+    /// Whether it came with a nonce of its own.
+    pub has_nonce: bool,
     /// What its body must satisfy.
     pub body: BodyRule,
     /// Verifies the body's chunks, where they are signed.
@@ -121,11 +127,24 @@ pub fn identify(
     replay: &ReplayWindow,
     now: Now,
 ) -> Result<Identified, Refusal> {
-    let claim = Claim::read(head)?;
-    let authenticated = Authenticated::check(&claim, head, snapshot, now)?;
+    let claim = claimed(head)?;
+    let recognised = recognise(&claim, head, snapshot, replay, now);
+    recognised.map_err(|refusal| refusal.stating(Stated::of(head, Some(&claim))))
+}
+
+fn recognise<'a>(
+    claim: &Claim<'a>,
+    head: &RequestHead<'a>,
+    snapshot: &Snapshot,
+    replay: &ReplayWindow,
+    now: Now,
+) -> Result<Identified, Refusal> {
+    let authenticated = Authenticated::check(claim, head, snapshot, now)?;
     let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
-    let (claim, credential) = (fresh.authenticated().claim(), fresh.authenticated().credential());
+    let credential = authenticated.credential();
     Ok(Identified {
+        signed: SignedAt::of(claim),
+        has_nonce: fresh.has_nonce(),
         chunks: claim.chunk_verifier(&credential.key),
         scheme: claim.scheme(),
         body: claim.body(),

@@ -17,12 +17,14 @@ use crate::admission::{Admission, Refusal, Stated};
 use crate::clock::Now;
 use crate::snapshot::{Credential, Grant, Route};
 
+mod called;
 mod line;
 pub mod metrics;
 mod refusals;
 mod request_id;
 mod writer;
 
+pub use called::{CallKind, Called, Named, Verdict};
 pub use metrics::Metrics;
 pub use refusals::{KeptRefusal, REFUSALS_KEPT_MAX, REFUSALS_KEPT_SECS, RecentRefusals};
 pub use request_id::RequestId;
@@ -98,6 +100,8 @@ pub struct Exchange {
     pub route: Option<Arc<Route>>,
     /// The grant that allowed it.
     pub grant: Option<Arc<Grant>>,
+    /// What the platform itself was asked, where the request was for it.
+    pub called: Option<Box<Called>>,
     /// The endpoint that served it.
     pub endpoint: Option<SocketAddr>,
     /// Attempts made at the target.
@@ -214,6 +218,11 @@ impl OpenRecord {
     pub fn identified(&mut self, credential: &Arc<Credential>, scheme: SignatureScheme) {
         self.exchange.credential = Some(credential.clone());
         self.exchange.signature = Some(scheme.label());
+    }
+
+    /// Notes what the platform itself was asked and what it said; the last that is noted is recorded.
+    pub fn called(&mut self, called: Called) {
+        self.exchange.called = Some(Box::new(called));
     }
 
     /// Notes how it will end unless something else is noted later; what stands at the end is recorded.

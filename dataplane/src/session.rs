@@ -8,15 +8,17 @@
 use std::sync::Arc;
 
 use lgsp_shared::head::{Field, RequestHead, Scheme};
+use lgsp_shared::id::ServiceId;
 use lgsp_shared::refusal::{Code, Language};
 use lgsp_shared::resource::OwnerUnreachable;
+pub use lgsp_shared::session::is_for_platform;
 use lgsp_shared::session::message::BODY_BYTES_MAX;
-use lgsp_shared::session::{RESERVED_PATH, SESSIONS_PATH, VERIFICATIONS_PATH};
 use lgsp_shared::signature::{BodyRule, ChunkVerifier, SignatureScheme};
 use serde::de::DeserializeOwned;
 
-use crate::admission::{Identified, Question, Refusal, ReplayWindow, identify};
+use crate::admission::{Identified, Question, Refusal, ReplayWindow, SignedAt, Stated, StatedSignature, identify};
 use crate::clock::Now;
+use crate::record::{CallKind, Called, Named};
 use crate::snapshot::{Credential, Snapshot};
 
 mod open;
@@ -40,40 +42,25 @@ pub fn random() -> Option<Random> {
     Some(bytes)
 }
 
-/// Whether a request is for the platform itself.
-pub fn is_for_platform(path: &str) -> bool {
-    path.strip_prefix(RESERVED_PATH).is_some_and(|rest| rest.starts_with('/'))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Endpoint {
-    Sessions,
-    Verifications,
-}
-
-impl Endpoint {
-    fn of(method: &str, path: &str) -> Result<Self, Refusal> {
-        let endpoint = match path {
-            SESSIONS_PATH => Endpoint::Sessions,
-            VERIFICATIONS_PATH => Endpoint::Verifications,
-            _ => {
-                let detail = "the platform answers at `/lgsp/v1/sessions` and `/lgsp/v1/verifications`";
-                return Err(Refusal::new(Code::RouteNotFound).with_detail(detail));
-            }
-        };
-        if method == "POST" {
-            return Ok(endpoint);
-        }
-        Err(Refusal { allow: vec!["POST".into()], ..Refusal::new(Code::MethodNotAllowed) })
+fn kind_of(method: &str, path: &str) -> Result<CallKind, Refusal> {
+    let Some(kind) = CallKind::at(path) else {
+        let detail = "the platform answers at `/lgsp/v1/sessions` and `/lgsp/v1/verifications`";
+        return Err(Refusal::new(Code::RouteNotFound).with_detail(detail));
+    };
+    if method == "POST" {
+        return Ok(kind);
     }
+    Err(Refusal { allow: vec!["POST".into()], ..Refusal::new(Code::MethodNotAllowed) })
 }
 
 /// A call of a system that is known by now; its body is to come.
 pub struct Call {
-    endpoint: Endpoint,
+    kind: CallKind,
     snapshot: Arc<Snapshot>,
     caller: Arc<Credential>,
     scheme: SignatureScheme,
+    signed: SignedAt,
+    has_nonce: bool,
     asked: Asked,
     body: BodyRule,
     chunks: Option<ChunkVerifier>,
@@ -83,10 +70,7 @@ pub struct Call {
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Call")
-            .field("endpoint", &self.endpoint)
-            .field("caller", &self.caller.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("kind", &self.kind).field("caller", &self.caller.id).finish_non_exhaustive()
     }
 }
 
@@ -139,15 +123,17 @@ pub fn receive(
     language: Language,
     now: Now,
 ) -> Result<Call, Refusal> {
-    let endpoint = Endpoint::of(head.method, head.path)?;
-    let Identified { credential, scheme, body, chunks, question } = identify(head, snapshot, replay, now)?;
+    let kind = kind_of(head.method, head.path)?;
+    let Identified { credential, scheme, signed, has_nonce, body, chunks, question } =
+        identify(head, snapshot, replay, now)?;
     let body = match body {
         // What is asked for has to be signed; an unsigned body could be anybody's.
         BodyRule::Unsigned => BodyRule::Empty,
         BodyRule::Empty | BodyRule::Digest(_) | BodyRule::Chunked { .. } => body,
     };
     let (snapshot, asked) = (snapshot.clone(), Asked::of(head));
-    Ok(Call { endpoint, snapshot, caller: credential, scheme, asked, body, chunks, question, language })
+    let caller = credential;
+    Ok(Call { kind, snapshot, caller, scheme, signed, has_nonce, asked, body, chunks, question, language })
 }
 
 impl Call {
@@ -166,6 +152,29 @@ impl Call {
         Some((self.question?, self.snapshot.defaults.replay_owner_unreachable))
     }
 
+    /// A refusal of this call for this reason, with all that is known of it.
+    pub fn refused(&self, code: Code) -> Refusal {
+        self.telling(code.into())
+    }
+
+    fn telling(&self, refusal: Refusal) -> Refusal {
+        let signature = StatedSignature {
+            access_key: self.caller.access_key.as_str().into(),
+            scheme: self.scheme,
+            at: self.signed,
+            has_nonce: self.has_nonce,
+        };
+        let stated = Stated { authority: self.asked.authority.clone(), signature: Some(signature) };
+        refusal.from(&self.caller).stating(Box::new(stated))
+    }
+
+    fn named(&self, service: &ServiceId) -> Named {
+        match self.snapshot.service(service.as_str()) {
+            Some(known) => Named::Known(known.clone()),
+            None => Named::Unknown(service.clone()),
+        }
+    }
+
     /// What the body must satisfy before it is given to [`Self::answer`].
     pub fn body_rule(&mut self) -> (BodyRule, Option<ChunkVerifier>) {
         (self.body, self.chunks.take())
@@ -174,8 +183,7 @@ impl Call {
     /// Answers, once the body is whole and verified. `first_use` is told what the owner of a verified request's nonce has
     /// to be asked, and with which policy; it tells whether that nonce was used nowhere else.
     ///
-    /// # Errors
-    /// Why the platform does not do what is asked. That a request is not what it claims is an answer, not an error.
+    /// The reply is an error where the platform does not do what is asked. That a request is not what it claims is a reply.
     pub async fn answer<F>(
         self,
         body: &[u8],
@@ -183,16 +191,26 @@ impl Call {
         now: Now,
         random: &Random,
         first_use: impl FnOnce(Question, OwnerUnreachable) -> F,
-    ) -> Result<Reply, Refusal>
+    ) -> Answered
     where
         F: Future<Output = Result<(), Code>>,
     {
-        let answered = match self.endpoint {
-            Endpoint::Sessions => open::answer(&self, body, now, random),
-            Endpoint::Verifications => verify::answer(&self, body, replay, now, first_use).await,
+        let mut called = Called::new(self.kind);
+        let reply = match self.kind {
+            CallKind::Session => open::answer(&self, body, now, random, &mut called),
+            CallKind::Verification => verify::answer(&self, body, replay, now, first_use, &mut called).await,
         };
-        answered.map_err(|refusal| refusal.from(&self.caller))
+        Answered { called, reply: reply.map_err(|refusal| self.telling(refusal)) }
     }
+}
+
+/// A call that came to its end.
+#[derive(Debug)]
+pub struct Answered {
+    /// What is recorded of it.
+    pub called: Called,
+    /// What its caller is told.
+    pub reply: Result<Reply, Refusal>,
 }
 
 /// Reads a body strictly: what is not understood may have been meant to restrict.

@@ -24,6 +24,11 @@ pub const TICKET_HEADER: &str = "lgsp-session";
 pub const PROOF_HEADER: &str = "lgsp-session-proof";
 /// Below this path the platform itself answers; no route may lie there.
 pub const RESERVED_PATH: &str = "/lgsp";
+/// Whether a request of this path is for the platform itself.
+pub fn is_for_platform(path: &str) -> bool {
+    path.strip_prefix(RESERVED_PATH).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Where a source opens a session (steps 1 and 2).
 pub const SESSIONS_PATH: &str = "/lgsp/v1/sessions";
 /// Where a target has a request verified that reached it directly (steps 4 to 6).

@@ -1,5 +1,5 @@
 //! A closed loop of signed requests: every connection sends its next request when the last one was answered, or when it
-//! is due (`--rate`, all connections together, latency from the planned instant). With a credential every request is
+//! is due (`--rate`, all connections together, latency from the planned instant). Connections are spread over the addresses. With a credential every request is
 //! signed anew (RFC 9421), an uploaded body with its digest. Prints one JSON line. It finds what a request costs the
 //! proxy, not what latency users see: without a rate it waits for a stalled server and so hides the stall.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a tool of the benches, run by compare/run.sh")]
@@ -27,11 +27,10 @@ static PIECE: [u8; PIECE_BYTES] = [b'x'; PIECE_BYTES];
 const STEP_MICROS: u64 = 10;
 const STEPS: usize = 1_000_000;
 const COVERED: &[&str] = &["@method", "@authority", "@path", "@query", "content-digest"];
-const USAGE: &str = "closed_loop ADDRESS CONNECTIONS SECONDS PATH [--upload BYTES] [--rate PER_SECOND] [--idle] [ACCESS_KEY SECRET_KEY]";
+const USAGE: &str = "closed_loop ADDRESS[,ADDRESS…] CONNECTIONS SECONDS PATH [--upload BYTES] [--rate PER_SECOND] [--idle] [ACCESS_KEY SECRET_KEY]";
 
 struct Plan {
-    address: SocketAddr,
-    host: String,
+    nodes: Vec<Node>,
     path: String,
     upload_bytes: usize,
     digest: Vec<u8>,
@@ -42,6 +41,12 @@ struct Plan {
     rate: Option<f64>,
     started: Instant,
     until: Instant,
+}
+
+/// Where requests go.
+struct Node {
+    address: SocketAddr,
+    host: String,
 }
 
 struct Tally {
@@ -85,7 +90,7 @@ fn plan() -> Option<(Plan, bool)> {
             _ => plain.push(argument),
         }
     }
-    let [address, connections, seconds, path, credential @ ..] = plain.as_slice() else { return None };
+    let [addresses, connections, seconds, path, credential @ ..] = plain.as_slice() else { return None };
     let credential = match credential {
         [access_key, secret] => Some((access_key.clone(), KeyState::new(&Secret::new(secret.clone().into_bytes())))),
         [] => None,
@@ -93,8 +98,7 @@ fn plan() -> Option<(Plan, bool)> {
     };
     let started = Instant::now();
     let plan = Plan {
-        address: address.parse().ok()?,
-        host: address.clone(),
+        nodes: addresses.split(',').map(Node::parse).collect::<Option<_>>()?,
         path: path.clone(),
         upload_bytes,
         digest: digest(upload_bytes),
@@ -107,6 +111,12 @@ fn plan() -> Option<(Plan, bool)> {
         until: started + Duration::from_secs_f64(seconds.parse().ok()?),
     };
     Some((plan, idle))
+}
+
+impl Node {
+    fn parse(address: &str) -> Option<Self> {
+        Some(Self { address: address.parse().ok()?, host: address.to_owned() })
+    }
 }
 
 fn digest(bytes: usize) -> Vec<u8> {
@@ -160,13 +170,14 @@ impl Tally {
 
 /// One connection until the time is over; it connects again after an error, which counts.
 async fn drive(index: u64, plan: Arc<Plan>, tally: Arc<Tally>) {
+    let Some(node) = plan.node_of(index) else { return };
     let mut request = Vec::with_capacity(1 << 10);
     let mut answer = vec![0; READ_BYTES];
     let every = plan.rate.map(|rate| Duration::from_secs_f64(plan.connections as f64 / rate));
     let mut due =
         plan.started + every.map_or(Duration::ZERO, |every| every.mul_f64(index as f64 / plan.connections as f64));
     while Instant::now() < plan.until {
-        let Some(mut stream) = plan.connect().await else {
+        let Some(mut stream) = node.connect().await else {
             tally.bad.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
@@ -180,7 +191,7 @@ async fn drive(index: u64, plan: Arc<Plan>, tally: Arc<Tally>) {
                 tokio::time::sleep_until(since).await;
                 due += every;
             }
-            plan.write(&mut request);
+            plan.write(node, &mut request);
             let status = exchange(&mut stream, &plan, &request, &mut answer).await;
             if !tally.count(status, since) {
                 break;
@@ -192,13 +203,14 @@ async fn drive(index: u64, plan: Arc<Plan>, tally: Arc<Tally>) {
 /// Opens the connections one after the other, asks once on each, says `ready`, and lets them rest until the end.
 async fn rest(plan: &Plan, tally: &Tally) {
     let (mut request, mut answer, mut resting) = (Vec::new(), vec![0; READ_BYTES], Vec::new());
-    for _ in 0..plan.connections {
+    for index in 0..plan.connections {
         let since = Instant::now();
-        let Some(mut stream) = plan.connect().await else {
+        let Some(node) = plan.node_of(index) else { return };
+        let Some(mut stream) = node.connect().await else {
             tally.bad.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        plan.write(&mut request);
+        plan.write(node, &mut request);
         let status = exchange(&mut stream, plan, &request, &mut answer).await;
         tally.count(status, since);
         resting.push(stream);
@@ -207,19 +219,27 @@ async fn rest(plan: &Plan, tally: &Tally) {
     tokio::time::sleep(plan.until - plan.started).await;
 }
 
-impl Plan {
+impl Node {
     async fn connect(&self) -> Option<TcpStream> {
         let stream = TcpStream::connect(self.address).await.ok()?;
         // Small requests must not wait for the acknowledgement of the last.
         stream.set_nodelay(true).ok()?;
         Some(stream)
     }
+}
+
+impl Plan {
+    /// The node to which a connection goes.
+    fn node_of(&self, index: u64) -> Option<&Node> {
+        let nodes = self.nodes.len() as u64;
+        self.nodes.get(usize::try_from(index.checked_rem(nodes)?).ok()?)
+    }
 
     /// The head, and the first piece of the body.
-    fn write(&self, request: &mut Vec<u8>) {
+    fn write(&self, node: &Node, request: &mut Vec<u8>) {
         request.clear();
         let method = if self.upload_bytes > 0 { "POST" } else { "GET" };
-        for part in [method, " ", &self.path, " HTTP/1.1\r\nhost: ", &self.host, "\r\n"] {
+        for part in [method, " ", &self.path, " HTTP/1.1\r\nhost: ", &node.host, "\r\n"] {
             request.extend_from_slice(part.as_bytes());
         }
         if self.upload_bytes > 0 {
@@ -229,22 +249,20 @@ impl Plan {
             parts.iter().for_each(|part| request.extend_from_slice(part));
         }
         if let Some((access_key, key)) = &self.credential {
-            self.sign(method, access_key, key, request);
+            self.sign(method, &node.host, access_key, key, request);
         }
         request.extend_from_slice(b"\r\n");
         request.extend_from_slice(PIECE.get(..self.upload_bytes.min(PIECE_BYTES)).unwrap_or_default());
     }
 
-    fn sign(&self, method: &str, access_key: &str, key: &KeyState, request: &mut Vec<u8>) {
-        let fields = [
-            Field { name: "host", value: self.host.as_bytes() },
-            Field { name: "content-digest", value: &self.digest },
-        ];
+    fn sign(&self, method: &str, host: &str, access_key: &str, key: &KeyState, request: &mut Vec<u8>) {
+        let fields =
+            [Field { name: "host", value: host.as_bytes() }, Field { name: "content-digest", value: &self.digest }];
         let left_out = usize::from(self.upload_bytes == 0);
         let fields = fields.get(..fields.len() - left_out).unwrap_or_default();
         let covered = COVERED.get(..COVERED.len() - left_out).unwrap_or_default();
         let (path, query) = self.path.split_once('?').map_or((&*self.path, None), |(path, query)| (path, Some(query)));
-        let head = RequestHead { method, scheme: Scheme::Http, authority: &self.host, path, query, fields };
+        let head = RequestHead { method, scheme: Scheme::Http, authority: host, path, query, fields };
         let nonce = format!("{:x}-{:x}", self.run, self.nonces.fetch_add(1, Ordering::Relaxed));
         let created = UnixSeconds(i64::try_from(now().as_secs()).expect("the clock is before the end of time"));
         let params = Rfc9421Params { created, expires: None, nonce: &nonce, key_id: access_key, label: "sig1" };

@@ -140,3 +140,35 @@ async fn a_permission_is_counted_on_live_traffic_before_it_is_enforced() {
     platform.write("bad.yaml", &tried.replace("mode: shadow", "mode: mood"));
     assert!(platform.run(&["apply", "-f", "bad.yaml"]).err.contains("spec.mode"));
 }
+
+#[tokio::test]
+async fn a_refused_call_to_the_platform_is_explained_with_as_much() {
+    let platform = platform().await;
+    let node = platform.node("node-1").await;
+    platform.ok(&["credential", "issue", "mot-cua", "--save", "mot-cua.key"]);
+    platform.arrived(&node).await;
+    let ask = ["--data", r#"{"service": "khai-sinh"}"#];
+    let refused = curl(&platform, &node, "mot-cua.key", &ask, "/lgsp/v1/sessions");
+    assert_eq!(refused["code"], "permission-missing", "{refused}");
+    let done = explained(&platform, &refused).await;
+    for part in [
+        "POST /lgsp/v1/sessions at 127.0.0.1",
+        "[ok] identity   access key LGSP",
+        "[ok] signature  it verified",
+        "[ok] clock      0 s apart",
+        "[ok] route      the platform itself answers: it opens a session",
+        "[NO] permission",
+        "now: nothing grants System/mot-cua anything at Service/khai-sinh",
+    ] {
+        assert!(done.out.contains(part), "{part} is not in\n{}", done.out);
+    }
+    let old = ["--data", "{}", "-H", "x-amz-date: 20200101T000000Z"];
+    let skewed = curl(&platform, &node, "mot-cua.key", &old, "/lgsp/v1/verifications");
+    assert_eq!(skewed["code"], "clock-skew", "{skewed}");
+    let done = explained(&platform, &skewed).await;
+    for part in
+        ["[NO] clock", "signed at 2020-01-01T00:00:00Z", "[ok] route      the platform itself answers: it verifies"]
+    {
+        assert!(done.out.contains(part), "{part} is not in\n{}", done.out);
+    }
+}

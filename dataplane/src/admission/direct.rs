@@ -54,17 +54,24 @@ pub fn admit_direct(
     let claim = Claim::read(head)?;
     let session = claim.session().ok_or(Code::SessionUnknown)?;
     let authenticated = Authenticated::check(&claim, head, snapshot, now)?;
-    ticket::is_current(&ticket, snapshot, now)?;
-    ticket::belongs_to(&ticket, session, &authenticated)?;
-    let path = granted_path(&ticket, target, head, snapshot)?;
-    let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
-    let grant = permit::grant(&fresh, target, head.method, &path, snapshot, now)?;
+    let decide = || {
+        ticket::is_current(&ticket, snapshot, now)?;
+        ticket::belongs_to(&ticket, session, &authenticated)?;
+        let path = granted_path(&ticket, target, head, snapshot)?;
+        let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
+        let grant = permit::grant(&fresh, target, head.method, &path, snapshot, now)?;
+        admitted(&fresh, grant, ticket.expires)
+    };
+    decide().map_err(|refusal| refusal.from(authenticated.credential()))
+}
+
+fn admitted(fresh: &Fresh<'_, '_>, grant: Arc<Grant>, expires: UnixSeconds) -> Result<Direct, Refusal> {
     let authenticated = fresh.authenticated();
     let Nonce::Given(nonce) = authenticated.claim().nonce() else { return Err(Code::NonceMissing.into()) };
     Ok(Direct {
         credential: authenticated.credential().clone(),
         grant,
-        expires: ticket.expires,
+        expires,
         body: authenticated.claim().body(),
         nonce: nonce.to_owned(),
         question: fresh.question(),

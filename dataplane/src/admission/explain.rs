@@ -11,6 +11,7 @@ use lgsp_shared::explain::{FACTS_MAX, Line, Mark, Source};
 use lgsp_shared::id::ServiceId;
 use lgsp_shared::refusal::{Code, Step};
 use lgsp_shared::resource::PermissionMode;
+use lgsp_shared::session::is_for_platform;
 use lgsp_shared::signature::Nonce;
 use lgsp_shared::timestamp::UnixSeconds;
 
@@ -23,6 +24,7 @@ use crate::clock::Now;
 use crate::snapshot::{Credential, Found, Grant, Snapshot};
 
 mod near;
+mod platform;
 
 /// A request as far as it is known.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +150,14 @@ pub fn explain(asked: &Asked<'_>, snapshot: &Snapshot, replay: &ReplayWindow, no
     let walker = Walker { asked, snapshot, replay, now };
     let credentials = walker.credentials();
     let (identity, credential) = walker.identity(&credentials);
+    let key = walker.key(&credentials, credential.as_deref());
+    let signature = Check::assumed(Step::Signature, "taken to be right: explaining asks for no secret");
+    let mut checks = vec![identity, signature, key, walker.clock()];
+    if is_for_platform(asked.path) {
+        checks.push(walker.replay(credential.as_deref(), None));
+        checks.extend(platform::checks(&walker, credential.as_deref()));
+        return Walk { checks, credential, found: None };
+    }
     let found = snapshot.router().find(asked.authority, asked.path, asked.method);
     let route = found.as_ref().ok();
     let permission = match (&credential, route) {
@@ -156,11 +166,7 @@ pub fn explain(asked: &Asked<'_>, snapshot: &Snapshot, replay: &ReplayWindow, no
         (_, None) => walker.untold("no route leads to a service"),
     };
     let [permission, quota] = permission;
-    let checks = vec![
-        identity,
-        Check::assumed(Step::Signature, "taken to be right: explaining asks for no secret"),
-        walker.key(&credentials, credential.as_deref()),
-        walker.clock(),
+    checks.extend([
         walker.replay(credential.as_deref(), route),
         walker.route(&found),
         walker.session(route),
@@ -168,7 +174,7 @@ pub fn explain(asked: &Asked<'_>, snapshot: &Snapshot, replay: &ReplayWindow, no
         quota,
         walker.body(route),
         walker.target(route),
-    ];
+    ]);
     Walk { checks, credential, found: found.ok() }
 }
 

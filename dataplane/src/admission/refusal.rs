@@ -76,32 +76,16 @@ impl SignedAt {
 const STATED_BYTES_MAX: usize = 255;
 
 impl Stated {
-    /// Copies what is short out of the request.
-    pub(super) fn of(head: &RequestHead<'_>, claim: Option<&Said<'_>>) -> Box<Self> {
+    /// Copies what is short out of the request, and out of its claim if that could be read.
+    pub(super) fn of(head: &RequestHead<'_>, claim: Option<&Claim<'_>>) -> Box<Self> {
         let cut = |text: &str| text.get(..text.floor_char_boundary(STATED_BYTES_MAX)).unwrap_or_default().into();
-        let signature = claim.map(|said| StatedSignature {
-            access_key: cut(said.access_key),
-            scheme: said.scheme,
-            at: said.at,
-            has_nonce: said.has_nonce,
+        let signature = claim.map(|claim| StatedSignature {
+            access_key: cut(claim.access_key()),
+            scheme: claim.scheme(),
+            at: SignedAt::of(claim),
+            has_nonce: matches!(claim.nonce(), Nonce::Given(_)),
         });
         Box::new(Self { authority: cut(head.authority), signature })
-    }
-}
-
-/// What of a claim is remembered while it is decided on: borrowed, so that success pays for nothing.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Said<'a> {
-    access_key: &'a str,
-    scheme: SignatureScheme,
-    at: SignedAt,
-    has_nonce: bool,
-}
-
-impl<'a> Said<'a> {
-    pub fn by(claim: &Claim<'a>) -> Self {
-        let has_nonce = matches!(claim.nonce(), Nonce::Given(_));
-        Self { access_key: claim.access_key(), scheme: claim.scheme(), at: SignedAt::of(claim), has_nonce }
     }
 }
 
@@ -139,7 +123,7 @@ impl Refusal {
     }
 
     /// Keeps what the request said of itself.
-    pub(super) fn stating(mut self, stated: Box<Stated>) -> Self {
+    pub fn stating(mut self, stated: Box<Stated>) -> Self {
         self.stated = Some(stated);
         self
     }

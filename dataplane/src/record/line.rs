@@ -4,7 +4,9 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::Closed;
+use lgsp_shared::id::ServiceId;
+
+use super::{Called, Closed, Named, Verdict};
 
 /// The longest number: `u64::MAX`.
 const DIGITS_MAX: usize = 20;
@@ -21,6 +23,10 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     let Closed { exchange, outcome } = closed;
     let credential = exchange.credential.as_deref();
     let route = exchange.route.as_deref();
+    let called = exchange.called.as_deref();
+    let service =
+        route.map(|route| &route.service.id).or(called.and_then(|called| called.service.as_ref()).map(Named::id));
+    let grant = exchange.grant.as_deref().or(called.and_then(|called| called.grant.as_deref()));
     let mut line = Line { out };
     line.out.extend_from_slice(b"{\"time_unix\":");
     // Before 1970 no clock of ours stands.
@@ -40,9 +46,9 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     line.maybe(name!("agency"), credential.map(|credential| credential.system.agency_code.as_str()));
     line.maybe(name!("access_key"), credential.map(|credential| credential.access_key.as_str()));
     line.maybe(name!("signature"), exchange.signature);
-    line.maybe(name!("service"), route.map(|route| route.service.id.as_str()));
+    line.maybe(name!("service"), service.map(ServiceId::as_str));
     line.maybe(name!("route"), route.map(|route| route.id.as_str()));
-    line.maybe(name!("permission"), exchange.grant.as_deref().map(|grant| grant.id.as_str()));
+    line.maybe(name!("permission"), grant.map(|grant| grant.id.as_str()));
     line.address(name!("endpoint"), exchange.endpoint.map(|endpoint| (endpoint.ip(), Some(endpoint.port()))));
     line.address(name!("client"), exchange.client.map(|client| (client.ip(), None)));
     line.text(name!("face"), exchange.face.label());
@@ -55,6 +61,12 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     match exchange.revision {
         Some(revision) => line.number(name!("revision"), revision.0),
         None => line.null(name!("revision")),
+    }
+    // Only where they say something: every exchange would pay for their nulls.
+    if let Some(Called { kind, verdict, verified, .. }) = called {
+        line.text(name!("call"), kind.label());
+        line.text(name!("verdict"), verdict.map_or(outcome.label(), Verdict::label));
+        line.maybe(name!("verified_source"), verified.as_deref().map(|credential| credential.system.id.as_str()));
     }
     line.out.extend_from_slice(b"}\n");
 }

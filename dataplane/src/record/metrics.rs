@@ -6,7 +6,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
-use super::Closed;
+use super::{Called, Closed, Named, Verdict};
 use crate::snapshot::Watched;
 
 /// Permissions in shadow that have a metric of their own; the first by name.
@@ -31,6 +31,7 @@ pub struct Metrics {
     overhead: Histogram,
     target: HistogramVec,
     duration: HistogramVec,
+    calls: IntCounterVec,
     shadow: IntCounterVec,
     /// Exchanges open now.
     pub exchanges_in_flight: IntGauge,
@@ -76,6 +77,16 @@ impl Metrics {
                 IntCounterVec::new(
                     Opts::new("lgsp_exchanges_total", "Exchanges by service, outcome and face."),
                     &["service", "outcome", "face"],
+                )?,
+            )?,
+            calls: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "lgsp_session_calls_total",
+                        "Sessions asked for and verifications, by the service they name and what was said.",
+                    ),
+                    &["call", "service", "verdict"],
                 )?,
             )?,
             shadow: register(
@@ -133,6 +144,15 @@ impl Metrics {
         let Closed { exchange, outcome } = closed;
         let service = exchange.route.as_deref().map_or(NO_SERVICE, |route| route.service.id.as_str());
         self.exchanges.with_label_values(&[service, outcome.label(), exchange.face.label()]).inc();
+        if let Some(Called { kind, service, verdict, .. }) = exchange.called.as_deref() {
+            // A service that is not configured is a caller's text, and no label.
+            let named = match service {
+                Some(Named::Known(service)) => service.id.as_str(),
+                Some(Named::Unknown(_)) | None => NO_SERVICE,
+            };
+            let said = verdict.map_or(outcome.label(), Verdict::label);
+            self.calls.with_label_values(&[kind.label(), named, said]).inc();
+        }
         self.request_bytes.inc_by(exchange.request_bytes);
         self.response_bytes.inc_by(exchange.response_bytes);
         self.overhead.observe(seconds(exchange.own_micros));

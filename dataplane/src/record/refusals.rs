@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use lgsp_shared::id::{CredentialId, Revision, SystemId};
+use lgsp_shared::id::{CredentialId, Revision, ServiceId, SystemId};
 use lgsp_shared::refusal::{Code, DecisionId};
 use lgsp_shared::timestamp::UnixSeconds;
 
@@ -49,6 +49,8 @@ pub struct KeptRefusal {
     pub path: Box<str>,
     /// The host it named.
     pub host: Option<Box<str>>,
+    /// The service it was for, or a session was asked for, as far as that was found out.
+    pub service: Option<ServiceId>,
     /// Who sent it, once that was proved.
     pub source: Option<(SystemId, CredentialId)>,
     /// What its signature said of itself, where the decision looked at one.
@@ -89,6 +91,7 @@ impl KeptRefusal {
         let cut = |text: &str, bytes: usize| text.get(..text.floor_char_boundary(bytes)).unwrap_or_default().into();
         let (host, signature) = stated.map_or((None, None), |stated| (Some(stated.authority), stated.signature));
         let proved = exchange.credential.as_deref();
+        let called = exchange.called.and_then(|called| called.service).map(|named| named.id().clone());
         let access_key = proved.map(|credential| credential.access_key.as_str().into());
         Self {
             request_id: exchange.request_id,
@@ -102,6 +105,7 @@ impl KeptRefusal {
             method: exchange.method.into(),
             path: exchange.path,
             host,
+            service: called.or_else(|| exchange.route.as_deref().map(|route| route.service.id.clone())),
             source: proved.map(|credential| (credential.system.id.clone(), credential.id.clone())),
             access_key: access_key.or_else(|| signature.as_ref().map(|signature| signature.access_key.clone())),
             signature,

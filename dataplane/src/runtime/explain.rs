@@ -3,6 +3,7 @@
 use lgsp_shared::explain::{Explanation, Question, Recorded, Source};
 use lgsp_shared::id::NodeId;
 use lgsp_shared::refusal::{Decision, Language, Step};
+use lgsp_shared::session::is_for_platform;
 
 use crate::admission::explain::{Asked, Walk, explain};
 use crate::clock::Now;
@@ -56,7 +57,7 @@ pub fn recorded(node: &NodeId, rooms: &Rooms, request_id: RequestId, now: Now) -
         method: &kept.method,
         authority: kept.host.as_deref().unwrap_or_default(),
         path: &kept.path,
-        service: None,
+        service: kept.service.as_ref().filter(|_| is_for_platform(&kept.path)),
         signed: kept.signature.as_ref().map(|signature| signature.at),
         nonce: None,
     };

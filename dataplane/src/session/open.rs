@@ -11,13 +11,21 @@ use super::reply::Reply;
 use super::{Call, Random, read};
 use crate::admission::Refusal;
 use crate::clock::Now;
+use crate::record::{Called, Verdict};
 use crate::snapshot::{Grant, Service};
 use lgsp_shared::head::is_below;
 
 const CREATED: u16 = 201;
 
-pub(super) fn answer(call: &Call, body: &[u8], now: Now, random: &Random) -> Result<Reply, Refusal> {
+pub(super) fn answer(
+    call: &Call,
+    body: &[u8],
+    now: Now,
+    random: &Random,
+    called: &mut Called,
+) -> Result<Reply, Refusal> {
     let asked: SessionRequest = read(body)?;
+    called.service = Some(call.named(&asked.service));
     check(&asked)?;
     let source = &call.caller.system.id;
     // A service that does not exist and one the source has no right to are told alike.
@@ -51,7 +59,9 @@ pub(super) fn answer(call: &Call, body: &[u8], now: Now, random: &Random) -> Res
         expires_in_secs: lifetime_secs,
         scopes: scopes.iter().map(told).collect(),
     };
-    Reply::signed(call, CREATED, &answer, now)
+    let reply = Reply::signed(call, CREATED, &answer, now)?;
+    called.verdict = Some(Verdict::Granted);
+    Ok(reply)
 }
 
 fn check(asked: &SessionRequest) -> Result<(), Refusal> {

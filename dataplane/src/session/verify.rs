@@ -9,6 +9,7 @@ use super::reply::Reply;
 use super::{Call, read};
 use crate::admission::{Direct, Question, Refusal, ReplayWindow, admit_direct};
 use crate::clock::Now;
+use crate::record::{Called, Verdict as Said};
 
 const OK: u16 = 200;
 
@@ -18,11 +19,13 @@ pub(super) async fn answer<F>(
     replay: &ReplayWindow,
     now: Now,
     first_use: impl FnOnce(Question, OwnerUnreachable) -> F,
+    called: &mut Called,
 ) -> Result<Reply, Refusal>
 where
     F: Future<Output = Result<(), Code>>,
 {
     let asked: VerificationRequest = read(body)?;
+    called.service = Some(call.named(&asked.service));
     if asked.request.headers.len() > HEADERS_MAX {
         let detail = format!("`request.headers`: send {HEADERS_MAX} at most: those that are signed");
         return Err(Refusal::new(Code::BodyMalformed).with_detail(detail));
@@ -31,12 +34,19 @@ where
     if let Ok(Direct { question: Some(question), .. }) = &decided {
         let policy = call.snapshot.defaults.replay_owner_unreachable;
         if let Err(code) = first_use(*question, policy).await {
-            decided = Err(code.into());
+            decided = decided.and_then(|direct| Err(Refusal::new(code).from(&direct.credential)));
         }
     }
     let verdict = match decided {
-        Ok(direct) => Verdict::Accepted(accepted(&asked, direct)),
+        Ok(direct) => {
+            called.verdict = Some(Said::Accepted);
+            called.verified = Some(direct.credential.clone());
+            called.grant = Some(direct.grant.clone());
+            Verdict::Accepted(accepted(&asked, direct))
+        }
         Err(refusal) => {
+            called.verdict = Some(Said::Refused(refusal.code));
+            called.verified = refusal.credential;
             let detail = refusal.detail.map(|detail| detail.into_owned());
             Verdict::Refused(Refused::new(refusal.code, call.language, detail))
         }

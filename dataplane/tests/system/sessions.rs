@@ -7,6 +7,7 @@ use lgsp_testkit::session::{Session, open_session};
 use lgsp_testkit::target::Target;
 use serde_json::json;
 
+mod a_call_is_recorded_with_what_was_asked_and_said;
 mod a_direct_call_is_verified_for_its_target_alone;
 mod a_request_of_a_session_is_checked_whole;
 mod a_session_ends_with_the_right_it_stands_on;

@@ -56,7 +56,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("snapshot", &["upstream"]),
     ("upstream", &[]),
     ("stream", &[]),
-    ("session", &["admission", "snapshot"]),
+    ("session", &["admission", "snapshot", "record"]),
     ("cluster", &["admission", "record"]),
     ("transfer", &["record"]),
     ("forward", &["admission", "snapshot", "record"]),

@@ -405,3 +405,38 @@ proptest! {
         prop_assert_eq!(explained, decided(&case, signed, &snapshot, &replay));
     }
 }
+
+#[test]
+fn a_call_to_the_platform_itself_is_explained_without_a_route_and_by_the_service_it_names() {
+    let (source, stranger) = (system("source"), system("target"));
+    let (known, unknown) = ("v".parse().unwrap(), "nowhere".parse().unwrap());
+    let call = |source, service| Asked { service, ..asked(source, "POST", "/lgsp/v1/sessions") };
+    let granted = walk(&call(&source, Some(&known)), &documents());
+    assert_eq!(granted.code(), None, "{granted:?}");
+    let permission = granted.checks.iter().find(|check| check.step == Step::Permission).unwrap();
+    assert_eq!((permission.mark, permission.facts.len()), (Mark::Assumed, 1), "{permission:?}");
+    assert!(granted.checks.iter().all(|check| check.step != Step::Target), "no target is asked");
+
+    let told = ["nothing grants System/target anything at Service/v"];
+    assert_failing(
+        &walk(&call(&stranger, Some(&known)), &documents()),
+        Step::Permission,
+        Code::PermissionMissing,
+        &told,
+    );
+    let told = ["there is no Service/nowhere"];
+    assert_failing(
+        &walk(&call(&source, Some(&unknown)), &documents()),
+        Step::Permission,
+        Code::PermissionMissing,
+        &told,
+    );
+    let over = changed("Permission", "p", |spec| spec["not_after"] = json!("2020-01-01T00:00:00Z"));
+    let told = ["Permission/p does not hold at this time"];
+    assert_failing(&walk(&call(&source, Some(&known)), &over), Step::Permission, Code::PermissionMissing, &told);
+
+    let elsewhere = walk(&asked(&source, "POST", "/lgsp/v2"), &documents());
+    assert_failing(&elsewhere, Step::Route, Code::RouteNotFound, &["/lgsp/v1/sessions"]);
+    let got = walk(&asked(&source, "GET", "/lgsp/v1/verifications"), &documents());
+    assert_failing(&got, Step::Route, Code::MethodNotAllowed, &["only with POST"]);
+}

@@ -17,11 +17,10 @@ use super::head::Request;
 use super::refuse::{refuse, send, tell};
 use super::source::Source;
 use super::stock::Use;
-use crate::admission::Refusal;
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::answer::reply;
-use crate::record::{OpenRecord, Outcome};
+use crate::record::{CallKind, Called, OpenRecord, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call};
 use crate::snapshot::Snapshot;
 use crate::stream::{BodyGate, Declared};
@@ -47,6 +46,7 @@ pub fn receive(
     if !context.records.admits() {
         return Decision::Refuse(asked, Code::RecordsUnavailable.into());
     }
+    record.exchange.called = CallKind::at(request.head.path).map(|kind| Box::new(Called::new(kind)));
     let mut call = match session::receive(&request.head, snapshot, &context.replay, asked.language, now) {
         Ok(call) => call,
         Err(refusal) => return Decision::Refuse(asked, refusal),
@@ -63,7 +63,7 @@ pub fn receive(
             let decoder = BodyDecoder::new(request.framing);
             Decision::Answer(Box::new(PlatformCall { asked, call, gate, decoder }))
         }
-        Err(code) => Decision::Refuse(asked, code.into()),
+        Err(code) => Decision::Refuse(asked, call.refused(code)),
     }
 }
 
@@ -79,18 +79,22 @@ pub async fn serve(source: &mut Source, context: &Rooms, call: PlatformCall, mut
     if let Some((question, unreachable)) = call.question()
         && let Err(code) = context.first_use(question, unreachable).await
     {
-        return refuse(source, &asked, decoder, &code.into(), &mut record).await.into();
+        return refuse(source, &asked, decoder, &call.refused(code), &mut record).await.into();
     }
     let answered = match whole_body(source, &asked, &mut gate, &mut decoder).await {
         Ok(body) => {
             record.exchange.request_bytes = gate.received_bytes();
             let first_use = |question, unreachable| context.first_use(question, unreachable);
             match session::random() {
-                Some(random) => call.answer(&body, &context.replay, Now::read(), &random, first_use).await,
-                None => Err(Code::Internal.into()),
+                Some(random) => {
+                    let done = call.answer(&body, &context.replay, Now::read(), &random, first_use).await;
+                    record.called(done.called);
+                    done.reply
+                }
+                None => Err(call.refused(Code::Internal)),
             }
         }
-        Err(Some(code)) => Err(code.into()),
+        Err(Some(code)) => Err(call.refused(code)),
         Err(None) => return Next::Close,
     };
     match answered {
@@ -100,10 +104,7 @@ pub async fn serve(source: &mut Source, context: &Rooms, call: PlatformCall, mut
             let answer = reply(said, record.exchange.request_id);
             tell(source, &asked, decoder, &answer, &mut record).await.into()
         }
-        Err(refusal) => {
-            let refusal: Refusal = refusal;
-            refuse(source, &asked, decoder, &refusal, &mut record).await.into()
-        }
+        Err(refusal) => refuse(source, &asked, decoder, &refusal, &mut record).await.into(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::admission::Refusal;
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::answer::reply;
-use crate::record::Outcome;
+use crate::record::{CallKind, Called, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call, Reply};
 use crate::snapshot::Snapshot;
 use crate::stream::{BodyGate, Declared};
@@ -36,10 +36,11 @@ impl PlatformCall {
         exchange: &mut ProxyExchange,
         now: Now,
     ) -> Result<Self, Refusal> {
+        exchange.record.exchange.called = CallKind::at(head.path).map(|kind| Box::new(Called::new(kind)));
         let mut call = session::receive(head, snapshot, &rooms.replay, exchange.language, now)?;
         exchange.record.identified(call.caller(), call.scheme());
         let (rule, chunks) = call.body_rule();
-        let gate = BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX)?;
+        let gate = BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX).map_err(|code| call.refused(code))?;
         Ok(Self { call, gate })
     }
 
@@ -65,9 +66,27 @@ impl PlatformCall {
         exchange: &mut ProxyExchange,
         idle: Duration,
     ) -> Result<Option<Reply>, Refusal> {
-        if let Some((question, unreachable)) = self.call.question() {
-            rooms.first_use(question, unreachable).await?;
+        let refused = |call: &Call, code| Err(call.refused(code));
+        if let Some((question, unreachable)) = self.call.question()
+            && let Err(code) = rooms.first_use(question, unreachable).await
+        {
+            return refused(&self.call, code);
         }
+        let body = match self.whole_body(session, idle).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Ok(None),
+            Err(code) => return refused(&self.call, code),
+        };
+        exchange.record.exchange.request_bytes = self.gate.received_bytes();
+        let Some(random) = session::random() else { return refused(&self.call, Code::Internal) };
+        let first_use = |question, unreachable| rooms.first_use(question, unreachable);
+        let answered = self.call.answer(&body, &rooms.replay, Now::read(), &random, first_use).await;
+        exchange.record.called(answered.called);
+        answered.reply.map(Some)
+    }
+
+    /// The body, verified; `None` when the source went away.
+    async fn whole_body(&mut self, session: &mut Session, idle: Duration) -> Result<Option<Vec<u8>>, Code> {
         let mut pieces: Vec<Bytes> = Vec::new();
         loop {
             // On HTTP/2 Pingora has no deadline of its own for this.
@@ -82,9 +101,6 @@ impl PlatformCall {
             }
         }
         self.gate.finish(&mut pieces)?;
-        exchange.record.exchange.request_bytes = self.gate.received_bytes();
-        let random = session::random().ok_or(Code::Internal)?;
-        let first_use = |question, unreachable| rooms.first_use(question, unreachable);
-        self.call.answer(&pieces.concat(), &rooms.replay, Now::read(), &random, first_use).await.map(Some)
+        Ok(Some(pieces.concat()))
     }
 }
