@@ -47,12 +47,12 @@ is_published() {
 
 # An authority, and for each node a certificate in its name.
 certify() {
-    openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj '/CN=bench' \
-        -keyout "$home/ca.key" -out "$home/ca.pem"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj '/CN=bench' \
+        -keyout "$home/ca.key" -out "$home/ca.pem" 2>/dev/null
     local name
     for name in node-1 node-2 node-3; do
-        openssl req -quiet -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
-            -keyout "$home/$name.key" -out "$home/$name.csr"
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
+            -keyout "$home/$name.key" -out "$home/$name.csr" 2>/dev/null
         openssl x509 -req -in "$home/$name.csr" -CA "$home/ca.pem" -CAkey "$home/ca.key" -days 1 \
             -extfile <(printf 'subjectAltName=DNS:%s' "$name") -out "$home/$name.pem" 2>/dev/null
     done

@@ -4,7 +4,7 @@
  * TLS proxy. The access key and the secret come from LGSP_ACCESS_KEY and LGSP_SECRET_KEY.
  *
  *     lgsp call PLATFORM SERVICE METHOD URL [BODY_FILE]   source: steps 1 to 3; URL is the platform's or the target's own
- *     lgsp verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling
+ *     lgsp verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling and the digest of its body
  *
  * Exit status: 0 done, 1 refused (why and what to do is on standard error), 2 the answer is not the platform's.
  */
@@ -418,7 +418,7 @@ int main(int count, char **arguments) {
         fwrite(answer.body.bytes, 1, answer.body.length, stdout);
     } else if (count == 4 && !strcmp(arguments[1], "verify")) {
         struct text head = {0}, question = {0};
-        char verdict[16], source[64];
+        char verdict[16], source[64], digest[128];
         read_all(stdin, &head);
         put(&question, "{\"service\":\"%s\",\"request\":", arguments[3]);
         read_head(head.bytes, &question);
@@ -426,8 +426,9 @@ int main(int count, char **arguments) {
         ask_platform(arguments[2], "/lgsp/v1/verifications", &question, &answer);
         member(&answer.body, "verdict", verdict, sizeof verdict);
         member(&answer.body, "source", source, sizeof source);
+        member(&answer.body, "content_digest", digest, sizeof digest);
         if (strcmp(verdict, "accepted")) fail(1, answer.body.bytes);
-        printf("accepted %s\n", source);
+        printf("accepted %s %s\n", source, *digest ? digest : "no-body");
     } else {
         fail(1, "usage: lgsp call PLATFORM SERVICE METHOD URL [BODY_FILE] | verify PLATFORM SERVICE");
     }

@@ -31,7 +31,7 @@ import javax.crypto.spec.SecretKeySpec;
  *
  * <pre>
  * java Lgsp.java call PLATFORM SERVICE METHOD URL [BODY_FILE]   source: steps 1 to 3; URL is the platform's or the target's own
- * java Lgsp.java verify PLATFORM SERVICE &lt; REQUEST_HEAD         target: steps 4 to 6; prints who is calling
+ * java Lgsp.java verify PLATFORM SERVICE &lt; REQUEST_HEAD         target: steps 4 to 6; prints who is calling and the digest of its body
  * </pre>
  *
  * <p>Exit status: 0 done, 1 refused (why and what to do is on standard error), 2 the answer is not the platform's.
@@ -213,7 +213,8 @@ public final class Lgsp {
                 if (!member(verdict, "verdict").equals("accepted")) {
                     throw new Refused(verdict);
                 }
-                System.out.println("accepted " + member(verdict, "source"));
+                String digest = member(verdict, "content_digest");
+                System.out.println("accepted " + member(verdict, "source") + " " + (digest.isEmpty() ? "no-body" : digest));
             } else {
                 throw new Refused("usage: call PLATFORM SERVICE METHOD URL [BODY_FILE] | verify PLATFORM SERVICE");
             }

@@ -4,7 +4,7 @@
 // Node's own modules only. The access key and the secret come from LGSP_ACCESS_KEY and LGSP_SECRET_KEY.
 //
 //     lgsp.mjs call PLATFORM SERVICE METHOD URL [BODY_FILE]   source: steps 1 to 3; URL is the platform's or the target's own
-//     lgsp.mjs verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling
+//     lgsp.mjs verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling and the digest of its body
 //
 // Exit status: 0 done, 1 refused (why and what to do is on standard error), 2 the answer is not the platform's.
 
@@ -126,7 +126,7 @@ async function main([command, platform, service, method, url, bodyFile]) {
   } else if (command === 'verify' && service) {
     const verdict = await client.verdict(platform, service, readHead(readFileSync(0, 'latin1')));
     if (verdict.verdict !== 'accepted') throw new Refused(JSON.stringify(verdict));
-    console.log(`accepted ${verdict.source}`);
+    console.log(`accepted ${verdict.source} ${verdict.content_digest ?? 'no-body'}`);
   } else {
     throw new Error('usage: lgsp.mjs call PLATFORM SERVICE METHOD URL [BODY_FILE] | verify PLATFORM SERVICE');
   }

@@ -4,7 +4,7 @@
 Standard library only. The access key and the secret come from LGSP_ACCESS_KEY and LGSP_SECRET_KEY.
 
     lgsp.py call PLATFORM SERVICE METHOD URL [BODY_FILE]   source: steps 1 to 3; URL is the platform's or the target's own
-    lgsp.py verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling
+    lgsp.py verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling and the digest of its body
 
 Exit status: 0 done, 1 refused (why and what to do is on standard error), 2 the answer is not the platform's.
 """
@@ -132,7 +132,7 @@ def main(arguments):
             verdict = client.verdict(platform, service, read_head(sys.stdin.read()))
             if verdict["verdict"] != "accepted":
                 raise Refused(json.dumps(verdict, ensure_ascii=False))
-            print(f"accepted {verdict['source']}")
+            print("accepted", verdict["source"], verdict.get("content_digest", "no-body"))
         case _:
             sys.exit(__doc__)
 

@@ -4,7 +4,7 @@
 # Needs curl, openssl, sed and awk. The access key and the secret come from LGSP_ACCESS_KEY and LGSP_SECRET_KEY.
 #
 #     lgsp.sh call PLATFORM SERVICE METHOD URL [BODY_FILE]   source: steps 1 to 3; URL is the platform's or the target's own
-#     lgsp.sh verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling
+#     lgsp.sh verify PLATFORM SERVICE < REQUEST_HEAD         target: steps 4 to 6; prints who is calling and the digest of its body
 #
 # Exit status: 0 done, 1 refused (why and what to do is on standard error), 2 the answer is not the platform's.
 set -euo pipefail
@@ -119,7 +119,8 @@ verify)
         cat "$room/answer" >&2
         exit 1
     fi
-    echo "accepted $(member "$room/answer" source)"
+    digest=$(member "$room/answer" content_digest)
+    echo "accepted $(member "$room/answer" source) ${digest:-no-body}"
     ;;
 *)
     echo 'usage: lgsp.sh call PLATFORM SERVICE METHOD URL [BODY_FILE] | verify PLATFORM SERVICE' >&2

@@ -147,13 +147,17 @@ async fn forger(signed: bool) -> SocketAddr {
     address
 }
 
+const BODY: &str = r#"{"ten": "Nguyễn"}"#;
+/// `printf '{"ten": "Nguyễn"}' | openssl dgst -sha256 -binary | openssl base64`
+const BODY_DIGEST: &str = "sha-256=:ZEW0iT0Yvex8rHTl+t/PMHJuvef8WODYFJbLYL1c5yw=:";
+
 async fn walks_all_six_steps(language: Language) {
     let stand = stand(Face::Http1).await;
     let platform = format!("http://{}", stand.node.address());
     let program = |system: &str| std::sync::Arc::new(language.program(stand.resources.identity(system)));
     let (source, target) = (program("mot-cua"), program("tu-phap"));
     let body = stand.node.directory().join("body.json");
-    std::fs::write(&body, r#"{"ten": "Nguyễn"}"#).unwrap();
+    std::fs::write(&body, BODY).unwrap();
     let body = body.display().to_string();
 
     // Through the platform: steps 1 to 3 by the client, 4 to 6 by the node.
@@ -174,7 +178,9 @@ async fn walks_all_six_steps(language: Language) {
         let method = if extra.is_empty() { "GET" } else { "POST" };
         let arguments = [&["call", &platform, "ho-tich", method, &url], extra].concat();
         let output = run(source.clone(), words(&arguments), Vec::new()).await;
-        assert_eq!(told(&output), (Some(0), "accepted mot-cua\n".into(), String::new()), "{language:?} {method}");
+        let digest = if extra.is_empty() { "no-body" } else { BODY_DIGEST };
+        let expected = (Some(0), format!("accepted mot-cua {digest}\n"), String::new());
+        assert_eq!(told(&output), expected, "{language:?} {method}: whose request, and which body belongs to it");
     }
 }
 
