@@ -7,7 +7,7 @@ finish() {
     for pid in "${pids[@]}"; do stop "$pid"; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || :; done
     rm -rf "$home"
-}
+} 2>/dev/null # bash would tell of each process that it was killed
 
 wait_until() {
     local end=$((SECONDS + 30))
@@ -73,7 +73,7 @@ publish() {
     ctl=("$bin/lgspctl" --server "http://$(cat "$home/control")" --token-file "$home/token")
     wait_until "${ctl[@]}" history
     sed "s|@TARGET@|$target|" "$here/resources.yaml.in" | cat - "$@" > "$home/resources.yaml"
-    "${ctl[@]}" apply -f "$home/resources.yaml" -m compare >/dev/null
+    "${ctl[@]}" apply -f "$home/resources.yaml" -m compare > "$home/apply.log" 2>&1 || { cat "$home/apply.log" >&2; exit 1; }
     "${ctl[@]}" credential issue source --save "$home/source.key" >/dev/null
     "${ctl[@]}" credential issue target --save "$home/target.key" >/dev/null
     wait_until is_published

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# How many sessions a node opens, and how many verifications it answers, per second of its CPU; beside look-ups with and
+# without a session. One node with one worker, real HTTP, signed by the worked client in Python.
+#
+#   COUNT=20000  PROFILE=bench|dev  BIN=a directory of programs, to build none
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+readonly profile=${PROFILE:-bench} count=${COUNT:-20000} here=benches/compare
+export PATH="$PATH:/usr/sbin:/sbin" no_proxy='*' NO_PROXY='*'
+case $profile in dev) built=debug ;; bench) built=release ;; *) built=$profile ;; esac
+[ -n "${BIN:-}" ] || cargo build --locked --profile "$profile" -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest --bins
+readonly bin="${BIN:-${CARGO_TARGET_DIR:-target}/$built}"
+mkdir -p .local
+home=$(mktemp -d .local/sessions.XXXXXX)
+. "$here/processes.sh"
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+is_published() { grep -q Credential "$home/bundle.json"; }
+start_target
+mkdir "$home/node"
+publish "bundle: $home/bundle.json"
+cat > "$home/node.yaml" <<YAML
+node: sessions
+listeners: [{address: "127.0.0.1:0"}]
+admin: {address: "127.0.0.1:0"}
+source: {bundle: {file: $home/bundle.json}}
+key_file: $home/seal.key
+state_dir: $home/node
+records: {to: {file: $home/node/records.jsonl}}
+threads: {workers: 1, work_stealing: false}
+YAML
+start_node node
+pids+=("$started")
+. "$home/target.key"
+export TARGET_ACCESS_KEY=$LGSP_ACCESS_KEY TARGET_SECRET_KEY=$LGSP_SECRET_KEY
+export LGSP_ACCESS_KEY=${signing[0]} LGSP_SECRET_KEY=${signing[1]}
+python3 "$here/sessions.py" "$address" "$started" "$count"
