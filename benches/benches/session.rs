@@ -1,5 +1,5 @@
 //! Sessions: what it costs to open one (steps 1 and 2, the body included), what its ticket adds to a request, and what a
-//! verification for a target costs (steps 4 and 5). One over the time is how many a processor does in a second.
+//! verification for a target costs (steps 4 and 5); and what it costs to say why a signature does not match. One over the time is how many a processor does in a second.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,10 @@ use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::refusal::Language;
 use lgsp_shared::seal::Secret;
 use lgsp_shared::session::{SESSIONS_PATH, TicketRoom, VERIFICATIONS_PATH};
-use lgsp_shared::signature::{ContentDigest, ExpectedDigest, KeyState, Rfc9421Params, sign_rfc9421};
+use lgsp_shared::signature::{
+    AmzDate, Claim, ContentDigest, ExpectedDigest, KeyState, Rfc9421Params, SigV4Params, sign_rfc9421,
+    sign_sigv4_header,
+};
 use serde_json::json;
 
 /// A signed call of a system to the platform.
@@ -137,5 +140,37 @@ fn sessions(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, sessions);
+/// A signature under another secret: every usual difference is tried, and none explains it.
+fn doctor(c: &mut Criterion) {
+    let now = Now::read().unix;
+    let stranger = KeyState::new(&Secret::new(b"another secret, of another system".to_vec()));
+    let request = SignedRequest::get("/v7/ho-so/123", &next_nonce(), now);
+    let fields = request.fields();
+    diagnosed(c, "rfc9421", &request.head(&fields), &stranger);
+
+    let date = AmzDate::of(now).unwrap();
+    let payload = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let mut fields = vec![
+        Field { name: "host", value: HOST.as_bytes() },
+        Field { name: "x-amz-content-sha256", value: payload.as_bytes() },
+        Field { name: "x-amz-date", value: date.as_str().as_bytes() },
+    ];
+    let key_id = access_key(0);
+    let params = SigV4Params { access_key: &key_id, region: "vn", service: "s3", date, payload };
+    let (names, key) = (["host", "x-amz-content-sha256", "x-amz-date"], KeyState::new(&Secret::new(SECRET.to_vec())));
+    let mut authorization = Vec::new();
+    sign_sigv4_header(&head("/v7/ho-so/123", &fields), &names, &params, &key, &mut authorization).unwrap();
+    fields.push(Field { name: "authorization", value: &authorization });
+    diagnosed(c, "sigv4", &head("/v7/ho-so/123", &fields), &stranger);
+}
+
+fn diagnosed(c: &mut Criterion, scheme: &str, head: &RequestHead<'_>, key: &KeyState) {
+    let claim = Claim::read(head).unwrap();
+    c.bench_function(&format!("doctor/{scheme}-verify"), |bench| {
+        bench.iter(|| claim.verify(black_box(head), key).is_ok())
+    });
+    c.bench_function(&format!("doctor/{scheme}-diagnose"), |bench| bench.iter(|| claim.diagnose(black_box(head), key)));
+}
+
+criterion_group!(benches, sessions, doctor);
 criterion_main!(benches);
