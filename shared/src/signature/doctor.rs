@@ -11,7 +11,8 @@ use super::hex;
 use super::key::KeyState;
 use crate::head::{RequestHead, Scheme};
 
-/// The most differences tried; each costs what one verification costs, 0.4 µs for RFC 9421 and 5 µs for SigV4.
+/// The most differences tried; each costs what one verification costs, 0.4 µs for RFC 9421 and 2 µs for
+/// SigV4; all that a short path has, 3 µs and 14 µs.
 pub const DIFFERENCES_MAX: usize = 12;
 /// Bytes of a value shown to the caller.
 const SHOWN_CHARS_MAX: usize = 200;
