@@ -25,7 +25,7 @@ mod request_id;
 mod writer;
 
 pub use called::{CallKind, Called, Named, Verdict};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, ProcessMetrics};
 pub use refusals::{KeptRefusal, REFUSALS_KEPT_MAX, REFUSALS_KEPT_SECS, RecentRefusals};
 pub use request_id::RequestId;
 pub use writer::{OnFull, RecordSettings, RecordSink, RecordTarget, Recorder, RecorderError};

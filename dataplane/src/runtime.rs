@@ -22,6 +22,7 @@ mod explain;
 mod facts;
 mod key_file;
 mod logging;
+mod process;
 mod rooms;
 pub mod settings;
 mod signals;

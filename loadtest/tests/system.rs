@@ -7,6 +7,8 @@ mod bench;
 
 #[path = "system/a_known_limit_is_found.rs"]
 mod a_known_limit_is_found;
+#[path = "system/a_node_elsewhere_tells_what_it_takes.rs"]
+mod a_node_elsewhere_tells_what_it_takes;
 #[path = "system/a_regression_is_told_from_noise.rs"]
 mod a_regression_is_told_from_noise;
 #[path = "system/a_result_that_is_none_shows_no_number.rs"]

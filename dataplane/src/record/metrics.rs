@@ -3,7 +3,8 @@
 //! Labels are codes, faces and the names of configured services; nothing a caller sends becomes a label.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use super::{Called, Closed, Named, Verdict};
@@ -59,6 +60,42 @@ pub struct Metrics {
     pub cluster_nodes: IntGauge,
     /// Connections on which this node asks others.
     pub cluster_connections: IntGauge,
+    /// The process itself, under the names every Prometheus client uses.
+    pub process: ProcessMetrics,
+}
+
+/// CPU, memory and files of the process; brought up to date when they are asked for.
+#[derive(Debug, Clone)]
+pub struct ProcessMetrics {
+    /// User and system time so far.
+    pub cpu_seconds: Counter,
+    /// Resident memory.
+    pub resident_bytes: IntGauge,
+    /// Open file descriptors.
+    pub open_fds: IntGauge,
+    /// How many may be open.
+    pub max_fds: IntGauge,
+    /// When it was started, in seconds since 1970.
+    pub start_time_seconds: Gauge,
+}
+
+impl ProcessMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            cpu_seconds: register(
+                registry,
+                Counter::new("process_cpu_seconds_total", "User and system CPU time of this process.")?,
+            )?,
+            resident_bytes: gauge("process_resident_memory_bytes", "Resident memory.")?,
+            open_fds: gauge("process_open_fds", "Open file descriptors.")?,
+            max_fds: gauge("process_max_fds", "File descriptors that may be open; 0 where there is no limit.")?,
+            start_time_seconds: register(
+                registry,
+                Gauge::new("process_start_time_seconds", "Start of this process, in seconds since 1970.")?,
+            )?,
+        })
+    }
 }
 
 impl Metrics {
@@ -135,6 +172,7 @@ impl Metrics {
             )?,
             cluster_nodes: gauge("lgsp_cluster_nodes", "Nodes of the cluster, this one included.")?,
             cluster_connections: gauge("lgsp_cluster_connections", "Connections on which this node asks others.")?,
+            process: ProcessMetrics::new(&registry)?,
             registry,
         })
     }

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use super::admin::{Condition, Facts};
 use super::explain;
+use super::process::Process;
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
-use crate::record::RequestId;
+use crate::record::{ProcessMetrics, RequestId};
 use crate::sync::{Keyring, SyncHealth};
 
 /// The node as its admin listener sees it.
@@ -69,6 +70,9 @@ impl Facts for NodeFacts {
             raise(&metrics.revisions_applied, sync.counters().revisions_applied.load(Ordering::Relaxed));
             raise(&metrics.revisions_rejected, sync.counters().revisions_rejected.load(Ordering::Relaxed));
         }
+        if let Some(process) = Process::read() {
+            tell(&metrics.process, &process);
+        }
         metrics.to_text()
     }
 
@@ -113,6 +117,16 @@ impl Facts for NodeFacts {
         }
         told
     }
+}
+
+fn tell(metrics: &ProcessMetrics, process: &Process) {
+    let Process { cpu_seconds, resident_bytes, open_fds, max_fds, started_unix_seconds } = *process;
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.cpu_seconds.inc_by((cpu_seconds - metrics.cpu_seconds.get()).max(0.0));
+    metrics.resident_bytes.set(whole(resident_bytes));
+    metrics.open_fds.set(whole(open_fds));
+    metrics.max_fds.set(whole(max_fds.unwrap_or(0)));
+    metrics.start_time_seconds.set(started_unix_seconds);
 }
 
 /// Brings a counter up to a count that is kept elsewhere.
