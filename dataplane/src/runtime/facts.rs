@@ -126,7 +126,10 @@ fn tell(metrics: &ProcessMetrics, process: &Process) {
     metrics.resident_bytes.set(whole(resident_bytes));
     metrics.open_fds.set(whole(open_fds));
     metrics.max_fds.set(whole(max_fds.unwrap_or(0)));
-    metrics.start_time_seconds.set(started_unix_seconds);
+    // Once: the kernel works the time of its own start out anew at each look, and it moves by a second.
+    if metrics.start_time_seconds.get() == 0.0 {
+        metrics.start_time_seconds.set(started_unix_seconds);
+    }
 }
 
 /// Brings a counter up to a count that is kept elsewhere.
