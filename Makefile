@@ -8,12 +8,14 @@ SHELL := /bin/bash
 STORE ?= bundle
 # `make demo CHECK=1` verifies every outcome, stops by itself and fails if anything differs.
 CHECK ?= 0
+# `make demo PROFILE=release` runs optimised programs: for numbers, and slower to build.
+PROFILE ?= dev
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-demo: tools build ## Start everything on loopback and send real signed requests (STORE=etcd, CHECK=1)
-	@STORE=$(STORE) CHECK=$(CHECK) config/demo/run.sh
+demo: tools build ## Start everything on loopback and send real signed requests (STORE=etcd, CHECK=1, PROFILE=release)
+	@STORE=$(STORE) CHECK=$(CHECK) PROFILE=$(PROFILE) config/demo/run.sh
 
 test: tools lint units ## Everything that must hold: format, lints, tests, who may use what
 
@@ -23,7 +25,7 @@ tools: ## Install from Debian what building and testing need, when it is missing
 # The test kit has no program; naming it turns on the same features of dependencies as the tests have, so that neither
 # `make demo` nor `make test` builds again what the other has built.
 build: ## The programs, as the demo and the tests use them
-	cargo build --locked --bins -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-testkit
+	cargo build --locked --profile $(PROFILE) --bins -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-testkit
 
 lint: ## Format and lints, warnings refused
 	cargo fmt --all --check

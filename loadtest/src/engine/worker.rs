@@ -259,12 +259,8 @@ async fn serve(room: Rc<Room>, at: usize, mut wire: Option<Wire>) {
         if kind.flaw == Flaw::Replay {
             renew(&room, kind, job.kind, &mut wire).await;
         }
-        if room.ink.borrow().lacks_session(kind)
-            && let Some(open) = wire.as_mut()
-            && let Ok(mut own) = Ink::new()
-            && let Ok(Some(created)) = open_session(&room.order, kind, open, &mut own).await
-        {
-            room.ink.borrow_mut().take_session(kind, &created);
+        if wire.is_some() && room.ink.borrow_mut().takes_session_over(kind) {
+            open_another(&room, kind, &mut wire).await;
         }
         let signing = write(&room, kind, job.kind, &mut bytes);
         let sent = Instant::now();
@@ -282,12 +278,24 @@ async fn serve(room: Rc<Room>, at: usize, mut wire: Option<Wire>) {
     }
 }
 
+/// Opens the session that follows the one a kind has. Without it the next are refused, and counted as what they are.
+async fn open_another(room: &Room, kind: &Prepared, wire: &mut Option<Wire>) {
+    let (Some(open), Ok(mut own)) = (wire.as_mut(), Ink::new()) else { return };
+    match open_session(&room.order, kind, open, &mut own).await {
+        Ok(Some(created)) => {
+            room.ink.borrow_mut().take_session(kind, &created);
+        }
+        // What is still to come on this connection would be taken for the answer to the next request.
+        Ok(None) | Err(_) => *wire = None,
+    }
+}
+
 /// Has another request accepted when the one that is replayed has become old.
 async fn renew(room: &Room, kind: &Prepared, at: usize, wire: &mut Option<Wire>) {
-    if room.accepted_at.get().elapsed() < REPLAY_FRESH {
-        return;
+    match room.accepted_at.get(at) {
+        Some(accepted) if accepted.get().elapsed() >= REPLAY_FRESH => accepted.set(Instant::now()),
+        _ => return,
     }
-    room.accepted_at.set(Instant::now());
     let Some(open) = wire.as_mut() else { return };
     let mut bytes = Vec::new();
     let signed = kind.write(&mut room.ink.borrow_mut());

@@ -9,8 +9,9 @@ use http::Uri;
 
 use super::process::Usage;
 
-/// For connecting and for each read and write.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// For connecting and for each read and write. A node under load may be slow to tell, and a page that does not tell has
+/// no result.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// The largest page.
 const PAGE_BYTES_MAX: u64 = 8 << 20;
 
@@ -82,7 +83,8 @@ impl MetricsPage {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
         // HTTP/1.0, so that the answer is neither chunked nor kept alive.
-        write!(stream, "GET {} HTTP/1.0\r\nhost: {}\r\n\r\n", self.path, self.host)?;
+        let request = format!("GET {} HTTP/1.0\r\nhost: {}\r\n\r\n", self.path, self.host);
+        stream.write_all(request.as_bytes())?;
         let mut text = String::new();
         stream.take(PAGE_BYTES_MAX).read_to_string(&mut text)?;
         Ok(text)

@@ -116,3 +116,26 @@ async fn sessions_are_opened_and_requests_are_sent_within_them() {
     let ended = bench.run("run", &alone, node.address(), "alone", &["--as", &key]);
     assert_eq!((ended.code, target.ledger().complete()), (2, 80), "{}", ended.output);
 }
+
+#[tokio::test]
+async fn a_run_outlives_its_sessions() {
+    let bench = Bench::new();
+    let target = Target::new().start().await;
+    let resources = Resources::usual(&[target.address()])
+        .with("Route", "ho-tich", |spec| spec["require"] = json!({"session": true}))
+        .put("Defaults", "default", json!({"session": {"lifetime_secs": 2}}));
+    let node = Node::new(&resources).start().await;
+    let key = credential(&bench, "own", &resources.identity("mot-cua"));
+    let within = "
+name: within
+connections: 8
+load: {constant: {rate: 100/s, duration: 6s}}
+requests: [{name: within, path: /ho-tich/bytes/10, session: ho-tich, expect: {bytes: 10}}]
+";
+    let ended = bench.run("run", within, node.address(), "out", &["--as", &key, "--workers", "1"]);
+    assert_eq!((ended.code, target.ledger().complete()), (0, 600), "{}", ended.output);
+    // One beforehand, and another each time half of a life was over; not one for each connection.
+    node.record("all are recorded", |_| node.records().len() >= 604).await;
+    let opened = node.records().iter().filter(|record| record["path"] == "/lgsp/v1/sessions").count();
+    assert!((4..=10).contains(&opened), "{opened} sessions were opened");
+}
