@@ -148,7 +148,9 @@ async fn a_refused_call_to_the_platform_is_explained_with_as_much() {
     platform.apply("kind: System\nname: mot-cua\nspec: {agency: so-tu-phap, title: Một cửa}\n");
     platform.ok(&["credential", "issue", "mot-cua", "--save", "mot-cua.key"]);
     platform.arrived(&node).await;
-    let ask = ["--data", r#"{"service": "khai-sinh"}"#];
+    // `printf '%s' BODY | sha256sum`: this curl does not sign what it sends unless it is told the hash.
+    let hash = "x-amz-content-sha256: 3579e922c29ad17853d35e5de42c37ba4db637f5beef28229e472999658b181b";
+    let ask = ["--data", r#"{"service": "khai-sinh"}"#, "-H", hash];
     let refused = curl(&platform, &node, "mot-cua.key", &ask, "/lgsp/v1/sessions");
     assert_eq!(refused["code"], "permission-missing", "{refused}");
     let done = explained(&platform, &refused).await;
@@ -163,7 +165,8 @@ async fn a_refused_call_to_the_platform_is_explained_with_as_much() {
     ] {
         assert!(done.out.contains(part), "{part} is not in\n{}", done.out);
     }
-    let old = ["--data", "{}", "-H", "x-amz-date: 20200101T000000Z"];
+    let hash = "x-amz-content-sha256: 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let old = ["--data", "{}", "-H", hash, "-H", "x-amz-date: 20200101T000000Z"];
     let skewed = curl(&platform, &node, "mot-cua.key", &old, "/lgsp/v1/verifications");
     assert_eq!(skewed["code"], "clock-skew", "{skewed}");
     let done = explained(&platform, &skewed).await;
