@@ -67,7 +67,11 @@ pub fn access_key(at: usize) -> String {
 /// Compiles documents, taking over what a previous snapshot had.
 pub fn snapshot(documents: &[Arc<Document>], previous: Option<&Snapshot>) -> Snapshot {
     let plain: Vec<Document> = documents.iter().map(|document| (**document).clone()).collect();
-    let source = SnapshotSource { revision: Revision(1), hash: content_hash(&plain), documents: documents.to_vec() };
+    let source = SnapshotSource {
+        revision: Revision(1),
+        hash: content_hash(&plain),
+        documents: documents.iter().cloned().collect(),
+    };
     let Compiled { snapshot, problems } = compile(&source, &seal_key().into(), previous);
     assert!(problems.is_empty(), "{problems:?}");
     snapshot

@@ -5,6 +5,7 @@
 //! even when another process writes too. What others make is taken over by [`follow_database`], and before every change.
 //! Whoever publishes follows [`Desired::follow`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,20 +285,29 @@ async fn catch_up(store: &Store, current: &Whole, head: &RevisionRow) -> Result<
     if head.number.0 <= from.0 || head.number.0 - from.0 > BEHIND_MAX {
         return Ok(None);
     }
-    let mut entries = current.entries().clone();
+    let mut changed = BTreeMap::new();
     for (_, ChangeRow { kind, name, content }) in store.changes_between(from, head.number).await? {
         let spec = content.map(|content| serde_json::from_str(&content.spec)).transpose();
         let spec = spec.map_err(|_| StoreError::Damaged { what: "document" })?;
         let removed = spec.is_none();
         let document = Document { kind, name, spec: spec.unwrap_or_default() };
         let key = document.key().map_err(|_| StoreError::Damaged { what: "document name" })?;
-        if removed {
-            entries.remove(&key);
-        } else {
-            entries.insert(key, Arc::new(Entry::new(document)));
+        changed.insert(key, (!removed).then_some(document));
+    }
+    let mut entries = current.entries().clone();
+    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+    for (key, document) in changed {
+        if let Some(document) = document {
+            entries.insert(key, Arc::new(Entry::new(document.clone())));
+            puts.push(document);
+        } else if entries.remove(&key).is_some() {
+            deletes.push(key);
         }
     }
-    let whole = Whole::of(head.number, entries);
+    // Whoever made the change has validated it; another version may judge otherwise, and then all of it is looked at again.
+    let index = current.index().is_some().then(|| change::check(current, &puts, &deletes));
+    let index = index.and_then(|(report, index)| report.accepts().then_some(index));
+    let whole = Whole::of(head.number, entries, index);
     Ok((*whole.hash() == head.hash).then_some(whole))
 }
 
@@ -308,7 +318,8 @@ async fn load_current(store: &Store) -> Result<Whole, StoreError> {
     if *whole.hash() != row.hash {
         return Err(StoreError::Damaged { what: "revision: its content does not match its hash" });
     }
-    Ok(whole)
+    // Validating a hundred thousand documents takes a second: not on the threads that answer others.
+    tokio::task::spawn_blocking(|| whole.indexed()).await.map_err(|_| StoreError::Damaged { what: "revision" })
 }
 
 /// The first of the changed documents; all of them, and what they hold, are in the revision, whose hash covers them.

@@ -65,7 +65,7 @@ impl Usage {
     }
 
     fn fold(&self, reported: Vec<(AccessKey, i64)>, whole: &Whole, now: UnixSeconds) {
-        let known: HashSet<&str> = whole.documents().filter_map(access_key).collect();
+        let known: HashSet<&str> = whole.of_kind(Kind::Credential).filter_map(access_key).collect();
         let mut state = self.state();
         for (key, at) in reported.into_iter().filter(|(key, at)| *at > 0 && known.contains(key.as_str())) {
             let at = UnixSeconds(at.min(now.0));

@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::head::is_below;
-use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, RouteId, ServiceId, SystemId};
+use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, Revision, RouteId, ServiceId, SystemId};
 use lgsp_shared::resource::{CredentialState, DefaultsSpec, OwnerUnreachable, PathMatch};
 use lgsp_shared::session::TicketKeys;
 use lgsp_shared::signature::KeyState;
@@ -22,6 +22,7 @@ use lgsp_shared::timestamp::{UnixSeconds, Validity};
 use crate::upstream::Upstream;
 
 pub mod compile;
+mod documents;
 #[cfg(test)]
 pub mod fixture;
 mod grant;
@@ -31,6 +32,7 @@ mod router;
 mod watched;
 
 pub use compile::{Compiled, DocumentProblem, Effect, SnapshotSource, compile};
+pub use documents::{DocumentKey, Documents};
 pub use grant::{Grant, Grants};
 pub use last_used::LastUsed;
 pub use quota::Quota;
@@ -164,17 +166,10 @@ pub struct Snapshot {
     pub hash: ContentHash,
     /// Platform-wide limits.
     pub defaults: DefaultsSpec,
-    credentials: Table<AccessKey, Arc<Credential>>,
-    services: HashMap<ServiceId, Arc<Service>>,
-    router: Router,
-    routes: HashMap<ServiceId, Vec<Arc<Route>>>,
-    grants: Grants,
+    tables: compile::Tables,
     ticket_keys: TicketKeys,
-    quotas: HashMap<PermissionId, Arc<Quota>>,
-    watched: HashMap<PermissionId, Arc<Watched>>,
     understood: compile::Understood,
     decoy: KeyState,
-    leads_to_http2: bool,
 }
 
 impl fmt::Debug for Snapshot {
@@ -186,12 +181,12 @@ impl fmt::Debug for Snapshot {
 impl Snapshot {
     /// The credential with this access key.
     pub fn credential(&self, access_key: &str) -> Option<&Arc<Credential>> {
-        self.credentials.get(access_key)
+        self.tables.credentials.get(access_key)
     }
 
     /// All credentials, in no order.
     pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
-        self.credentials.values()
+        self.tables.credentials.values()
     }
 
     /// A key that belongs to nobody: checking a signature against it costs what a real check costs.
@@ -201,22 +196,22 @@ impl Snapshot {
 
     /// The routing table.
     pub fn router(&self) -> &Router {
-        &self.router
+        &self.tables.router
     }
 
     /// The permissions.
     pub fn grants(&self) -> &Grants {
-        &self.grants
+        &self.tables.grants
     }
 
     /// The service of this name.
     pub fn service(&self, id: &str) -> Option<&Arc<Service>> {
-        self.services.get(id)
+        self.tables.services.get(id)
     }
 
     /// The routes that lead to a service, in the order of their names.
     pub fn routes_to(&self, service: &ServiceId) -> &[Arc<Route>] {
-        self.routes.get(service).map_or(&[], Vec::as_slice)
+        self.tables.routes.get(service).map_or(&[], Vec::as_slice)
     }
 
     /// The keys of session tickets.
@@ -226,19 +221,19 @@ impl Snapshot {
 
     /// Whether any service is spoken to over HTTP/2, so that a face which does not has to look before it decides.
     pub fn leads_to_http2(&self) -> bool {
-        self.leads_to_http2
+        self.tables.http2_services > 0
     }
 
     /// Permissions that are tried, by name.
     pub fn watched(&self) -> Vec<&Arc<Watched>> {
-        let mut watched: Vec<_> = self.watched.values().collect();
+        let mut watched: Vec<_> = self.tables.watched.values().collect();
         watched.sort_by(|one, other| one.permission.cmp(&other.permission));
         watched
     }
 
     /// All services, in no order.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.services.values()
+        self.tables.services.values()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod resource;
 pub mod seal;
 pub mod session;
 pub mod signature;
+pub mod sorted;
 pub mod timestamp;
 pub mod usage;
 pub mod validate;

@@ -1,18 +1,23 @@
 //! Whether a whole configuration holds together: every problem at once, each with its document and path.
 //!
-//! Pure: no I/O and no clock, linear in the number of documents. Problems forbid the configuration; warnings say what
-//! an operator probably did not mean. Secrets never appear in a message.
+//! Pure: no I/O and no clock. Problems forbid the configuration; warnings say what an operator probably did not mean.
+//! Secrets never appear in a message.
+//!
+//! A change to a valid configuration is checked at the cost of the change ([`validate_change`]): what it holds, what
+//! refers to what it removes, and what stands in the same place. A whole is a change to an empty configuration.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{Document, Kind, Read, Resource};
+use crate::resource::{Document, Kind, Read, Resource, ResourceKey};
 
+mod index;
 mod text;
 mod values;
 mod whole;
 
+pub use index::{Base, Index};
 pub use text::{check_host, check_method, check_path, check_prefix};
 
 /// One thing that is wrong: where, what, and what to do.
@@ -44,10 +49,25 @@ impl Report {
 
 /// Checks all documents, each alone and against each other, in their order.
 pub fn validate(documents: &[Document]) -> Report {
+    validate_change(Base { index: &Index::default(), document: &|_| None }, documents, &[]).0
+}
+
+/// The index of these documents, when nothing forbids them together.
+pub fn validate_indexed(documents: &[Document]) -> Option<Index> {
+    let (report, index) = validate_change(Base { index: &Index::default(), document: &|_| None }, documents, &[]);
+    report.accepts().then_some(index)
+}
+
+/// Checks what a valid configuration becomes when `deletes` go and `puts` come, each put alone and all against each other
+/// and against what stays. Finds the problems that [`validate`] would in `puts` followed by what stays, in the order of
+/// keys, and warns about what is put and what the change brings about, not again about what was so before.
+///
+/// The index is that of the configuration after the change; it is of use only when nothing forbids that one.
+pub fn validate_change(base: Base<'_>, puts: &[Document], deletes: &[ResourceKey]) -> (Report, Index) {
     let mut report = Report::default();
-    let mut seen = HashSet::with_capacity(documents.len());
-    let mut resources = Vec::with_capacity(documents.len());
-    for document in documents {
+    let mut seen = HashSet::with_capacity(puts.len());
+    let mut resources = Vec::with_capacity(puts.len());
+    for document in puts {
         if !seen.insert((document.kind.as_str(), document.name.as_str())) {
             let message = "another document has this kind and name; rename or remove one of them";
             Notes::new(document, &mut report).problem("name", message);
@@ -55,15 +75,28 @@ pub fn validate(documents: &[Document]) -> Report {
         }
         match document.read() {
             Ok(Read { resource, unknown }) => {
-                note_unknown(document, &resource, unknown, &mut report);
-                values::check(&resource, &mut Notes::new(document, &mut report));
-                resources.push((document, resource));
+                let mut alone = Report::default();
+                note_unknown(document, &resource, unknown, &mut alone);
+                values::check(&resource, &mut Notes::new(document, &mut alone));
+                report.problems.extend(alone.problems);
+                resources.push(Known { document, resource, warnings: alone.warnings });
             }
             Err(error) => Notes::new(document, &mut report).problem(error.path, error.message),
         }
     }
-    whole::check(&resources, &seen, &mut report);
-    report
+    let stays = base.without(puts, deletes);
+    whole::check(&resources, &seen, &stays, &mut report);
+    let next = stays.index_with(&resources);
+    report.warnings = stays.warnings(&resources, &next);
+    (report, next)
+}
+
+/// A resource beside the document it was read from.
+struct Known<'a> {
+    document: &'a Document,
+    resource: Resource,
+    /// What was noted about it alone.
+    warnings: Vec<Problem>,
 }
 
 /// Checks the values of one resource alone, without what it refers to. Empty means that they are all in range.

@@ -1,5 +1,7 @@
 //! The documents of the current revision, by page: nothing loads everything at once.
 
+use std::cmp::Ordering;
+
 use axum::Json;
 use axum::extract::Path;
 use lgsp_shared::resource::{Kind, ResourceKey};
@@ -51,10 +53,10 @@ pub fn page(whole: &Whole, sight: &Sight, query: PageQuery) -> Result<DocumentPa
     let malformed = |after: &String| Problem::malformed(format!("`after={after}` is not `Kind/name`"));
     let after = after.as_ref().map(|after| ResourceKey::parse(after).ok_or_else(|| malformed(after))).transpose()?;
     let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-    let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+    let comes_later = |key: &ResourceKey| after.as_ref().is_none_or(|after| key > after);
     let mut rest = whole
         .entries()
-        .range((start, std::ops::Bound::Unbounded))
+        .from(|key| if comes_later(key) { Ordering::Greater } else { Ordering::Less })
         .filter(|(key, entry)| kind.is_none_or(|kind| key.kind == kind) && sight.sees(entry.document()));
     let found: Vec<_> = rest.by_ref().take(limit).collect();
     let next = if rest.next().is_some() { found.last().map(|(key, _)| key.to_string()) } else { None };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::{Document, Resource, ResourceKey};
 use lgsp_shared::seal::{SealKeys, credential_identity};
-use lgsp_shared::validate::{Problem, validate};
+use lgsp_shared::validate::{Base, Index, Problem, Report, validate_change};
 
 use super::ChangeError;
 use super::whole::{Entries, Entry, Whole};
@@ -60,13 +60,7 @@ pub fn propose(current: &Whole, change: &Change, keys: &SealKeys) -> Result<Prop
         return Err(ChangeError::Stale { base, current: current.revision() });
     }
     let mut problems = delete_problems(current, puts, deletes);
-    let deleted: HashSet<&ResourceKey> = deletes.iter().collect();
-    let put: HashSet<(&str, &str)> = puts.iter().map(|put| (put.kind.as_str(), put.name.as_str())).collect();
-    let stays = |key: &ResourceKey| !deleted.contains(key) && !put.contains(&(key.kind.as_str(), key.name.as_str()));
-    // Puts come first, so that their problems do, and all of them, with those that cannot be read.
-    let kept = current.entries().iter().filter(|(key, _)| stays(key)).map(|(_, entry)| entry.document());
-    let documents: Vec<Document> = puts.iter().chain(kept).cloned().collect();
-    let report = validate(&documents);
+    let (report, index) = check(current, puts, deletes);
     problems.extend(report.problems);
     problems.extend(puts.iter().filter_map(|put| foreign_secret(put, keys)));
     problems.extend(puts.iter().filter_map(too_long));
@@ -75,7 +69,21 @@ pub fn propose(current: &Whole, change: &Change, keys: &SealKeys) -> Result<Prop
     }
     let edits = edits(current, puts, deletes);
     guard_removal(current, &edits, *allow_large_removal)?;
-    Ok(Proposal { whole: next(current, &edits), edits, warnings: report.warnings })
+    Ok(Proposal { whole: next(current, &edits, index), edits, warnings: report.warnings })
+}
+
+/// Validates what the whole becomes, and indexes it.
+pub(super) fn check(current: &Whole, puts: &[Document], deletes: &[ResourceKey]) -> (Report, Index) {
+    if let Some(index) = current.index() {
+        return validate_change(Base { index, document: &|key| current.get(key) }, puts, deletes);
+    }
+    let deleted: HashSet<&ResourceKey> = deletes.iter().collect();
+    let put: HashSet<(&str, &str)> = puts.iter().map(|put| (put.kind.as_str(), put.name.as_str())).collect();
+    let stays = |key: &ResourceKey| !deleted.contains(key) && !put.contains(&(key.kind.as_str(), key.name.as_str()));
+    // Puts come first, so that their problems do, and all of them, with those that cannot be read.
+    let kept = current.entries().iter().filter(|(key, _)| stays(key)).map(|(_, entry)| entry.document());
+    let documents: Vec<Document> = puts.iter().chain(kept).cloned().collect();
+    validate_change(Base { index: &Index::default(), document: &|_| None }, &documents, &[])
 }
 
 fn delete_problems(current: &Whole, puts: &[Document], deletes: &[ResourceKey]) -> Vec<Problem> {
@@ -146,7 +154,7 @@ fn guard_removal(current: &Whole, edits: &[Edit], allowed: bool) -> Result<(), C
     Ok(())
 }
 
-fn next(current: &Whole, edits: &[Edit]) -> Whole {
+fn next(current: &Whole, edits: &[Edit], index: Index) -> Whole {
     if edits.is_empty() {
         return current.clone();
     }
@@ -157,5 +165,5 @@ fn next(current: &Whole, edits: &[Edit]) -> Whole {
             None => entries.remove(key),
         };
     }
-    Whole::of(current.revision().next(), entries)
+    Whole::of(current.revision().next(), entries, Some(index))
 }

@@ -127,12 +127,12 @@ pub fn disable(whole: &Whole, name: &CredentialId) -> Result<Change, ChangeError
 
 /// All credentials that are seen, by name.
 pub fn list(whole: &Whole, sight: &Sight) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
-    whole.documents().filter(|document| sight.sees(document)).filter_map(read)
+    whole.of_kind(Kind::Credential).filter(|document| sight.sees(document)).filter_map(read)
 }
 
 /// Every credential, by name.
 pub(super) fn every(whole: &Whole) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
-    whole.documents().filter_map(read)
+    whole.of_kind(Kind::Credential).filter_map(read)
 }
 
 fn read(document: &Document) -> Option<(CredentialId, CredentialSpec)> {

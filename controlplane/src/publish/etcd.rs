@@ -230,18 +230,18 @@ fn difference_to_found(whole: &Whole, found: &HashMap<String, [u8; 32]>) -> Diff
     Difference { puts, deletes }
 }
 
-/// Entries that both revisions share are one allocation, so telling them apart costs a comparison of two addresses.
+/// Costs what was changed: what both revisions share is passed over.
 fn difference_to_written(whole: &Whole, before: &Whole) -> Difference {
-    let changed = |entry: &&Arc<Entry>, key| match before.entries().get(key) {
-        Some(same) => !Arc::ptr_eq(same, entry) && same.hash() != entry.hash(),
-        None => true,
-    };
-    let puts = whole.entries().iter().filter(|(key, entry)| changed(entry, key));
-    let gone = before.entries().iter().filter(|(key, _)| !whole.entries().contains_key(key));
-    Difference {
-        puts: puts.map(|(_, entry)| (document_key(entry.document()), json(entry))).collect(),
-        deletes: gone.map(|(_, entry)| document_key(entry.document())).collect(),
+    let same = |one: &Arc<Entry>, other: &Arc<Entry>| one.hash() == other.hash();
+    let mut difference = Difference { puts: Vec::new(), deletes: Vec::new() };
+    for (_, gone, here) in before.entries().diff(whole.entries(), same) {
+        match (gone, here) {
+            (_, Some(entry)) => difference.puts.push((document_key(entry.document()), json(entry))),
+            (Some(entry), None) => difference.deletes.push(document_key(entry.document())),
+            (None, None) => {}
+        }
     }
+    difference
 }
 
 /// A document came from JSON, so it can be written as JSON.

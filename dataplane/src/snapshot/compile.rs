@@ -2,24 +2,31 @@
 //!
 //! It never fails as a whole. A document that cannot take effect is left out and reported, and whatever refers to it
 //! with it: the grant that names it grants nothing, the route that leads to it leads nowhere. A field that restricts
-//! and is not understood closes what it restricts. What did not change since the previous snapshot is taken over, so
-//! that a small change costs little more than copying the tables.
+//! and is not understood closes what it restricts.
+//!
+//! What did not change since the previous snapshot is taken over, so that a change costs what it touches: changed
+//! documents are made anew, and then, kind by kind in the order of references, whatever stands on something that came
+//! out otherwise. A whole is a change to an empty snapshot. Other defaults or other keys touch everything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lgsp_shared::bundle::ContentHash;
-use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, PermissionId, Revision, ServiceId, SystemId};
-use lgsp_shared::resource::{
-    AgencySpec, CredentialSpec, CredentialState, DefaultsSpec, Document, PermissionMode, PermissionSpec, Protocol,
-    Read, Resource, Rewrite,
-};
-use lgsp_shared::seal::{SealError, SealKeys, credential_identity};
+use lgsp_shared::id::Revision;
+use lgsp_shared::resource::{DEFAULTS_NAME, DefaultsSpec, Document, Kind, Read, Resource};
+use lgsp_shared::seal::SealKeys;
 use lgsp_shared::session::{TICKET_KEYS_MAX, TicketKeys};
 use lgsp_shared::signature::KeyState;
 
-use super::{Credential, Grant, Grants, LastUsed, Quota, Route, Router, Service, Snapshot, System, Table, Watched};
-use crate::upstream::Upstream;
+use super::{Documents, Snapshot};
+
+mod make;
+mod tables;
+mod understood;
+
+pub(super) use tables::Tables;
+pub(super) use understood::Understood;
+use understood::{Made, Name, Reading, Source};
 
 /// A revision before it is compiled.
 #[derive(Debug, Clone)]
@@ -29,7 +36,7 @@ pub struct SnapshotSource {
     /// Its content hash.
     pub hash: ContentHash,
     /// Its documents; one that is the same allocation as in the previous snapshot is known not to have changed.
-    pub documents: Vec<Arc<Document>>,
+    pub documents: Documents,
 }
 
 /// What a problem did to its document.
@@ -62,347 +69,189 @@ pub struct DocumentProblem {
 pub struct Compiled {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Documents that did not take effect.
+    /// Documents that did not take effect, in the order of kind and name.
     pub problems: Vec<DocumentProblem>,
 }
 
-/// What was understood of each document, kept for the next compilation under the document's address.
-pub(super) type Understood = HashMap<usize, Source>;
-
-/// One document and what it became.
-pub(super) struct Source {
-    // Holding the document keeps its address from being given to another one.
-    document: Arc<Document>,
-    read: Arc<Read>,
-    credential: Option<Arc<Credential>>,
-}
-
 /// Compiles a revision.
-pub fn compile<'a>(source: &SnapshotSource, keys: &'a SealKeys, previous: Option<&'a Snapshot>) -> Compiled {
-    // Each pass may refer to what the ones before it made.
-    let passes: [fn(&mut Compiler<'a>, usize, &Read); 7] = [
-        Compiler::unknown_fields,
-        Compiler::defaults_and_agencies,
-        Compiler::system,
-        Compiler::credential,
-        Compiler::service,
-        Compiler::route,
-        Compiler::permission,
-    ];
-    let mut compiler = Compiler::new(keys, previous);
-    let documents = compiler.read_all(&source.documents);
-    for pass in passes {
-        for (at, read) in &documents {
-            pass(&mut compiler, *at, read);
-        }
+pub fn compile(source: &SnapshotSource, keys: &SealKeys, previous: Option<&Snapshot>) -> Compiled {
+    let defaults = defaults_of(&source.documents);
+    let known = previous.filter(|known| known.defaults == defaults && known.understood.opened_with(keys));
+    let mut compiler = Compiler {
+        keys,
+        previous,
+        tables: known.map(|known| known.tables.clone()).unwrap_or_default(),
+        understood: known.map_or_else(|| Understood::new(keys), |known| known.understood.clone()),
+        defaults,
+        gone: BTreeMap::new(),
+        touched: BTreeMap::new(),
+    };
+    compiler.take_changes(&source.documents);
+    for kind in Kind::ALL {
+        compiler.renew(kind);
     }
     compiler.finish(source)
+}
+
+fn defaults_of(documents: &Documents) -> DefaultsSpec {
+    let read = documents.get(Kind::Defaults.as_str(), DEFAULTS_NAME).and_then(|document| document.read().ok());
+    match read.map(|read| read.resource) {
+        Some(Resource::Defaults(spec)) => spec,
+        Some(_) | None => DefaultsSpec::default(),
+    }
 }
 
 struct Compiler<'a> {
     keys: &'a SealKeys,
     previous: Option<&'a Snapshot>,
-    problems: Vec<DocumentProblem>,
-    understood: Understood,
     defaults: DefaultsSpec,
-    agencies: HashMap<AgencyId, AgencySpec>,
-    systems: HashMap<SystemId, Arc<System>>,
-    credentials: Table<AccessKey, Arc<Credential>>,
-    signers: HashMap<SystemId, Vec<Arc<Credential>>>,
-    services: HashMap<ServiceId, Arc<Service>>,
-    router: Router,
-    routes: HashMap<ServiceId, Vec<Arc<Route>>>,
-    grants: Grants,
-    quotas: HashMap<PermissionId, Arc<Quota>>,
-    watched: HashMap<PermissionId, Arc<Watched>>,
+    tables: Tables,
+    understood: Understood,
+    /// What documents had become that are no longer there.
+    gone: BTreeMap<Name, Made>,
+    /// What has to be made anew.
+    touched: BTreeMap<Kind, BTreeSet<Name>>,
 }
 
-impl<'a> Compiler<'a> {
-    fn new(keys: &'a SealKeys, previous: Option<&'a Snapshot>) -> Self {
-        Self {
-            keys,
-            previous,
-            problems: Vec::new(),
-            understood: HashMap::new(),
-            defaults: DefaultsSpec::default(),
-            agencies: HashMap::new(),
-            systems: HashMap::new(),
-            credentials: Table::default(),
-            signers: HashMap::new(),
-            services: HashMap::new(),
-            router: Router::default(),
-            routes: HashMap::new(),
-            grants: Grants::default(),
-            quotas: HashMap::new(),
-            watched: HashMap::new(),
+impl Compiler<'_> {
+    /// Reads what changed.
+    fn take_changes(&mut self, documents: &Documents) {
+        let before = std::mem::replace(&mut self.understood.documents, documents.clone());
+        for (key, _, document) in before.diff(documents) {
+            let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == &*key.kind) else {
+                let reading = document.map(|document| self.reading(None, document));
+                self.understood.set_problems(key, reading.and_then(Result::err).as_deref().cloned());
+                continue;
+            };
+            let name = (kind, key.name.clone());
+            let source = document.map(|document| Source {
+                document: document.clone(),
+                reading: self.reading(Some(&name), document),
+                made: Made::Nothing,
+            });
+            if let Some(known) = self.understood.take_out(&name) {
+                // Another credential may have waited for the access key.
+                self.touch_claimants(&known.reading);
+                self.gone.insert(name.clone(), known.made);
+            }
+            if let Some(source) = source {
+                self.understood.take_in(&name, source);
+            }
+            self.touch(name);
         }
     }
 
-    fn read_all(&mut self, documents: &[Arc<Document>]) -> Vec<(usize, Arc<Read>)> {
-        let mut readable = Vec::with_capacity(documents.len());
-        for document in documents {
-            let at = Arc::as_ptr(document) as usize;
-            let known = self.previous.and_then(|snapshot| snapshot.understood.get(&at));
-            let read = match known.map(|source| source.read.clone()).map_or_else(|| document.read().map(Arc::new), Ok) {
-                Ok(read) => read,
-                Err(error) => {
-                    let (path, message) = (error.path, error.message);
-                    let effect = Effect::LeftOut;
-                    self.problems.push(DocumentProblem { document: error.document, path, message, effect });
-                    continue;
+    /// What the document says; known already if it is the one that the previous snapshot was made of.
+    fn reading(&self, name: Option<&Name>, document: &Arc<Document>) -> Reading {
+        let known = name.and_then(|name| self.previous?.understood.source(name));
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.document, document)) {
+            return known.reading.clone();
+        }
+        document.read().map(Arc::new).map_err(|error| {
+            let (document, path, message) = (error.document, error.path, error.message);
+            Arc::new(DocumentProblem { document, path, message, effect: Effect::LeftOut })
+        })
+    }
+
+    fn touch(&mut self, name: Name) {
+        self.touched.entry(name.0).or_default().insert(name);
+    }
+
+    /// Makes the touched documents of a kind anew. All are taken out before the first is put in, so that the order in
+    /// which they stand is the only thing that decides between two that want the same place.
+    fn renew(&mut self, kind: Kind) {
+        if kind == Kind::Credential {
+            let touched = self.touched.get(&kind).cloned().unwrap_or_default();
+            let sources = touched.iter().filter_map(|name| self.understood.source(name));
+            let readings: Vec<Reading> = sources.map(|source| source.reading.clone()).collect();
+            readings.iter().for_each(|reading| self.touch_claimants(reading));
+        }
+        let touched = self.touched.remove(&kind).unwrap_or_default();
+        let before: Vec<(Name, Made)> = touched.into_iter().map(|name| (name.clone(), self.take_out(&name))).collect();
+        for (name, before) in before {
+            let made = self.make(&name, &before);
+            self.tables.put_in(&made);
+            self.touch_dependents(&name, &before, &made);
+            self.understood.set_made(&name, made);
+        }
+    }
+
+    fn take_out(&mut self, name: &Name) -> Made {
+        let kept = self.understood.source(name).map(|source| source.made.clone()).unwrap_or_default();
+        let made = self.gone.remove(name).unwrap_or(kept);
+        self.tables.take_out(&made);
+        made
+    }
+
+    /// Everything that wants the access key of the credential that was read.
+    fn touch_claimants(&mut self, reading: &Reading) {
+        if let Ok(read) = reading
+            && let Resource::Credential(_, spec) = &read.resource
+        {
+            for name in self.understood.claimants(&spec.access_key) {
+                self.touch(name);
+            }
+        }
+    }
+
+    /// Everything that stands on what came out otherwise.
+    fn touch_dependents(&mut self, name: &Name, before: &Made, made: &Made) {
+        let appeared_or_went = before.is_something() != made.is_something();
+        match name.0 {
+            Kind::Agency if before != made => self.touch_referrers(name, |_| true),
+            // A permission asks only whether its source and its service are there.
+            Kind::System if before != made => {
+                self.touch_referrers(name, |kind| kind != Kind::Permission || appeared_or_went);
+            }
+            Kind::Credential if before != made => {
+                for system in [before, made].into_iter().filter_map(Made::system_of_credential) {
+                    self.touch_referrers(&(Kind::System, system.id.as_str().into()), |kind| kind == Kind::Service);
                 }
-            };
-            self.understood.insert(at, Source { document: document.clone(), read: read.clone(), credential: None });
-            readable.push((at, read));
-        }
-        readable
-    }
-
-    /// Reports a document that is left out.
-    fn problem(&mut self, at: usize, path: &str, message: impl Into<String>) {
-        self.report(at, path, message.into(), Effect::LeftOut);
-    }
-
-    fn report(&mut self, at: usize, path: &str, message: String, effect: Effect) {
-        let document = self.understood.get(&at).map(|source| source.document.label()).unwrap_or_default();
-        self.problems.push(DocumentProblem { document, path: path.to_owned(), message, effect });
-    }
-
-    fn unknown_fields(&mut self, at: usize, read: &Read) {
-        for path in &read.unknown {
-            let effect = match &read.resource {
-                Resource::Credential(..) | Resource::Permission(..) => Effect::Closed,
-                Resource::Route(..) if path.starts_with("spec.require") => Effect::Closed,
-                Resource::Defaults(_)
-                | Resource::Agency(..)
-                | Resource::System(..)
-                | Resource::Service(..)
-                | Resource::Route(..) => Effect::Noted,
-            };
-            let message = "this version does not know the field; upgrade the node or remove the field";
-            self.report(at, path, message.to_owned(), effect);
-        }
-    }
-
-    fn defaults_and_agencies(&mut self, _at: usize, read: &Read) {
-        match &read.resource {
-            Resource::Defaults(spec) => self.defaults = spec.clone(),
-            Resource::Agency(id, spec) => {
-                self.agencies.insert(id.clone(), spec.clone());
             }
-            Resource::System(..)
-            | Resource::Credential(..)
-            | Resource::Service(..)
-            | Resource::Route(..)
-            | Resource::Permission(..) => {}
+            Kind::Service => self.touch_referrers(name, |kind| kind != Kind::Permission || appeared_or_went),
+            Kind::Defaults | Kind::Agency | Kind::System | Kind::Credential | Kind::Route | Kind::Permission => {}
         }
     }
 
-    fn system(&mut self, at: usize, read: &Read) {
-        let Resource::System(id, spec) = &read.resource else { return };
-        let Some(agency) = self.agencies.get(&spec.agency) else {
-            let message =
-                format!("there is no agency `{}`: the system cannot be identified and is left out", spec.agency);
-            return self.problem(at, "spec.agency", message);
-        };
-        let system = System { id: id.clone(), agency: spec.agency.clone(), agency_code: agency.code.clone() };
-        self.systems.insert(id.clone(), Arc::new(system));
-    }
-
-    fn credential(&mut self, at: usize, read: &Read) {
-        let Resource::Credential(id, spec) = &read.resource else { return };
-        if !read.unknown.is_empty() {
-            return; // It may be a restriction: the key stays unknown. Reported by `unknown_fields`.
+    fn touch_referrers(&mut self, to: &Name, wanted: impl Fn(Kind) -> bool) {
+        for name in self.understood.referrers(to).into_iter().filter(|(kind, _)| wanted(*kind)) {
+            self.touch(name);
         }
-        let Some(system) = self.systems.get(&spec.system).cloned() else {
-            let message = format!("there is no system `{}`: the key is refused", spec.system);
-            return self.problem(at, "spec.system", message);
-        };
-        if self.credentials.contains_key(&spec.access_key) {
-            return self.problem(at, "spec.access_key", "another credential has this access key: this one is left out");
-        }
-        let credential = match self.known_credential(at, &system).map_or_else(|| self.open(id, spec, system), Ok) {
-            Ok(credential) => credential,
-            Err(error) => return self.problem(at, "spec.secret", error.to_string()),
-        };
-        if credential.state != CredentialState::Disabled {
-            self.signers.entry(spec.system.clone()).or_default().push(credential.clone());
-        }
-        if let Some(source) = self.understood.get_mut(&at) {
-            source.credential = Some(credential.clone());
-        }
-        self.credentials.insert(spec.access_key.clone(), credential);
-    }
-
-    /// The credential as compiled last time, if neither it nor its system changed: opening a secret is the dearest step.
-    fn known_credential(&self, at: usize, system: &System) -> Option<Arc<Credential>> {
-        let known = self.previous?.understood.get(&at)?.credential.clone()?;
-        (*known.system == *system).then_some(known)
-    }
-
-    fn open(
-        &self,
-        id: &CredentialId,
-        spec: &CredentialSpec,
-        system: Arc<System>,
-    ) -> Result<Arc<Credential>, SealError> {
-        let identity = credential_identity(id.as_str(), spec.system.as_str(), spec.access_key.as_str());
-        let secret = self.keys.open(&spec.secret, &identity)?;
-        Ok(Arc::new(Credential {
-            id: id.clone(),
-            access_key: spec.access_key.clone(),
-            system,
-            state: spec.state,
-            validity: spec.validity(),
-            used: self.last_used(id, spec),
-            key: KeyState::new(&secret),
-        }))
-    }
-
-    /// What is known of the key's use survives every change of its credential, but not another credential's taking over.
-    fn last_used(&self, id: &CredentialId, spec: &CredentialSpec) -> Arc<LastUsed> {
-        let known = self.previous.and_then(|snapshot| snapshot.credential(spec.access_key.as_str()));
-        known.filter(|known| known.id == *id).map(|known| known.used.clone()).unwrap_or_default()
-    }
-
-    fn service(&mut self, at: usize, read: &Read) {
-        let Resource::Service(id, spec) = &read.resource else { return };
-        let Some(owner) = self.systems.get(&spec.system).cloned() else {
-            let message = format!("there is no system `{}`: the service is left out", spec.system);
-            return self.problem(at, "spec.system", message);
-        };
-        if spec.endpoints.is_empty() {
-            return self.problem(at, "spec.endpoints", "a service needs at least one endpoint: it is left out");
-        }
-        let before = self.previous.and_then(|snapshot| snapshot.services.get(id));
-        let service = Service {
-            id: id.clone(),
-            owner,
-            signers: self.signers_of(&spec.system),
-            host: spec.host.as_deref().map(Box::from),
-            session_lifetime_secs: spec.session_lifetime_secs.unwrap_or(self.defaults.session.lifetime_secs),
-            upstream: Arc::new(Upstream::new(spec, before.map(|service| &*service.upstream))),
-        };
-        self.services.insert(id.clone(), Arc::new(service));
-    }
-
-    fn signers_of(&self, system: &SystemId) -> Box<[Arc<Credential>]> {
-        let mut signers = self.signers.get(system).cloned().unwrap_or_default();
-        signers.sort_by_key(|credential| {
-            let newest_first = credential.validity.not_before.map_or(0, |start| start.0.saturating_neg());
-            (credential.state != CredentialState::Active, newest_first)
-        });
-        signers.into()
-    }
-
-    fn route(&mut self, at: usize, read: &Read) {
-        let Resource::Route(id, spec) = &read.resource else { return };
-        let Some(service) = self.services.get(&spec.service).cloned() else {
-            let message = format!("there is no usable service `{}`: the route is left out", spec.service);
-            return self.problem(at, "spec.service", message);
-        };
-        let closed = read.unknown.iter().any(|path| path.starts_with("spec.require"));
-        let route = Arc::new(Route {
-            id: id.clone(),
-            service,
-            path: spec.path.clone(),
-            methods: boxed(&spec.methods),
-            rewrite: spec.rewrite.as_ref().map(|Rewrite::Prefix(prefix)| prefix.as_str().into()),
-            body_bytes_max: spec.body_bytes_max.unwrap_or(self.defaults.body_bytes_max),
-            unsigned_payload: spec.unsigned_payload,
-            require_nonce: spec.require.nonce,
-            require_session: spec.require.session,
-            debug_signatures: spec.debug_signatures.unwrap_or(self.defaults.debug_signatures),
-            owner_unreachable: spec.replay_owner_unreachable.unwrap_or(self.defaults.replay_owner_unreachable),
-            closed,
-        });
-        self.routes.entry(spec.service.clone()).or_default().push(route.clone());
-        self.router.add(&spec.hosts, &spec.path, &route);
-    }
-
-    fn permission(&mut self, at: usize, read: &Read) {
-        let Resource::Permission(id, spec) = &read.resource else { return };
-        if !read.unknown.is_empty() {
-            return; // It may be a restriction: nothing is granted. Reported by `unknown_fields`.
-        }
-        if !self.systems.contains_key(&spec.source) {
-            return self.problem(
-                at,
-                "spec.source",
-                format!("there is no system `{}`: nothing is granted", spec.source),
-            );
-        }
-        if !self.services.contains_key(&spec.service) {
-            let message = format!("there is no usable service `{}`: nothing is granted", spec.service);
-            return self.problem(at, "spec.service", message);
-        }
-        let watched = match spec.mode {
-            PermissionMode::Enforce => None,
-            PermissionMode::Shadow | PermissionMode::Retiring => Some(self.watched(id, spec.mode)),
-            PermissionMode::Unknown => {
-                let message = "this version does not know the mode: nothing is granted; upgrade the node or correct it";
-                return self.report(at, "spec.mode", message.to_owned(), Effect::Closed);
-            }
-        };
-        let grant = Grant {
-            id: id.clone(),
-            methods: boxed(&spec.methods),
-            paths: spec.paths.iter().map(|path| path.trim_end_matches('/').into()).collect(),
-            validity: spec.validity(),
-            quota: self.quota(id, spec),
-            watched,
-        };
-        let (source, service, grant) = (spec.source.clone(), spec.service.clone(), Arc::new(grant));
-        match spec.mode {
-            PermissionMode::Enforce | PermissionMode::Retiring => self.grants.add(source, service, grant),
-            PermissionMode::Shadow => self.grants.add_shadow(source, service, grant),
-            // Returned above.
-            PermissionMode::Unknown => {}
-        }
-    }
-
-    /// What is counted survives a revision unless the mode changed.
-    fn watched(&mut self, id: &PermissionId, mode: PermissionMode) -> Arc<Watched> {
-        let known = self.previous.and_then(|snapshot| snapshot.watched.get(id)).filter(|known| known.mode == mode);
-        let watched = known.cloned().unwrap_or_else(|| Arc::new(Watched::new(id.clone(), mode)));
-        self.watched.insert(id.clone(), watched.clone());
-        watched
-    }
-
-    /// The quota's bucket survives a revision unless its rate changed.
-    fn quota(&mut self, id: &PermissionId, spec: &PermissionSpec) -> Option<Arc<Quota>> {
-        let rate = spec.rate?;
-        let known = self.previous.and_then(|snapshot| snapshot.quotas.get(id)).filter(|quota| quota.rate() == rate);
-        let quota = known.cloned().unwrap_or_else(|| Arc::new(Quota::new(rate)));
-        self.quotas.insert(id.clone(), quota.clone());
-        Some(quota)
     }
 
     fn finish(self, source: &SnapshotSource) -> Compiled {
         let names = &self.defaults.session.keys;
         let ticket_keys = TicketKeys::derive(self.keys, names.get(..TICKET_KEYS_MAX).unwrap_or(names));
+        let problems = self.understood.problems();
         let snapshot = Snapshot {
             revision: source.revision,
             hash: source.hash.clone(),
             defaults: self.defaults,
-            leads_to_http2: self.services.values().any(|service| service.upstream.protocol == Protocol::Http2),
-            credentials: self.credentials,
-            services: self.services,
-            router: self.router,
-            routes: self.routes,
+            tables: self.tables,
             ticket_keys,
-            grants: self.grants,
-            quotas: self.quotas,
-            watched: self.watched,
             understood: self.understood,
             decoy: KeyState::decoy(),
         };
-        Compiled { snapshot, problems: self.problems }
+        Compiled { snapshot, problems }
     }
 }
 
-fn boxed(texts: &[String]) -> Box<[Box<str>]> {
-    texts.iter().map(|text| text.as_str().into()).collect()
+/// Fields of a resource that this version does not know.
+fn unknown_fields(label: &str, read: &Read) -> Vec<DocumentProblem> {
+    let problem = |path: &String| {
+        let effect = match &read.resource {
+            Resource::Credential(..) | Resource::Permission(..) => Effect::Closed,
+            Resource::Route(..) if path.starts_with("spec.require") => Effect::Closed,
+            Resource::Defaults(_)
+            | Resource::Agency(..)
+            | Resource::System(..)
+            | Resource::Service(..)
+            | Resource::Route(..) => Effect::Noted,
+        };
+        let message = "this version does not know the field; upgrade the node or remove the field".to_owned();
+        DocumentProblem { document: label.to_owned(), path: path.clone(), message, effect }
+    };
+    read.unknown.iter().map(problem).collect()
 }
 
 #[cfg(test)]

@@ -48,7 +48,11 @@ pub fn documents() -> Vec<Arc<Document>> {
 
 pub fn build(documents: &[Arc<Document>], previous: Option<&Snapshot>) -> Compiled {
     let plain: Vec<Document> = documents.iter().map(|document| (**document).clone()).collect();
-    let source = SnapshotSource { revision: Revision(1), hash: content_hash(&plain), documents: documents.to_vec() };
+    let source = SnapshotSource {
+        revision: Revision(1),
+        hash: content_hash(&plain),
+        documents: documents.iter().cloned().collect(),
+    };
     compile(&source, &key().into(), previous)
 }
 

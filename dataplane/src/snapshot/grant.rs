@@ -44,28 +44,44 @@ impl Grant {
     }
 }
 
-/// All grants, by source and service.
-#[derive(Debug, Default)]
+/// All grants, by source and service. Groups that did not change are shared with the snapshot before.
+#[derive(Debug, Clone, Default)]
 pub struct Grants {
-    effective: ByService,
+    effective: Arc<ByService>,
     /// Those that grant nothing and are only counted.
-    shadow: ByService,
+    shadow: Arc<ByService>,
 }
 
-type ByService = Table<ServiceId, Table<SystemId, Vec<Arc<Grant>>>>;
+type ByService = Table<ServiceId, Arc<BySource>>;
+type BySource = Table<SystemId, Vec<Arc<Grant>>>;
 
 impl Grants {
-    /// Adds one while compiling.
-    pub(super) fn add(&mut self, source: SystemId, service: ServiceId, grant: Arc<Grant>) {
-        let grants = self.effective.entry(service).or_default().entry(source).or_default();
+    /// Adds one while compiling; `shadow` when it grants nothing.
+    pub(super) fn add(&mut self, source: &SystemId, service: &ServiceId, grant: &Arc<Grant>, shadow: bool) {
+        let services = Arc::make_mut(self.table(shadow));
+        let sources = Arc::make_mut(services.entry(service.clone()).or_default());
+        let grants = sources.entry(source.clone()).or_default();
         // Those that are retiring come last, so that one is used only where no other would do.
-        let at = grants.partition_point(|other| other.watched.is_none() || grant.watched.is_some());
-        grants.insert(at, grant);
+        let before = |other: &Grant| (other.watched.is_some(), &other.id) < (grant.watched.is_some(), &grant.id);
+        grants.insert(grants.partition_point(|other| before(other)), grant.clone());
     }
 
-    /// Adds one that grants nothing.
-    pub(super) fn add_shadow(&mut self, source: SystemId, service: ServiceId, grant: Arc<Grant>) {
-        self.shadow.entry(service).or_default().entry(source).or_default().push(grant);
+    /// Removes one while compiling.
+    pub(super) fn remove(&mut self, source: &SystemId, service: &ServiceId, grant: &Grant, shadow: bool) {
+        let services = Arc::make_mut(self.table(shadow));
+        let Some(sources) = services.get_mut(service).map(Arc::make_mut) else { return };
+        let Some(grants) = sources.get_mut(source) else { return };
+        grants.retain(|other| other.id != grant.id);
+        if grants.is_empty() {
+            sources.remove(source);
+        }
+        if sources.is_empty() {
+            services.remove(service);
+        }
+    }
+
+    fn table(&mut self, shadow: bool) -> &mut Arc<ByService> {
+        if shadow { &mut self.shadow } else { &mut self.effective }
     }
 
     /// The grants of `source` at `service`, in the order of their names, those that are retiring last.

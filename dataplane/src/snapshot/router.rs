@@ -9,7 +9,7 @@ use lgsp_shared::resource::PathMatch;
 use super::{Route, Table};
 
 /// Paths of one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Paths {
     exact: Table<Box<str>, Vec<Arc<Route>>>,
     prefix: Table<Box<str>, Vec<Arc<Route>>>,
@@ -53,28 +53,44 @@ pub enum NotFound {
     Method(Vec<Arc<Route>>),
 }
 
-/// The routing table.
-#[derive(Debug, Default)]
+/// The routing table. Hosts that did not change are shared with the snapshot before.
+#[derive(Debug, Clone, Default)]
 pub struct Router {
-    named: Table<Box<str>, Paths>,
-    any: Paths,
+    named: Arc<Table<Box<str>, Arc<Paths>>>,
+    any: Arc<Paths>,
 }
 
 impl Router {
     /// Adds a route while compiling.
-    pub(super) fn add(&mut self, hosts: &[String], path: &PathMatch, route: &Arc<Route>) {
+    pub(super) fn add(&mut self, hosts: &[String], route: &Arc<Route>) {
         if hosts.is_empty() {
-            self.any.add(path, route);
+            Arc::make_mut(&mut self.any).add(route);
         }
         for host in hosts {
-            self.named.entry(host.to_ascii_lowercase().into()).or_default().add(path, route);
+            let named = Arc::make_mut(&mut self.named);
+            Arc::make_mut(named.entry(host.to_ascii_lowercase().into()).or_default()).add(route);
+        }
+    }
+
+    /// Removes a route while compiling.
+    pub(super) fn remove(&mut self, hosts: &[String], route: &Route) {
+        if hosts.is_empty() {
+            Arc::make_mut(&mut self.any).remove(route);
+        }
+        for host in hosts {
+            let (named, host) = (Arc::make_mut(&mut self.named), host.to_ascii_lowercase());
+            let Some(paths) = named.get_mut(host.as_str()).map(Arc::make_mut) else { continue };
+            paths.remove(route);
+            if paths.exact.is_empty() && paths.prefix.is_empty() {
+                named.remove(host.as_str());
+            }
         }
     }
 
     /// The route for a request. `authority` may carry a port and any case.
     pub fn find(&self, authority: &str, path: &str, method: &str) -> Result<Found, NotFound> {
         let mut others = None;
-        for paths in [self.host(authority), Some(&self.any)].into_iter().flatten() {
+        for paths in [self.host(authority), Some(&*self.any)].into_iter().flatten() {
             match paths.find(path, method) {
                 Ok(found) => return Ok(found),
                 Err(NotFound::Path) => {}
@@ -86,8 +102,8 @@ impl Router {
 
     /// Every place at which a route can be found, in no order; for explanations.
     pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        let named = self.named.iter().map(|(host, paths)| (Some(&**host), paths));
-        named.chain([(None, &self.any)]).flat_map(|(host, paths)| {
+        let named = self.named.iter().map(|(host, paths)| (Some(&**host), &**paths));
+        named.chain([(None, &*self.any)]).flat_map(|(host, paths)| {
             let exact = paths.exact.iter().map(|(path, routes)| (true, path, routes));
             let prefix = paths.prefix.iter().map(|(path, routes)| (false, path, routes));
             exact.chain(prefix).flat_map(move |(exact, path, routes)| {
@@ -103,19 +119,36 @@ impl Router {
         let host = host_of(authority);
         // Hosts come in lower case nearly always; only another spelling costs a copy.
         match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            false => self.named.get(host),
-            true => self.named.get(host.to_ascii_lowercase().as_str()),
+            false => self.named.get(host).map(|paths| &**paths),
+            true => self.named.get(host.to_ascii_lowercase().as_str()).map(|paths| &**paths),
         }
     }
 }
 
 impl Paths {
-    fn add(&mut self, path: &PathMatch, route: &Arc<Route>) {
-        let (table, path) = match path {
+    /// In the order of names, and once even where a host is named twice.
+    fn add(&mut self, route: &Arc<Route>) {
+        let (table, path) = self.place(&route.path);
+        let routes = table.entry(path.into()).or_default();
+        if let Err(at) = routes.binary_search_by(|other| other.id.cmp(&route.id)) {
+            routes.insert(at, route.clone());
+        }
+    }
+
+    fn remove(&mut self, route: &Route) {
+        let (table, path) = self.place(&route.path);
+        let Some(routes) = table.get_mut(path) else { return };
+        routes.retain(|other| other.id != route.id);
+        if routes.is_empty() {
+            table.remove(path);
+        }
+    }
+
+    fn place<'p>(&mut self, path: &'p PathMatch) -> (&mut Table<Box<str>, Vec<Arc<Route>>>, &'p str) {
+        match path {
             PathMatch::Exact(path) => (&mut self.exact, path.as_str()),
             PathMatch::Prefix(path) => (&mut self.prefix, path.trim_end_matches('/')),
-        };
-        table.entry(path.into()).or_default().push(route.clone());
+        }
     }
 
     fn find(&self, path: &str, method: &str) -> Result<Found, NotFound> {

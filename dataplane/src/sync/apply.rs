@@ -7,11 +7,10 @@ use std::sync::Arc;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{AccessKey, Revision};
 use lgsp_shared::keyspace::{STATUS_SHADOW_MAX, ShadowCount};
-use lgsp_shared::resource::Document;
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::keyring::Keyring;
-use crate::snapshot::{Compiled, DocumentProblem, SnapshotSource, SnapshotStore, compile};
+use crate::snapshot::{Compiled, DocumentProblem, Documents, SnapshotSource, SnapshotStore, compile};
 
 /// A revision that is ready to serve.
 pub struct Prepared {
@@ -30,7 +29,7 @@ impl std::fmt::Debug for Prepared {
 /// Compiles documents and publishes the outcome. May block for as long as compiling takes.
 pub trait Apply: Send + Sync + 'static {
     /// Makes a revision ready. Never fails as a whole. A document that is the same allocation as last time did not change.
-    fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &[Arc<Document>]) -> Prepared;
+    fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &Documents) -> Prepared;
 
     /// What was counted for permissions that are tried, by name.
     fn shadow(&self) -> Vec<ShadowCount> {
@@ -58,8 +57,8 @@ impl ApplyToSnapshot {
 }
 
 impl Apply for ApplyToSnapshot {
-    fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &[Arc<Document>]) -> Prepared {
-        let source = SnapshotSource { revision, hash: hash.clone(), documents: documents.to_vec() };
+    fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &Documents) -> Prepared {
+        let source = SnapshotSource { revision, hash: hash.clone(), documents: documents.clone() };
         let Compiled { snapshot, problems } = compile(&source, &self.keys.load(), self.store.load().as_deref());
         let (store, snapshot) = (self.store.clone(), Arc::new(snapshot));
         Prepared { problems, publish: Box::new(move || store.publish(snapshot)) }

@@ -9,17 +9,12 @@ use lgsp_shared::bundle::{Bundle, ContentHash, combine, document_hash};
 use lgsp_shared::keyspace::{Head, StatusError};
 use lgsp_shared::resource::Document;
 
-use super::rejection::{CONFIGURATION_BYTES_MAX, Offer, Rejection, by_key, find};
+use super::rejection::{CONFIGURATION_BYTES_MAX, Offer, Rejection};
+use crate::snapshot::{DocumentKey, Documents};
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    kind: Box<str>,
-    name: Box<str>,
-}
-
+/// What is known of a document's value.
 #[derive(Debug)]
 struct Entry {
-    document: Arc<Document>,
     hash: [u8; 32],
     bytes: usize,
 }
@@ -27,22 +22,23 @@ struct Entry {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    entries: BTreeMap<Key, Entry>,
-    unreadable: BTreeMap<Key, StatusError>,
-    known: Arc<Vec<Arc<Document>>>,
+    documents: Documents,
+    /// For each of the documents.
+    entries: BTreeMap<DocumentKey, Entry>,
+    unreadable: BTreeMap<DocumentKey, StatusError>,
+    known: Documents,
     bytes: usize,
 }
 
 impl Assembly {
-    /// Empty. Documents equal to one of `known` (in order) keep its allocation, and a value that cannot be read falls
-    /// back to it.
-    pub fn new(known: Arc<Vec<Arc<Document>>>) -> Self {
+    /// Empty. Documents equal to one of `known` keep its allocation, and a value that cannot be read falls back to it.
+    pub fn new(known: Documents) -> Self {
         Self { known, ..Self::default() }
     }
 
     /// Takes what was written under the key of `kind` and `name`; false when it cannot be read.
     pub fn put(&mut self, kind: &str, name: &str, value: &[u8]) -> bool {
-        let key = Key { kind: kind.into(), name: name.into() };
+        let key = DocumentKey::new(kind, name);
         match read(kind, name, value) {
             Ok(document) => {
                 self.unreadable.remove(&key);
@@ -52,10 +48,10 @@ impl Assembly {
             Err(message) => {
                 self.unreadable.insert(key.clone(), StatusError::new(&format!("{kind}/{name}"), "", &message));
                 if !self.entries.contains_key(&key)
-                    && let Some(known) = find(&self.known, kind, name).cloned()
+                    && let Some(known) = self.known.get(kind, name).cloned()
                 {
-                    let hash = document_hash(&known);
-                    self.entries.insert(key, Entry { document: known, hash, bytes: 0 });
+                    self.entries.insert(key, Entry { hash: document_hash(&known), bytes: 0 });
+                    self.documents.insert(known);
                 }
                 false
             }
@@ -64,19 +60,20 @@ impl Assembly {
 
     /// Takes a deletion.
     pub fn remove(&mut self, kind: &str, name: &str) {
-        let key = Key { kind: kind.into(), name: name.into() };
+        let key = DocumentKey::new(kind, name);
         self.unreadable.remove(&key);
+        self.documents.remove(kind, name);
         if let Some(entry) = self.entries.remove(&key) {
             self.bytes = self.bytes.saturating_sub(entry.bytes);
         }
     }
 
-    fn insert(&mut self, key: Key, document: Document, bytes: usize) {
+    fn insert(&mut self, key: DocumentKey, document: Document, bytes: usize) {
         let hash = document_hash(&document);
-        let before = self.entries.get(&key).map(|entry| &entry.document);
-        let same = before.or_else(|| find(&self.known, &key.kind, &key.name)).filter(|known| ***known == document);
-        let document = same.cloned().unwrap_or_else(|| Arc::new(document));
-        let replaced = self.entries.insert(key, Entry { document, hash, bytes });
+        let before = self.documents.get(&key.kind, &key.name).or_else(|| self.known.get(&key.kind, &key.name));
+        let same = before.filter(|known| ***known == document).cloned();
+        self.documents.insert(same.unwrap_or_else(|| Arc::new(document)));
+        let replaced = self.entries.insert(key, Entry { hash, bytes });
         self.bytes = self.bytes.saturating_sub(replaced.map_or(0, |entry| entry.bytes)).saturating_add(bytes);
     }
 
@@ -98,7 +95,7 @@ impl Assembly {
             hash: head.hash.clone(),
             allow_large_removal: head.allow_large_removal,
             allow_older: head.allow_older,
-            documents: self.entries.values().map(|entry| entry.document.clone()).collect(),
+            documents: self.documents.clone(),
             unreadable: self.unreadable.values().cloned().collect(),
         })
     }
@@ -126,17 +123,14 @@ fn read(kind: &str, name: &str, value: &[u8]) -> Result<Document, String> {
 }
 
 /// A bundle whose hash was checked, as an offer; documents equal to one of `known` keep its allocation.
-pub fn offer_of_bundle(bundle: Bundle, known: &[Arc<Document>]) -> Offer {
+pub fn offer_of_bundle(bundle: Bundle, known: &Documents) -> Offer {
     let Bundle { format: _, revision, hash, allow_large_removal, allow_older, documents } = bundle;
-    let reuse = |document: Document| match find(known, &document.kind, &document.name) {
+    let reuse = |document: Document| match known.get(&document.kind, &document.name) {
         Some(same) if **same == document => same.clone(),
         Some(_) | None => Arc::new(document),
     };
-    let mut documents: Vec<Arc<Document>> = documents.into_iter().map(reuse).collect();
     // Of two with one key the later counts, as in the content hash.
-    documents.reverse();
-    documents.sort_by(|a, b| by_key(a, b));
-    documents.dedup_by(|later, earlier| by_key(later, earlier).is_eq());
+    let documents = documents.into_iter().map(reuse).collect();
     Offer { revision, hash, allow_large_removal, allow_older, documents, unreadable: Vec::new() }
 }
 
@@ -161,7 +155,7 @@ mod tests {
     }
 
     fn assembled(documents: &[Document], known: Vec<Arc<Document>>) -> Assembly {
-        let mut assembly = Assembly::new(Arc::new(known));
+        let mut assembly = Assembly::new(known.into_iter().collect());
         for document in documents {
             assembly.put(&document.kind, &document.name, &value(document));
         }
@@ -191,11 +185,12 @@ mod tests {
         let known = vec![Arc::new(document("a", 1)), Arc::new(document("b", 1))];
         let now = [document("a", 1), document("b", 2)];
         let offer = assembled(&now, known.clone()).offer(&head(&now), true).unwrap();
-        assert!(Arc::ptr_eq(&offer.documents[0], &known[0]) && !Arc::ptr_eq(&offer.documents[1], &known[1]));
+        let there = |offer: &Offer, name: &str| offer.documents.get("Agency", name).unwrap().clone();
+        assert!(Arc::ptr_eq(&there(&offer, "a"), &known[0]) && !Arc::ptr_eq(&there(&offer, "b"), &known[1]));
         let bundle = Bundle::new(Revision(1), vec![document("b", 1), document("b", 2), document("a", 1)]);
-        let offer = offer_of_bundle(bundle, &known);
-        assert!(Arc::ptr_eq(&offer.documents[0], &known[0]));
-        assert_eq!((offer.documents.len(), &*offer.documents[1]), (2, &document("b", 2)));
+        let offer = offer_of_bundle(bundle, &known.iter().cloned().collect());
+        assert!(Arc::ptr_eq(&there(&offer, "a"), &known[0]));
+        assert_eq!((offer.documents.len(), &*there(&offer, "b")), (2, &document("b", 2)));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use super::apply::Apply;
 use super::health::{Reporter, SyncHealth, count};
 use super::last_good::LastGood;
-use super::rejection::{Offer, Rejection, find, judge};
-use crate::snapshot::{DocumentProblem, Effect};
+use super::rejection::{Offer, Rejection, judge};
+use crate::snapshot::{DocumentProblem, Documents, Effect};
 
 /// The most rounds in which last good values may step in; each round is a compilation. References go through at most
 /// as many kinds.
@@ -43,7 +43,7 @@ pub enum Taken {
 struct Serving {
     revision: Revision,
     hash: ContentHash,
-    documents: Arc<Vec<Arc<Document>>>,
+    documents: Documents,
     unreadable: Vec<StatusError>,
     errors: Vec<StatusError>,
     /// Whether this process has tried all documents of the revision, so that trying again can bring nothing new.
@@ -52,7 +52,7 @@ struct Serving {
 
 impl Serving {
     fn copy(&self) -> LastGood {
-        LastGood::new(self.revision, self.hash.clone(), self.documents.to_vec(), self.errors.clone())
+        LastGood::new(self.revision, self.hash.clone(), self.documents.clone(), self.errors.clone())
     }
 }
 
@@ -77,8 +77,8 @@ impl Keeper {
         Self { apply, reporter, health, last_good, serving: None, refused: None }
     }
 
-    /// The documents that serve, in order.
-    pub fn documents(&self) -> Arc<Vec<Arc<Document>>> {
+    /// The documents that serve.
+    pub fn documents(&self) -> Documents {
         self.serving.as_ref().map(|serving| serving.documents.clone()).unwrap_or_default()
     }
 
@@ -97,8 +97,7 @@ impl Keeper {
         let seen: HashSet<StatusError> = all.iter().cloned().collect();
         all.extend(errors.into_iter().filter(|error| !seen.contains(error)));
         let tried = all.is_empty();
-        let (documents, unreadable) = (Arc::new(documents), Vec::new());
-        self.serving = Some(Serving { revision, hash, documents, unreadable, errors: all, tried });
+        self.serving = Some(Serving { revision, hash, documents, unreadable: Vec::new(), errors: all, tried });
         self.report_serving(None);
     }
 
@@ -185,7 +184,7 @@ impl Keeper {
         let (documents, errors) = attempt.finish(&prepared.problems);
         (prepared.publish)();
         count(&self.health.counters().revisions_applied);
-        let serving = Serving { revision, hash, documents: Arc::new(documents), unreadable, errors, tried: true };
+        let serving = Serving { revision, hash, documents, unreadable, errors, tried: true };
         self.last_good.send_replace(Some(Arc::new(serving.copy())));
         self.serving = Some(serving);
         self.refused = None;
@@ -201,7 +200,7 @@ impl Keeper {
 
 /// The documents of a revision while last good values step in for those that cannot be used.
 struct Attempt {
-    documents: Vec<Arc<Document>>,
+    documents: Documents,
     stepped_in: HashSet<String>,
     errors: Vec<StatusError>,
 }
@@ -209,47 +208,39 @@ struct Attempt {
 impl Attempt {
     /// Lets last good values step in for documents of the first kind that has any to replace: what refers to them may
     /// be well once they are. False when there is nothing to replace.
-    fn step_in(&mut self, problems: &[DocumentProblem], last_good: &[Arc<Document>]) -> bool {
+    fn step_in(&mut self, problems: &[DocumentProblem], last_good: &Documents) -> bool {
         let candidates: Vec<(Kind, &DocumentProblem, Arc<Document>)> = problems
             .iter()
             .filter_map(|problem| {
                 let (kind, name) = problem.document.split_once('/')?;
-                Some((Kind::parse(kind)?, problem, find(last_good, kind, name)?.clone()))
+                Some((Kind::parse(kind)?, problem, last_good.get(kind, name)?.clone()))
             })
             .filter(|(_, problem, good)| self.may_step_in(problem, good))
             .collect();
         let Some(first) = candidates.iter().map(|(kind, ..)| *kind).min() else { return false };
         for (_, problem, good) in candidates.into_iter().filter(|(kind, ..)| *kind == first) {
-            if let Some(place) = self.place_of(&good) {
-                *place = good;
-                let message = format!("{}; its last good value serves", problem.message);
-                self.errors.push(StatusError::new(&problem.document, &problem.path, &message));
-                self.stepped_in.insert(problem.document.clone());
-            }
+            self.documents.insert(good);
+            let message = format!("{}; its last good value serves", problem.message);
+            self.errors.push(StatusError::new(&problem.document, &problem.path, &message));
+            self.stepped_in.insert(problem.document.clone());
         }
         true
     }
 
     fn may_step_in(&self, problem: &DocumentProblem, good: &Document) -> bool {
-        let Some(offered) = find(&self.documents, &good.kind, &good.name) else { return false };
+        let Some(offered) = self.documents.get(&good.kind, &good.name) else { return false };
         problem.effect == Effect::LeftOut
             && !self.stepped_in.contains(&problem.document)
             && **offered != *good
             && !takes_away(offered)
     }
 
-    fn place_of(&mut self, key: &Document) -> Option<&mut Arc<Document>> {
-        let at = self.documents.binary_search_by(|document| super::rejection::by_key(document, key)).ok()?;
-        self.documents.get_mut(at)
-    }
-
     /// The documents that took effect, and everything to report.
-    fn finish(mut self, problems: &[DocumentProblem]) -> (Vec<Arc<Document>>, Vec<StatusError>) {
+    fn finish(mut self, problems: &[DocumentProblem]) -> (Documents, Vec<StatusError>) {
         self.errors.extend(problems.iter().map(status_error));
         let left_out = problems.iter().filter(|problem| problem.effect == Effect::LeftOut);
-        let gone: HashSet<&str> = left_out.map(|problem| problem.document.as_str()).collect();
-        if !gone.is_empty() {
-            self.documents.retain(|document| !gone.contains(document.label().as_str()));
+        for (kind, name) in left_out.filter_map(|problem| problem.document.split_once('/')) {
+            self.documents.remove(kind, name);
         }
         (self.documents, self.errors)
     }

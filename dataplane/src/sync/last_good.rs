@@ -13,7 +13,6 @@ use std::time::Duration;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{NodeId, Revision};
 use lgsp_shared::keyspace::StatusError;
-use lgsp_shared::resource::Document;
 use lgsp_shared::seal::{NONCE_BYTES, SealError, Sealed, Secret};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -23,6 +22,7 @@ use super::Shutdown;
 use super::health::{SyncHealth, count};
 use super::keyring::Keyring;
 use super::rejection::CONFIGURATION_BYTES_MAX;
+use crate::snapshot::Documents;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "last-good.sealed";
@@ -43,16 +43,16 @@ pub struct LastGood {
     pub revision: Revision,
     /// The revision's content hash.
     pub hash: ContentHash,
-    /// The documents that serve, last good values included, in order.
+    /// The documents that serve, last good values included.
     #[serde(with = "shared_documents")]
-    pub documents: Vec<Arc<Document>>,
+    pub documents: Documents,
     /// What of the revision could not be used.
     pub errors: Vec<StatusError>,
 }
 
 impl LastGood {
     /// Makes the copy of what serves.
-    pub fn new(revision: Revision, hash: ContentHash, documents: Vec<Arc<Document>>, errors: Vec<StatusError>) -> Self {
+    pub fn new(revision: Revision, hash: ContentHash, documents: Documents, errors: Vec<StatusError>) -> Self {
         Self { format: FORMAT, revision, hash, documents, errors }
     }
 }
@@ -63,11 +63,13 @@ mod shared_documents {
     use lgsp_shared::resource::Document;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(documents: &[Arc<Document>], serializer: S) -> Result<S::Ok, S::Error> {
+    use crate::snapshot::Documents;
+
+    pub fn serialize<S: Serializer>(documents: &Documents, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(documents.iter().map(|document| &**document))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Document>>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Documents, D::Error> {
         Ok(Vec::<Document>::deserialize(deserializer)?.into_iter().map(Arc::new).collect())
     }
 }
@@ -192,6 +194,7 @@ pub(super) async fn write_copies(
 
 #[cfg(test)]
 mod tests {
+    use lgsp_shared::resource::Document;
     use lgsp_shared::seal::SealKey;
     use serde_json::json;
 
@@ -205,7 +208,7 @@ mod tests {
 
     fn copy() -> LastGood {
         let document = Document { kind: "Agency".into(), name: "a".into(), spec: json!({"title": "Sở Tư pháp"}) };
-        LastGood::new(Revision(7), String::from("ab").into(), vec![Arc::new(document)], vec![])
+        LastGood::new(Revision(7), String::from("ab").into(), Documents::from_iter([Arc::new(document)]), vec![])
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! Why a revision is refused as a whole, and the rules that can be told from its outline alone.
 
-use std::cmp::Ordering;
-use std::sync::Arc;
-
 use lgsp_shared::bundle::{BundleError, ContentHash};
 use lgsp_shared::id::Revision;
-use lgsp_shared::resource::Document;
+
+use crate::snapshot::Documents;
 
 /// The largest configuration a node takes, in bytes of JSON; it costs about four times as much memory while it is
 /// compiled beside the one that serves.
@@ -108,25 +106,14 @@ pub struct Offer {
     pub allow_large_removal: bool,
     /// As in the head.
     pub allow_older: bool,
-    /// Its documents in ascending order of (kind, name), each once.
-    pub documents: Vec<Arc<Document>>,
+    /// Its documents.
+    pub documents: Documents,
     /// Values that could not be read as documents; their last good value, if any, is among `documents`.
     pub unreadable: Vec<lgsp_shared::keyspace::StatusError>,
 }
 
-/// The order of documents everywhere in this room.
-pub fn by_key(a: &Document, b: &Document) -> Ordering {
-    (a.kind.as_str(), a.name.as_str()).cmp(&(b.kind.as_str(), b.name.as_str()))
-}
-
-/// The document with this key among documents in order.
-pub fn find<'a>(documents: &'a [Arc<Document>], kind: &str, name: &str) -> Option<&'a Arc<Document>> {
-    let at = documents.binary_search_by(|document| (document.kind.as_str(), document.name.as_str()).cmp(&(kind, name)));
-    at.ok().and_then(|at| documents.get(at))
-}
-
-/// Whether `offer` may follow what serves: `active` with its documents in order.
-pub fn judge(active: Revision, serving: &[Arc<Document>], offer: &Offer) -> Result<(), Rejection> {
+/// Whether `offer` may follow what serves: `active` with its documents.
+pub fn judge(active: Revision, serving: &Documents, offer: &Offer) -> Result<(), Rejection> {
     if offer.revision < active && !offer.allow_older {
         return Err(Rejection::Older { offered: offer.revision, active });
     }
@@ -143,28 +130,30 @@ pub fn judge(active: Revision, serving: &[Arc<Document>], offer: &Offer) -> Resu
     Ok(())
 }
 
-/// How many of `before` are not among `after`, both in order: one pass over both.
-fn removed(before: &[Arc<Document>], after: &[Arc<Document>]) -> usize {
-    let mut after = after.iter().peekable();
-    let gone = |document: &&Arc<Document>| {
-        while after.next_if(|candidate| by_key(candidate, document).is_lt()).is_some() {}
-        after.next_if(|candidate| by_key(candidate, document).is_eq()).is_none()
-    };
-    before.iter().filter(gone).count()
+/// How many of `before` are not among `after`; costs what differs.
+fn removed(before: &Documents, after: &Documents) -> usize {
+    before.diff(after).into_iter().filter(|(_, _, now)| now.is_none()).count()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use lgsp_shared::resource::Document;
     use serde_json::json;
 
     use super::*;
 
-    fn documents(count: usize) -> Vec<Arc<Document>> {
+    fn numbered(numbers: std::ops::Range<usize>) -> Documents {
         let document = |at| Document { kind: "Agency".into(), name: format!("a-{at:05}"), spec: json!({}) };
-        (0..count).map(|at| Arc::new(document(at))).collect()
+        numbers.map(|at| Arc::new(document(at))).collect()
     }
 
-    fn offer(revision: u64, documents: Vec<Arc<Document>>) -> Offer {
+    fn documents(count: usize) -> Documents {
+        numbered(0..count)
+    }
+
+    fn offer(revision: u64, documents: Documents) -> Offer {
         let (hash, unreadable) = (String::from("ab").into(), Vec::new());
         let revision = Revision(revision);
         Offer { revision, hash, allow_large_removal: false, allow_older: false, documents, unreadable }
@@ -172,10 +161,10 @@ mod tests {
 
     #[test]
     fn a_revision_that_empties_the_configuration_must_say_so() {
-        assert_eq!(judge(Revision(1), &documents(1), &offer(2, vec![])), Err(Rejection::Emptied));
-        let meant = Offer { allow_large_removal: true, ..offer(2, vec![]) };
+        assert_eq!(judge(Revision(1), &documents(1), &offer(2, documents(0))), Err(Rejection::Emptied));
+        let meant = Offer { allow_large_removal: true, ..offer(2, documents(0)) };
         assert_eq!(judge(Revision(1), &documents(1), &meant), Ok(()));
-        assert_eq!(judge(Revision(0), &[], &offer(1, vec![])), Ok(()));
+        assert_eq!(judge(Revision(0), &documents(0), &offer(1, documents(0))), Ok(()));
     }
 
     #[test]
@@ -185,8 +174,7 @@ mod tests {
         assert_eq!(judge(Revision(1), &documents(100), &offer(2, documents(50))), Ok(()));
         assert_eq!(judge(Revision(1), &documents(11), &offer(2, documents(1))), Ok(()));
         assert!(judge(Revision(1), &documents(12), &offer(2, documents(1))).is_err());
-        let others = documents(140).split_off(40);
-        assert_eq!(removed(&documents(100), &others), 40, "replaced by others counts as removed");
+        assert_eq!(removed(&documents(100), &numbered(40..140)), 40, "replaced by others counts as removed");
     }
 
     #[test]

@@ -2,50 +2,69 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Notes, Report};
-use crate::id::AccessKey;
-use crate::resource::{CredentialState, Document, Kind, PathMatch, Resource, RouteSpec};
+use super::index::Stays;
+use super::{Known, Notes, Problem, Report};
+use crate::id::{AccessKey, ResourceName, SystemId};
+use crate::resource::{Document, Kind, PathMatch, Resource, ResourceKey, RouteSpec};
 
-/// A resource beside the document it was read from.
-type Known<'a> = (&'a Document, Resource);
-/// Kind and name of every document, readable or not: a reference to a broken document is not dangling.
+/// Kind and name of every document put, readable or not: a reference to a broken document is not dangling.
 type Names<'a> = HashSet<(&'a str, &'a str)>;
 
-pub(super) fn check(resources: &[Known<'_>], names: &Names<'_>, report: &mut Report) {
-    for (document, resource) in resources {
-        references(resource, names, &mut Notes::new(document, report));
+pub(super) fn check(puts: &[Known<'_>], names: &Names<'_>, stays: &Stays<'_>, report: &mut Report) {
+    for Known { document, resource, .. } in puts {
+        let there = |to: &ResourceKey| names.contains(&(to.kind.as_str(), to.name.as_str())) || stays.has(to);
+        let dangling = references(resource).into_iter().filter(|(_, to)| !there(to));
+        dangling.for_each(|(path, to)| note_dangling(document, path, &to, report));
     }
-    access_keys(resources, report);
-    routes(resources, report);
-    silent_services(resources, report);
+    for gone in stays.deleted() {
+        for (document, resource) in stays.referrers(gone) {
+            let dangling = references(&resource).into_iter().filter(|(_, to)| to == gone);
+            dangling.for_each(|(path, to)| note_dangling(document, path, &to, report));
+        }
+    }
+    access_keys(puts, stays, report);
+    routes(puts, stays, report);
 }
 
-fn references(resource: &Resource, names: &Names<'_>, notes: &mut Notes<'_>) {
-    let mut refer = |path: &str, kind: Kind, name: &str| {
-        if !names.contains(&(kind.as_str(), name)) {
-            notes.problem(path, format!("there is no `{kind}/{name}`; add it, or correct the name"));
-        }
+/// What a resource refers to, and at which path.
+pub(super) fn references(resource: &Resource) -> Vec<(&'static str, ResourceKey)> {
+    let refer = |path, kind, name: &str| {
+        let name: Option<ResourceName> = name.parse().ok();
+        name.map(|name| (path, ResourceKey { kind, name }))
     };
-    match resource {
-        Resource::Defaults(_) | Resource::Agency(..) => {}
-        Resource::System(_, spec) => refer("spec.agency", Kind::Agency, spec.agency.as_str()),
-        Resource::Credential(_, spec) => refer("spec.system", Kind::System, spec.system.as_str()),
-        Resource::Service(_, spec) => refer("spec.system", Kind::System, spec.system.as_str()),
-        Resource::Route(_, spec) => refer("spec.service", Kind::Service, spec.service.as_str()),
-        Resource::Permission(_, spec) => {
-            refer("spec.source", Kind::System, spec.source.as_str());
-            refer("spec.service", Kind::Service, spec.service.as_str());
-        }
-    }
+    let found = match resource {
+        Resource::Defaults(_) | Resource::Agency(..) => [None, None],
+        Resource::System(_, spec) => [refer("spec.agency", Kind::Agency, spec.agency.as_str()), None],
+        Resource::Credential(_, spec) => [refer("spec.system", Kind::System, spec.system.as_str()), None],
+        Resource::Service(_, spec) => [refer("spec.system", Kind::System, spec.system.as_str()), None],
+        Resource::Route(_, spec) => [refer("spec.service", Kind::Service, spec.service.as_str()), None],
+        Resource::Permission(_, spec) => [
+            refer("spec.source", Kind::System, spec.source.as_str()),
+            refer("spec.service", Kind::Service, spec.service.as_str()),
+        ],
+    };
+    found.into_iter().flatten().collect()
 }
 
-fn access_keys(resources: &[Known<'_>], report: &mut Report) {
+fn note_dangling(document: &Document, path: &str, to: &ResourceKey, report: &mut Report) {
+    Notes::new(document, report).problem(path, format!("there is no `{to}`; add it, or correct the name"));
+}
+
+fn access_keys(puts: &[Known<'_>], stays: &Stays<'_>, report: &mut Report) {
     let mut owners: HashMap<&AccessKey, &Document> = HashMap::new();
-    for (document, resource) in resources {
+    let mut note = |document: &Document, other: &Document| {
+        let message = format!("`{}` also has this access key; issue a new credential", other.label());
+        Notes::new(document, report).problem("spec.access_key", message);
+    };
+    for Known { document, resource, .. } in puts {
         let Resource::Credential(_, spec) = resource else { continue };
         if let Some(other) = owners.insert(&spec.access_key, document) {
-            let message = format!("`{}` also has this access key; issue a new credential", other.label());
-            Notes::new(document, report).problem("spec.access_key", message);
+            note(document, other);
+        }
+    }
+    for (key, other) in owners {
+        if let Some(document) = stays.owner(key) {
+            note(document, other);
         }
     }
 }
@@ -57,10 +76,13 @@ struct Taken<'a> {
     methods: HashMap<&'a str, &'a Document>,
 }
 
-fn routes(resources: &[Known<'_>], report: &mut Report) {
+fn routes(puts: &[Known<'_>], stays: &Stays<'_>, report: &mut Report) {
     let mut places: HashMap<(Option<&str>, &PathMatch), Taken<'_>> = HashMap::new();
-    for (document, resource) in resources {
-        let Resource::Route(_, spec) = resource else { continue };
+    let put: Vec<(&Document, &RouteSpec)> =
+        puts.iter().filter_map(|known| Some((known.document, route(&known.resource)?))).collect();
+    let beside = stays.beside(put.iter().map(|(_, spec)| *spec));
+    let beside = beside.iter().filter_map(|(document, resource)| Some((*document, route(resource)?)));
+    for (document, spec) in put.iter().copied().chain(beside) {
         let hosts: HashSet<Option<&str>> = match spec.hosts.as_slice() {
             [] => HashSet::from([None]),
             named => named.iter().map(|host| Some(host.as_str())).collect(),
@@ -95,25 +117,18 @@ fn take<'a>(taken: &mut Taken<'a>, document: &'a Document, spec: &'a RouteSpec) 
     conflict
 }
 
-/// Services whose system has nothing to sign forwarded requests with.
-fn silent_services(resources: &[Known<'_>], report: &mut Report) {
-    let signing: HashSet<&str> = resources
-        .iter()
-        .filter_map(|(_, resource)| match resource {
-            Resource::Credential(_, spec) if spec.state == CredentialState::Active => Some(spec.system.as_str()),
-            _ => None,
-        })
-        .collect();
-    for (document, resource) in resources {
-        if let Resource::Service(_, spec) = resource
-            && !signing.contains(spec.system.as_str())
-        {
-            let system = &spec.system;
-            let message = format!(
-                "`System/{system}` has no active credential, so nothing signs what is forwarded to it; \
-                 run `lgspctl credential issue {system}`"
-            );
-            Notes::new(document, report).warning("spec.system", message);
-        }
+fn route(resource: &Resource) -> Option<&RouteSpec> {
+    match resource {
+        Resource::Route(_, spec) => Some(spec),
+        _ => None,
     }
+}
+
+/// A service whose system has nothing to sign forwarded requests with.
+pub(super) fn silent(service: &ResourceKey, system: &SystemId) -> Problem {
+    let message = format!(
+        "`System/{system}` has no active credential, so nothing signs what is forwarded to it; \
+         run `lgspctl credential issue {system}`"
+    );
+    Problem { document: service.to_string(), path: "spec.system".to_owned(), message }
 }

@@ -2,6 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::snapshot::NotFound;
+
+mod incremental;
 use crate::snapshot::fixture::{build, changed, document, documents};
 
 fn grants(snapshot: &Snapshot) -> usize {

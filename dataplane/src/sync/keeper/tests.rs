@@ -14,7 +14,7 @@ struct Fake {
 }
 
 impl Apply for Fake {
-    fn prepare(&self, _: Revision, _: &ContentHash, documents: &[Arc<Document>]) -> Prepared {
+    fn prepare(&self, _: Revision, _: &ContentHash, documents: &Documents) -> Prepared {
         let bad = |document: &&Arc<Document>| document.spec.get("bad").is_some();
         let there: HashSet<String> = documents.iter().filter(|doc| !bad(doc)).map(|doc| doc.label()).collect();
         let problem = |document: &Arc<Document>| {
