@@ -1,7 +1,7 @@
-//! The API's connections: how many there may be, and how long each may take to say what it wants.
+//! The API's connections: how many there may be, and how long each may take to say what it wants and to take the answer.
 //!
-//! Whoever connects and says nothing, or says it a byte at a time, is let go by a deadline, so that a few such callers
-//! cannot keep operators out. Beyond [`Limits::connections_max`] new ones wait in the kernel's queue.
+//! Whoever connects and says nothing, or says it or reads the answer a byte at a time, is let go by a deadline, so that a
+//! few such callers cannot keep operators out. Beyond [`Limits::connections_max`] new ones wait in the kernel's queue.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
+mod hurried;
+
+pub use hurried::ANSWER_BYTES_PER_WAIT;
+use hurried::Hurried;
+
 /// Bytes of a request's head, line and all fields; what one connection reads ahead.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 /// How long to wait after the system refused a connection, mostly because the process has too many files open.
@@ -35,11 +40,14 @@ pub struct Limits {
     pub head_wait: Duration,
     /// For a request's body to arrive: 32 MiB in this time are 0.5 MiB a second.
     pub body_wait: Duration,
+    /// For each [`ANSWER_BYTES_PER_WAIT`] of an answer to be taken.
+    pub answer_wait: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 256, head_wait: Duration::from_secs(10), body_wait: Duration::from_secs(60) }
+        let (head_wait, body_wait) = (Duration::from_secs(10), Duration::from_secs(60));
+        Self { connections_max: 256, head_wait, body_wait, answer_wait: Duration::from_secs(30) }
     }
 }
 
@@ -67,7 +75,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut st
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_wait)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Hurried::new(stream, limits.answer_wait)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -126,13 +134,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let router = Router::new().route("/", post(async |body: String| body));
+        let large = post(async || "x".repeat(64 << 20));
+        let router = Router::new().route("/", post(async |body: String| body)).route("/large", large);
         tokio::spawn(serve(listener, router, limits, stopped));
         (address, stop)
     }
 
     fn limits() -> Limits {
-        Limits { connections_max: 2, head_wait: Duration::from_millis(300), body_wait: Duration::from_millis(300) }
+        let wait = Duration::from_millis(300);
+        Limits { connections_max: 2, head_wait: wait, body_wait: wait, answer_wait: wait }
     }
 
     /// What the server says to these bytes until it closes.
@@ -165,6 +175,26 @@ mod tests {
         }
         let request = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nwhole";
         assert!(told(address, request).await.ends_with("whole"));
+    }
+
+    #[tokio::test]
+    async fn callers_that_do_not_read_their_answers_do_not_keep_the_next_one_out_for_long() {
+        let (address, _stop) = start(limits()).await;
+        let mut deaf = Vec::new();
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"POST /large HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            deaf.push(stream);
+        }
+        let request = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nwhole";
+        assert!(told(address, request).await.ends_with("whole"));
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_that_is_read_arrives_whole() {
+        let (address, _stop) = start(limits()).await;
+        let request = "POST /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        assert!(told(address, request).await.len() > 64 << 20);
     }
 
     #[tokio::test]
