@@ -132,11 +132,12 @@ pub async fn make(store: &Store, path: &Path, key: &str, now: UnixSeconds) -> Re
     Ok(header)
 }
 
-/// Puts a backup into the database, all of it or nothing. What is there is deleted only with `replace`.
-pub async fn restore(store: &Store, path: &Path, key: &str, replace: bool) -> Result<Header, BackupError> {
+/// Puts a backup into the database, all of it or nothing. What is there is deleted only with `replace`. Any of the keys
+/// `held` may be the backup's: one made before the key-encryption key was replaced is good while the old key is kept.
+pub async fn restore(store: &Store, path: &Path, held: &[String], replace: bool) -> Result<Header, BackupError> {
     let header = verify(path)?;
-    if header.key != key {
-        return Err(BackupError::Key { wanted: header.key, found: key.to_owned() });
+    if !held.contains(&header.key) {
+        return Err(BackupError::Key { wanted: header.key, found: held.join(", ") });
     }
     let damaged = |reason: String| BackupError::Damaged { path: path.display().to_string(), reason };
     let mut all = store.overwrite().await?;

@@ -121,7 +121,8 @@ pub async fn backup(settings: &Settings, file: &Path) -> anyhow::Result<backup::
 pub async fn restore(settings: &Settings, file: &Path, replace: bool) -> anyhow::Result<backup::Header> {
     let keys = key_file::read(&settings.key_file)?;
     let store = open_store(settings).await?;
-    let restored = backup::restore(&store, file, &keys.sealing().id().to_string(), replace).await?;
+    let held: Vec<String> = keys.ids().iter().map(ToString::to_string).collect();
+    let restored = backup::restore(&store, file, &held, replace).await?;
     store.close().await;
     Ok(restored)
 }

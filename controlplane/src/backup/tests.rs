@@ -8,6 +8,10 @@ use crate::store::{ChangeRow, Content, RevisionRow};
 
 const KEY: &str = "0011aabb";
 
+fn held(key: &str) -> [String; 1] {
+    [key.to_owned()]
+}
+
 async fn sqlite(directory: &tempfile::TempDir, name: &str) -> Store {
     Store::open(&directory.path().join(name)).await.unwrap()
 }
@@ -55,15 +59,15 @@ async fn a_backup_goes_from_each_database_into_the_other_and_back() {
     let postgres = connect(&server).await.unwrap();
     fill(&first).await;
     make(&first, &path("one"), KEY, UnixSeconds(5)).await.unwrap();
-    restore(&postgres, &path("one"), KEY, false).await.unwrap();
+    restore(&postgres, &path("one"), &held(KEY), false).await.unwrap();
     assert_eq!(everything(&postgres).await, everything(&first).await);
     make(&postgres, &path("two"), KEY, UnixSeconds(5)).await.unwrap();
     let last = sqlite(&directory, "last.db").await;
-    restore(&last, &path("two"), KEY, false).await.unwrap();
+    restore(&last, &path("two"), &held(KEY), false).await.unwrap();
     assert_eq!(everything(&last).await, everything(&first).await);
     assert_eq!(std::fs::read(path("one")).unwrap(), std::fs::read(path("two")).unwrap());
     for store in [postgres, last] {
-        restore(&store, &path("one"), KEY, true).await.unwrap();
+        restore(&store, &path("one"), &held(KEY), true).await.unwrap();
         assert_eq!(everything(&store).await, everything(&first).await);
     }
 }
@@ -114,9 +118,11 @@ async fn what_is_there_is_not_overwritten_and_a_failure_changes_nothing() {
     make(&store, &path, KEY, UnixSeconds(5)).await.unwrap();
     assert!(matches!(make(&store, &path, KEY, UnixSeconds(5)).await, Err(BackupError::File { .. })));
     let before = everything(&store).await;
-    assert!(matches!(restore(&store, &path, KEY, false).await, Err(BackupError::NotEmpty)));
-    assert!(matches!(restore(&store, &path, "another", true).await, Err(BackupError::Key { .. })));
+    assert!(matches!(restore(&store, &path, &held(KEY), false).await, Err(BackupError::NotEmpty)));
+    assert!(matches!(restore(&store, &path, &held("another"), true).await, Err(BackupError::Key { .. })));
     assert_eq!(everything(&store).await, before);
+    let keys = ["the next one".to_owned(), KEY.to_owned()];
+    restore(&store, &path, &keys, true).await.expect("the key that sealed it is held, though another seals now");
 }
 
 #[tokio::test]
