@@ -136,6 +136,30 @@ async fn a_second_factor_is_asked_for_once_confirmed_and_each_code_is_good_once(
     assert!(try_with(far, None).await.is_ok());
 }
 
+async fn a_second_factor_is_sealed_under_the_next_key_and_goes_on(store: Store) {
+    let before = accounts(&store).await;
+    let begun = login(&before, START, "sông Hậu chảy chậm", None).await.unwrap();
+    let session = known(&before, &begun, START).await;
+    before.enrol_factor(&session, password("sông Hậu chảy chậm"), &trail(START)).await.unwrap();
+    let sealed = store.sealed_factors().await.unwrap().remove(0).1;
+    let key = before.keys.load().open(&serde_json::from_str(&sealed).unwrap(), "operator-second-factor/lan").unwrap();
+    let code = |at| totp::code(key.expose(), totp::Step::at(UnixSeconds(at)));
+    before.confirm_factor(&session, &code(START), &trail(START)).await.unwrap();
+
+    let next = KEY.replace("00", "ff");
+    let with = |keys: &str| {
+        Accounts::new(store.clone(), lgsp_shared::seal::SealKeys::parse(keys).unwrap(), LoginSettings::default())
+            .unwrap()
+    };
+    let both = with(&format!("{next}\n{KEY}"));
+    assert_eq!(both.reseal_factors().await.unwrap(), 1);
+    assert_eq!(both.reseal_factors().await.unwrap(), 0, "nothing is left under the old key");
+    let later = START + 60;
+    let log_in = async |accounts: &Accounts| login(accounts, later, "sông Hậu chảy chậm", Some(&code(later))).await;
+    assert!(log_in(&with(KEY)).await.is_err(), "the old key opens it no more");
+    assert!(log_in(&with(&next)).await.is_ok(), "the new one does, and the authenticator is the same");
+}
+
 async fn a_new_password_needs_the_old_one_and_ends_other_sessions(store: Store) {
     let accounts = accounts(&store).await;
     let (one, other) = (
@@ -172,6 +196,7 @@ on_both![
     guesses_at_one_instant_are_counted_one_by_one,
     what_is_revoked_is_worth_nothing_at_once,
     a_second_factor_is_asked_for_once_confirmed_and_each_code_is_good_once,
+    a_second_factor_is_sealed_under_the_next_key_and_goes_on,
     a_new_password_needs_the_old_one_and_ends_other_sessions,
     sessions_of_one_operator_are_bounded_and_the_oldest_goes,
 ];
