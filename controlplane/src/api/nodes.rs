@@ -2,6 +2,7 @@
 
 use axum::Json;
 use lgsp_shared::keyspace::{NodeStatus, ShadowCount, StatusError};
+use lgsp_shared::timestamp::UnixSeconds;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,6 +45,8 @@ pub struct NodeBody {
     errors_total: u64,
     /// When its state last changed.
     since: String,
+    /// How many seconds ago that was, by this control plane's clock.
+    age_secs: u64,
     /// When it last reported.
     reported_at: String,
     /// Its software version.
@@ -74,7 +77,7 @@ impl From<ShadowCount> for ShadowBody {
 }
 
 impl NodeBody {
-    fn new((status, standing): (NodeStatus, Standing)) -> Self {
+    fn new((status, standing): (NodeStatus, Standing), now: UnixSeconds) -> Self {
         let NodeStatus {
             node,
             state: _,
@@ -100,6 +103,7 @@ impl NodeBody {
             errors: errors.into_iter().map(finding).collect(),
             errors_total,
             since: since.to_string(),
+            age_secs: u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0),
             reported_at: reported_at.to_string(),
             version,
             admin: admin.map(|address| address.to_string()),
@@ -119,8 +123,9 @@ impl NodeBody {
 )]
 pub async fn nodes(needs: Needs<right::Watch>) -> Result<Json<NodeList>, Problem> {
     let whole = needs.desired.current();
-    let nodes = needs.rollout.nodes(&whole, now()).await?;
-    let nodes = nodes.into_iter().map(NodeBody::new).collect();
+    let now = now();
+    let nodes = needs.rollout.nodes(&whole, now).await?;
+    let nodes = nodes.into_iter().map(|node| NodeBody::new(node, now)).collect();
     Ok(Json(NodeList { revision: whole.revision().0, hash: whole.hash().to_string(), nodes }))
 }
 

@@ -42,24 +42,33 @@ fn people(answer: &Value, publish: &Value) -> String {
     }
     let nodes = items(answer, "nodes");
     let row = |one: &Value| {
-        let [node, state, active, since, version] =
-            ["node", "state", "active", "since", "version"].map(|name| text(one, name));
+        let [node, state, desired, active, errors, version] =
+            ["node", "state", "desired", "active", "errors_total", "version"].map(|name| text(one, name));
+        let age = one.get("age_secs").and_then(Value::as_u64).map(age).unwrap_or_default();
         let keys: Vec<&str> = items(one, "key_ids").iter().filter_map(Value::as_str).collect();
-        [node, state, active, since, version, keys.join(" ")]
+        [node, state, desired, active, age, errors, version, keys.join(" ")]
     };
     let rows: Vec<_> = nodes.iter().map(row).collect();
-    lines.push_str(&table(["NODE", "STATE", "SERVES", "SINCE", "VERSION", "KEYS"], &rows));
+    lines.push_str(&table(["NODE", "STATE", "DESIRED", "SERVES", "AGE", "ERRORS", "VERSION", "KEYS"], &rows));
     for node in nodes {
         let errors = items(node, "errors");
         if !errors.is_empty() {
             lines.push_str(&format!("{}: {} errors\n", text(node, "node"), text(node, "errors_total")));
         }
         for error in errors.iter().take(ERRORS_SHOWN) {
-            let field = |name: &str| text(error, name);
-            lines.push_str(&format!("  {}: {}: {}\n", field("document"), field("path"), field("message")));
+            let told = ["document", "path", "message"].map(|name| text(error, name));
+            let told: Vec<String> = told.into_iter().filter(|text| !text.is_empty()).collect();
+            lines.push_str(&format!("  {}\n", told.join(": ")));
         }
     }
     lines
+}
+
+/// How long ago, in the largest unit that fits.
+fn age(secs: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(length, _)| secs >= *length);
+    unit.map_or_else(|| format!("{secs}s"), |(length, unit)| format!("{}{unit}", secs / length))
 }
 
 pub fn publish(client: &Client, output: &Output, arguments: &PublishArguments) -> Result<Exit, Failure> {
@@ -126,4 +135,28 @@ fn look(client: &Client, revision: u64) -> Result<Arrival, Failure> {
     }
     let behind = lines(&|node| node.get("active").and_then(Value::as_u64).unwrap_or(0) < revision);
     Ok(if behind.is_empty() { Arrival::Everywhere { nodes: reporting.len() } } else { Arrival::Underway(behind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_is_told_with_what_it_shall_serve_serves_and_lacks() {
+        let node = |state: &str, active: u64, age: u64, errors: &[Value]| {
+            json!({
+                "node": format!("node-{state}"), "state": state, "desired": 8, "active": active, "age_secs": age,
+                "errors": errors, "errors_total": errors.len(), "version": "0.1.0", "key_ids": ["00aabbcc"],
+            })
+        };
+        let refused = json!({"document": "head", "path": "", "message": "the revision removes 12 of 13 documents"});
+        let nodes = [node("synced", 8, 59, &[]), node("rejected", 7, 7_200, &[refused])];
+        let told = people(&json!({"nodes": nodes}), &json!({"current": 8, "published": 8, "role": "leading"}));
+        let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[2], ["NODE", "STATE", "DESIRED", "SERVES", "AGE", "ERRORS", "VERSION", "KEYS"]);
+        assert_eq!(lines[3], ["node-synced", "synced", "8", "8", "59s", "0", "0.1.0", "00aabbcc"]);
+        assert_eq!(lines[4], ["node-rejected", "rejected", "8", "7", "2h", "1", "0.1.0", "00aabbcc"]);
+        assert!(told.contains("node-rejected: 1 errors\n  head: the revision removes 12 of 13 documents"), "{told}");
+        assert_eq!([age(60), age(90_000)], ["1m", "1d"]);
+    }
 }
