@@ -57,6 +57,16 @@ impl Callback {
     }
 }
 
+/// The code that belongs to `state` in the address at which a browser elsewhere ended.
+pub fn pasted(address: &str, state: &str) -> Result<String, Failure> {
+    let query = address.trim().split_once("/callback?").map(|(_, query)| query).unwrap_or_default();
+    let query = query.split('#').next().unwrap_or_default();
+    read(&format!("GET /callback?{query} "), state).unwrap_or_else(|| {
+        let next = "Paste the whole address, which begins with `http://127.0.0.1`; each login has its own.";
+        Err(Failure::new(Exit::Refused, "this is not the answer to this login", next))
+    })
+}
+
 /// Reads one request; `None` when it is not the answer.
 fn answer(mut stream: TcpStream, state: &str) -> Option<Result<String, Failure>> {
     stream.set_nonblocking(false).ok()?;
@@ -120,6 +130,16 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_pasted_is_taken_only_if_it_answers_this_login() {
+        let code = |text: &str| pasted(text, "S").map_err(|failure| failure.message);
+        assert_eq!(code(" http://127.0.0.1:5/callback?code=a%2Fb&state=S#x\n"), Ok("a/b".into()));
+        assert!(code("http://127.0.0.1:5/callback?error=access_denied&state=S").unwrap_err().contains("access_denied"));
+        for other in ["http://127.0.0.1:5/callback?code=x&state=T", "http://127.0.0.1:5/", "x", ""] {
+            assert_eq!(code(other), Err("this is not the answer to this login".into()), "{other}");
+        }
+    }
 
     #[test]
     fn only_the_answer_to_this_login_is_taken() {

@@ -1,6 +1,6 @@
 //! Login through a real OpenID Connect provider: whoever it vouches for is an operator only if an operator has that identity.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
 use lgsp_testkit::oidc::OidcProvider;
@@ -21,10 +21,10 @@ struct UnderWay {
     rest: BufReader<std::process::ChildStderr>,
 }
 
-fn begin(platform: &Platform, who: &str) -> UnderWay {
-    let mut command = platform.command(&["login", "--oidc"]);
+fn begin(platform: &Platform, who: &str, more: &[&str]) -> UnderWay {
+    let mut command = platform.command(&[&["login", "--oidc"], more].concat());
     command.env_remove("LGSPCTL_TOKEN_FILE").env("LGSPCTL_SESSIONS", platform.path(&format!("{who}.sessions")));
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut rest = BufReader::new(child.stderr.take().unwrap());
     let mut url = String::new();
     while !url.trim_start().starts_with("http") {
@@ -41,7 +41,7 @@ fn finish(mut login: UnderWay) -> Done {
 }
 
 fn log_in(platform: &Platform, provider: &OidcProvider, who: &str, login: &str) -> Done {
-    let under_way = begin(platform, who);
+    let under_way = begin(platform, who, &[]);
     let page = provider.log_in(&under_way.url, login);
     assert!(page.contains("close this window"), "{page}");
     finish(under_way)
@@ -73,6 +73,41 @@ async fn an_identity_is_let_in_only_as_the_operator_that_has_it() {
     assert_eq!(disabled.code, 3, "{disabled:?}");
     let audit = platform.json(&["audit", "list", "--limit", "1000"]).to_string();
     assert!(audit.contains("identity lan@example.vn"), "{audit}");
+}
+
+/// The address at which a browser ends that does not reach the machine of the login.
+fn ends_at(provider: &OidcProvider, url: &str, login: &str) -> String {
+    let redirect = url.split("redirect_uri=").nth(1).unwrap().split('&').next().unwrap();
+    let port = redirect.split("%3A").nth(2).unwrap().split("%2F").next().unwrap();
+    let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).expect("nobody else listens there");
+    let port = port.to_owned();
+    let browser = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        format!("http://127.0.0.1:{port}{}", line.split(' ').nth(1).unwrap())
+    });
+    // The page that the browser ends at is never answered, which is no matter of the provider's.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| provider.log_in(url, login)));
+    browser.join().unwrap()
+}
+
+#[tokio::test]
+async fn where_no_browser_reaches_the_login_its_address_is_pasted() {
+    let provider = OidcProvider::start("lgsp", None);
+    let platform = platform(&provider, "").await;
+    platform.ok(&["operator", "add", "lan", "--role", "observer", "--identity", "lan"]);
+    for (from_another_login, code) in [(false, 0), (true, 3)] {
+        let mut login = begin(&platform, "lan", &["--paste"]);
+        let mut address = ends_at(&provider, &login.url, "lan");
+        if from_another_login {
+            address = address.replace("state=", "state=x");
+        }
+        writeln!(login.child.stdin.take().unwrap(), "{address}").unwrap();
+        let done = finish(login);
+        assert_eq!(done.code, code, "{done:?}");
+    }
+    assert!(platform.ok_as("lan", &["whoami"], "").starts_with("lan\n"));
 }
 
 #[tokio::test]

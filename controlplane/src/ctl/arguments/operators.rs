@@ -15,6 +15,10 @@ pub struct LoginArguments {
     /// Log in with the identity provider that the control plane is set up for.
     #[arg(long, conflicts_with_all = ["name", "code"])]
     pub oidc: bool,
+    /// With `--oidc`, where no browser reaches this machine: open the address in a browser anywhere, and paste the address
+    /// of the page that it ends at, which shows nothing.
+    #[arg(long, requires = "oidc")]
+    pub paste: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ctl::arguments::Connection;
 use crate::ctl::arguments::operators::{FactorCommand, LoginArguments};
-use crate::ctl::callback::Callback;
+use crate::ctl::callback::{self, Callback};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, items, note, text};
@@ -14,7 +14,7 @@ pub fn login(connection: &Connection, output: &Output, arguments: LoginArguments
     let client = Client::open(connection)?;
     let begun = match arguments.name {
         Some(name) => with_password(&client, &name, arguments.code)?,
-        None => with_provider(&client)?,
+        None => with_provider(&client, arguments.paste)?,
     };
     keep(&client, output, begun)
 }
@@ -31,13 +31,20 @@ fn with_password(client: &Client, name: &str, code: Option<String>) -> Result<Va
     }
 }
 
-/// Sends the person to the identity provider, and waits for what comes back.
-fn with_provider(client: &Client) -> Result<Value, Failure> {
+/// Sends the person to the identity provider, and waits for what comes back, or for its being pasted.
+fn with_provider(client: &Client, paste: bool) -> Result<Value, Failure> {
     let callback = Callback::listen()?;
     let started = client.post("/v1/login/oidc/start", &json!({"redirect_uri": callback.address()}))?;
-    let state = text(&started, "state");
-    note(&format!("Open this in a browser on this machine:\n  {}", text(&started, "url")));
-    let code = callback.wait(&state)?;
+    let (state, url) = (text(&started, "state"), text(&started, "url"));
+    let code = if paste {
+        // Nobody is to come to this port.
+        drop(callback);
+        note(&format!("Open this in a browser on any machine:\n  {url}\nIt ends at a page that cannot be shown."));
+        callback::pasted(&prompt::line("the address of that page")?, &state)?
+    } else {
+        note(&format!("Open this in a browser on this machine (`--paste` for another one):\n  {url}"));
+        callback.wait(&state)?
+    };
     client.post("/v1/login/oidc/finish", &json!({"state": state, "code": code}))
 }
 
