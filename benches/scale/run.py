@@ -101,13 +101,15 @@ def whole():
 
 
 class Api:
-    """The control plane's API, on one connection."""
+    """The control plane's API."""
 
     def __init__(self, address, token):
         self.connection = http.client.HTTPConnection(address, timeout=600)
         self.headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     def post(self, path, body):
+        # One that was idle may be closed; a new one costs next to nothing.
+        self.connection.close()
         self.connection.request("POST", path, json.dumps(body), self.headers)
         response = self.connection.getresponse()
         answer = json.loads(response.read())

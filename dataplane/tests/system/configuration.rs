@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::{Client, Txn, TxnOp};
-use lgsp_dataplane::snapshot::{DocumentProblem, Effect};
+use lgsp_dataplane::snapshot::{DocumentProblem, Documents, Effect};
 use lgsp_dataplane::sync::{
     Apply, BackoffBounds, EtcdSettings, EtcdTiming, Identity, Keyring, Prepared, Source, SyncHandle, SyncHealth,
     SyncSettings,
@@ -71,7 +71,7 @@ struct ApplyToShelf(Arc<Shelf>);
 
 impl Apply for ApplyToShelf {
     /// Documents with `bad` are left out.
-    fn prepare(&self, revision: Revision, _: &ContentHash, documents: &[Arc<Document>]) -> Prepared {
+    fn prepare(&self, revision: Revision, _: &ContentHash, documents: &Documents) -> Prepared {
         self.0.compilations.fetch_add(1, Ordering::Relaxed);
         let (bad, good): (Vec<_>, Vec<_>) = documents.iter().partition(|document| document.spec.get("bad").is_some());
         let problem = |document: &Arc<Document>| DocumentProblem {
