@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
+use lgsp_testkit::certificate::Authority;
 use lgsp_testkit::oidc::OidcProvider;
 use serde_json::Value;
 
@@ -162,6 +163,24 @@ async fn new_keys_of_the_provider_are_found_and_an_answer_is_good_once() {
     assert_eq!(post("/v1/login/oidc/finish", &answer).0, 401, "a state is good once");
     let elsewhere = serde_json::json!({"redirect_uri": "https://evil.example/callback"});
     assert_eq!(post("/v1/login/oidc/start", &elsewhere).0, 400);
+}
+
+#[tokio::test]
+async fn a_provider_proves_itself_by_the_authority_in_the_settings() {
+    let (right, wrong) = (Authority::new("right"), Authority::new("wrong"));
+    let provider = OidcProvider::start_https("lgsp", &right);
+    for (authority, code) in [(&right, 0), (&wrong, 5)] {
+        let ca = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(ca.path(), authority.pem()).unwrap();
+        let platform = platform(&provider, &format!(", ca_file: '{}'", ca.path().display())).await;
+        platform.ok(&["operator", "add", "lan", "--role", "observer", "--identity", "lan"]);
+        let done = match code {
+            0 => log_in(&platform, &provider, "lan", "lan"),
+            _ => platform.run_as("lan", &["login", "--oidc"], ""),
+        };
+        assert_eq!(done.code, code, "{done:?}");
+        assert!(code == 0 || done.err.contains("does not answer") && done.err.contains("certificate"), "{done:?}");
+    }
 }
 
 #[tokio::test]

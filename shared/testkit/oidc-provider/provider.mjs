@@ -2,10 +2,12 @@
 //
 //   node provider.mjs CLIENT_ID [CLIENT_SECRET]
 //
-// Prints `issuer http://127.0.0.1:PORT` once it listens. Whoever logs in as NAME has the subject NAME, and the claim
+// With PROVIDER_CERT and PROVIDER_KEY, files in PEM, it speaks HTTPS. Prints `issuer http://127.0.0.1:PORT` once it listens. Whoever logs in as NAME has the subject NAME, and the claim
 // `lgsp_roles` of NAME+ROLE+ROLE is the list of roles. POST /rotate draws new signing keys.
 import {generateKeyPairSync, randomBytes} from 'node:crypto';
+import {readFileSync} from 'node:fs';
 import {createServer} from 'node:http';
+import {createServer as createTlsServer} from 'node:https';
 import Provider from 'oidc-provider';
 
 const [clientId, clientSecret] = process.argv.slice(2);
@@ -16,9 +18,10 @@ function keys() {
   return [{...rsa, kid, use: 'sig', alg: 'RS256'}];
 }
 
-const server = createServer();
+const {PROVIDER_CERT: cert, PROVIDER_KEY: key} = process.env;
+const server = cert ? createTlsServer({cert: readFileSync(cert), key: readFileSync(key)}) : createServer();
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const issuer = `${cert ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
 
 const client = clientSecret
   ? {client_id: clientId, client_secret: clientSecret}

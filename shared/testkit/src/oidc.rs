@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::certificate::Authority;
 use crate::child::Child;
 use crate::program::{installed, workspace_root};
 
@@ -27,7 +28,21 @@ impl OidcProvider {
     pub fn start(client_id: &str, client_secret: Option<&str>) -> Self {
         let mut command = Command::new(installed("node"));
         command.current_dir(directory()).arg("provider.mjs").arg(client_id).args(client_secret);
-        let child = Child::spawn("oidc-provider", &mut command);
+        Self::spawn(&mut command)
+    }
+
+    /// Starts one that speaks HTTPS as `127.0.0.1` with a certificate of this authority.
+    pub fn start_https(client_id: &str, authority: &Authority) -> Self {
+        let files = TempDir::new().expect("a temporary directory");
+        let certificate = authority.issue(&["127.0.0.1"]).write(files.path(), "provider");
+        let mut command = Command::new(installed("node"));
+        command.current_dir(directory()).arg("provider.mjs").arg(client_id);
+        // Both are read before it listens.
+        Self::spawn(command.env("PROVIDER_CERT", certificate.cert).env("PROVIDER_KEY", certificate.key))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let child = Child::spawn("oidc-provider", command);
         let line = child.wait_for_line("issuer http", START_WAIT);
         let issuer = line.trim_start_matches("issuer ").trim().to_owned();
         Self { issuer, _child: child }
@@ -68,7 +83,8 @@ impl OidcProvider {
 
 fn curl() -> Command {
     let mut command = Command::new(installed("curl"));
-    command.args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*"]);
+    // The person of the test believes any certificate; whether the control plane does is what is tried.
+    command.args(["--silent", "--show-error", "--insecure", "--max-time", "30", "--noproxy", "*"]);
     command
 }
 
