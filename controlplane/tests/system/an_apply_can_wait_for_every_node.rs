@@ -64,4 +64,13 @@ async fn it_ends_when_all_serve_and_names_those_that_refuse_or_are_late() {
     assert!(refused.err.contains("node-9 is rejected and serves 4"), "{refused:?}");
     let told = fleet.platform.ok(&["nodes"]);
     assert!(told.contains("Agency/a: spec.code: is not one of this node's"), "{told}");
+
+    // One that serves it without some of its documents.
+    let hash = fleet.platform.json(&["nodes"])["hash"].as_str().unwrap().to_owned().into();
+    let degraded =
+        NodeStatus { state: NodeState::Degraded, active: Some(Revision(5)), hash: Some(hash), ..refusing.clone() };
+    etcd.put(node_key(&refusing.node), degraded.to_json(), None).await.unwrap();
+    let done = apply("D", "20");
+    assert!(done.code == 0 && done.err.contains("revision 5 is published and serves on 3 nodes"), "{done:?}");
+    assert!(done.err.contains("1 of them cannot use all of it"), "{done:?}");
 }

@@ -87,8 +87,11 @@ pub fn wait_for(client: &Client, revision: Option<u64>, secs: u64) -> Result<Exi
     let end = Instant::now() + Duration::from_secs(secs);
     loop {
         let left = match look(client, revision)? {
-            Arrival::Everywhere { nodes } => {
+            Arrival::Everywhere { nodes, degraded } => {
                 note(&format!("revision {revision} is published and serves on {nodes} nodes"));
+                if degraded > 0 {
+                    note(&format!("warning: {degraded} of them cannot use all of it; `lgspctl nodes` tells what"));
+                }
                 return Ok(Exit::Done);
             }
             Arrival::Refused(details) => {
@@ -110,7 +113,7 @@ pub fn wait_for(client: &Client, revision: Option<u64>, secs: u64) -> Result<Exi
 
 /// How far a revision is; what is missing as lines.
 enum Arrival {
-    Everywhere { nodes: usize },
+    Everywhere { nodes: usize, degraded: usize },
     Underway(Vec<String>),
     Refused(Vec<String>),
 }
@@ -134,7 +137,11 @@ fn look(client: &Client, revision: u64) -> Result<Arrival, Failure> {
         return Ok(Arrival::Refused(refused));
     }
     let behind = lines(&|node| node.get("active").and_then(Value::as_u64).unwrap_or(0) < revision);
-    Ok(if behind.is_empty() { Arrival::Everywhere { nodes: reporting.len() } } else { Arrival::Underway(behind) })
+    if !behind.is_empty() {
+        return Ok(Arrival::Underway(behind));
+    }
+    let degraded = lines(&|node| text(node, "state") == "degraded").len();
+    Ok(Arrival::Everywhere { nodes: reporting.len(), degraded })
 }
 
 #[cfg(test)]
