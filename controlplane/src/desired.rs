@@ -214,7 +214,7 @@ impl Desired {
         if head.number == current.revision() && head.hash == *current.hash() {
             return Ok(());
         }
-        let whole = match catch_up(&self.store, &current, &head).await? {
+        let whole = match catch_up(&self.store, current, &head).await? {
             Some(whole) => whole,
             None => load_current(&self.store).await?,
         };
@@ -280,13 +280,21 @@ pub async fn follow_database(desired: Arc<Desired>, mut stop: watch::Receiver<bo
 }
 
 /// The whole of `head`, from `current` and the changes since; none when it does not come out as it should.
-async fn catch_up(store: &Store, current: &Whole, head: &RevisionRow) -> Result<Option<Whole>, StoreError> {
-    let from = current.revision();
-    if head.number.0 <= from.0 || head.number.0 - from.0 > BEHIND_MAX {
+async fn catch_up(store: &Store, current: Arc<Whole>, head: &RevisionRow) -> Result<Option<Whole>, StoreError> {
+    let (from, upto) = (current.revision(), head.number);
+    if upto.0 <= from.0 || upto.0 - from.0 > BEHIND_MAX {
         return Ok(None);
     }
+    let changes = store.changes_between(from, upto).await?;
+    let whole = tokio::task::spawn_blocking(move || after(&current, upto, changes)).await;
+    let whole = whole.map_err(|_| StoreError::Damaged { what: "revision" })??;
+    Ok((*whole.hash() == head.hash).then_some(whole))
+}
+
+/// The revision `upto`, from `current` and what changed since.
+fn after(current: &Whole, upto: Revision, changes: Vec<(Revision, ChangeRow)>) -> Result<Whole, StoreError> {
     let mut changed = BTreeMap::new();
-    for (_, ChangeRow { kind, name, content }) in store.changes_between(from, head.number).await? {
+    for (_, ChangeRow { kind, name, content }) in changes {
         let spec = content.map(|content| serde_json::from_str(&content.spec)).transpose();
         let spec = spec.map_err(|_| StoreError::Damaged { what: "document" })?;
         let removed = spec.is_none();
@@ -307,8 +315,7 @@ async fn catch_up(store: &Store, current: &Whole, head: &RevisionRow) -> Result<
     // Whoever made the change has validated it; another version may judge otherwise, and then all of it is looked at again.
     let index = current.index().is_some().then(|| change::check(current, &puts, &deletes));
     let index = index.and_then(|(report, index)| report.accepts().then_some(index));
-    let whole = Whole::of(head.number, entries, index);
-    Ok((*whole.hash() == head.hash).then_some(whole))
+    Ok(Whole::of(upto, entries, index).indexed())
 }
 
 async fn load_current(store: &Store) -> Result<Whole, StoreError> {

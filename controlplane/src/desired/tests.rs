@@ -210,3 +210,21 @@ async fn what_does_not_exist_cannot_be_issued_for_or_rotated() {
     assert!(matches!(missing, Err(ChangeError::NotFound { .. })));
     assert!(matches!(disable(&whole, &"s-1".parse().unwrap()), Err(ChangeError::NotFound { .. })));
 }
+
+#[tokio::test]
+async fn what_another_process_made_is_taken_over_with_what_the_next_change_is_checked_against() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (desired(&directory).await, desired(&directory).await);
+    commit(&one, puts(vec![agency("a", "A"), system("s", "a"), system("t", "a")])).await.unwrap();
+    other.refresh().await.unwrap();
+    commit(&one, deletes(&["System/t"])).await.unwrap();
+    other.refresh().await.unwrap();
+    let restarted = desired(&directory).await;
+    for desired in [&other, &restarted] {
+        assert_eq!(desired.current(), one.current());
+        assert_eq!(desired.current().index(), one.current().index());
+        assert!(desired.current().index().is_some());
+        let Err(ChangeError::Refused(problems)) = commit(desired, deletes(&["Agency/a"])).await else { panic!("gone") };
+        assert_eq!((problems.len(), problems[0].document.as_str()), (1, "System/s"));
+    }
+}
