@@ -13,7 +13,10 @@ use super::process::Usage;
 /// no result.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The largest page.
-const PAGE_BYTES_MAX: u64 = 8 << 20;
+const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Read at a time.
+const READ_BYTES: usize = 16 << 10;
+const HEAD_FIELDS_MAX: usize = 64;
 
 /// A page that tells.
 #[derive(Debug)]
@@ -82,13 +85,29 @@ impl MetricsPage {
         let mut stream = TcpStream::connect_timeout(&self.address, DEADLINE)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        // HTTP/1.0, so that the answer is neither chunked nor kept alive.
-        let request = format!("GET {} HTTP/1.0\r\nhost: {}\r\n\r\n", self.path, self.host);
+        // HTTP/1.0, so that the answer is not chunked.
+        let request = format!("GET {} HTTP/1.0\r\nhost: {}\r\nconnection: close\r\n\r\n", self.path, self.host);
         stream.write_all(request.as_bytes())?;
-        let mut text = String::new();
-        stream.take(PAGE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
+        let mut page = Vec::new();
+        let mut part = [0; READ_BYTES];
+        // Its length ends it where it says one: not everyone closes at once.
+        while length(&page).is_none_or(|whole| page.len() < whole) && page.len() < PAGE_BYTES_MAX {
+            match stream.read(&mut part)? {
+                0 => break,
+                read => page.extend_from_slice(part.get(..read).unwrap_or_default()),
+            }
+        }
+        String::from_utf8(page).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
     }
+}
+
+/// How long head and body are together, once the head is there and if it says so.
+fn length(page: &[u8]) -> Option<usize> {
+    let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
+    let mut head = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(head_bytes) = head.parse(page).ok()? else { return None };
+    let field = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+    Some(head_bytes.saturating_add(std::str::from_utf8(field.value).ok()?.trim().parse().ok()?))
 }
 
 fn value(text: &str, name: &str) -> Option<f64> {
@@ -99,6 +118,14 @@ fn value(text: &str, name: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_ends_where_its_length_says() {
+        let head = "HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\n";
+        assert_eq!(length(head.as_bytes()), Some(head.len() + 12));
+        assert_eq!(length(b"HTTP/1.0 200 OK\r\ncontent-le"), None);
+        assert_eq!(length(b"HTTP/1.0 200 OK\r\n\r\nx 1\n"), None);
+    }
 
     #[test]
     fn a_value_is_found_by_its_whole_name() {
