@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::signature::{BodyRule, ContentDigest, Rfc9421Params, Rfc9421Plan, SignError, SignatureScheme};
 
@@ -17,6 +18,8 @@ use crate::record::RequestId;
 pub const SIGNATURE_LABEL: &str = "lgsp";
 
 const OWN_PREFIX: &str = "lgsp-";
+/// The code the source's agency had before a reorganisation, while targets are still told it.
+const FORMER: &str = "lgsp-agency-former";
 
 /// Headers that belong to one connection (RFC 9110 section 7.6.1), whatever `Connection` says. By length first, here and
 /// below, because that rules out nearly every header without comparing a letter.
@@ -138,11 +141,11 @@ pub struct IdentityBuffers {
     signature: Vec<u8>,
 }
 
-/// What the platform's signature covers.
-static COVERED: LazyLock<Result<Rfc9421Plan, SignError>> =
-    LazyLock::new(|| Rfc9421Plan::forwarded(SIGNATURE_LABEL, COVERED_ALWAYS));
-static COVERED_WITH_DIGEST: LazyLock<Result<Rfc9421Plan, SignError>> =
-    LazyLock::new(|| Rfc9421Plan::forwarded(SIGNATURE_LABEL, &[COVERED_ALWAYS, &["content-digest"]].concat()));
+/// What the platform's signature covers: without and with a digest, without and with a former agency.
+static COVERED: LazyLock<[[Result<Rfc9421Plan, SignError>; 2]; 2]> = LazyLock::new(|| {
+    let plan = |also: &[&'static str]| Rfc9421Plan::forwarded(SIGNATURE_LABEL, &[COVERED_ALWAYS, also].concat());
+    [[plan(&[]), plan(&[FORMER])], [plan(&["content-digest"]), plan(&["content-digest", FORMER])]]
+});
 const COVERED_ALWAYS: &[&str] =
     &["@method", "@authority", "@path", "@query", "lgsp-source", "lgsp-agency", "lgsp-request-id"];
 
@@ -166,13 +169,19 @@ pub fn append_identity(
     if let BodyRule::Digest(expected) = &admission.body {
         ContentDigest::format(expected, &mut buffers.digest);
     }
-    let fields = [
+    let former = source.former_at(now.unix).map_or("", AgencyCode::as_str);
+    let mut fields = [
         Field { name: "lgsp-source", value: source.id.as_str().as_bytes() },
         Field { name: "lgsp-agency", value: source.agency_code.as_str().as_bytes() },
         Field { name: "lgsp-request-id", value: &id },
         Field { name: "content-digest", value: &buffers.digest },
+        Field { name: FORMER, value: former.as_bytes() },
     ];
-    let fields = if buffers.digest.is_empty() { fields.get(..3).unwrap_or_default() } else { &fields };
+    let (with_digest, with_former) = (!buffers.digest.is_empty(), !former.is_empty());
+    if !with_digest {
+        fields.swap(3, 4);
+    }
+    let fields = fields.get(..3 + usize::from(with_digest) + usize::from(with_former)).unwrap_or_default();
     for field in fields {
         append_line(out, field.name, field.value);
     }
@@ -191,7 +200,9 @@ pub fn append_identity(
         query,
         fields,
     };
-    let covered = if buffers.digest.is_empty() { &COVERED } else { &COVERED_WITH_DIGEST };
+    let [without_digest, digest] = &*COVERED;
+    let [plain, formerly] = if with_digest { digest } else { without_digest };
+    let covered = if with_former { formerly } else { plain };
     let params = Rfc9421Params {
         created: now.unix,
         expires: None,

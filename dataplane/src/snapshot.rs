@@ -14,7 +14,7 @@ use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::head::is_below;
 use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, Revision, RouteId, ServiceId, SystemId};
-use lgsp_shared::resource::{CredentialState, DefaultsSpec, OwnerUnreachable, PathMatch};
+use lgsp_shared::resource::{CredentialState, DefaultsSpec, FormerAgency, OwnerUnreachable, PathMatch};
 use lgsp_shared::session::TicketKeys;
 use lgsp_shared::signature::KeyState;
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
@@ -52,6 +52,15 @@ pub struct System {
     pub agency: AgencyId,
     /// The agency's identification code, forwarded as `lgsp-agency`.
     pub agency_code: AgencyCode,
+    /// The code its agency had before a reorganisation, forwarded beside it for a while.
+    pub former_agency: Option<FormerAgency>,
+}
+
+impl System {
+    /// The code its agency had before, while targets are still told it.
+    pub fn former_at(&self, now: UnixSeconds) -> Option<&AgencyCode> {
+        self.former_agency.as_ref().filter(|former| now < former.until).map(|former| &former.code)
+    }
 }
 
 /// A credential with its key states ready.

@@ -19,7 +19,7 @@ mod permission;
 mod route;
 mod service;
 
-pub use agency::{AgencySpec, SystemSpec};
+pub use agency::{AgencySpec, FormerAgency, SystemSpec};
 pub use credential::{CredentialSpec, CredentialState};
 pub use defaults::{DefaultsSpec, OwnerUnreachable, SessionDefaults};
 pub use permission::{PermissionMode, PermissionSpec, Rate};

@@ -88,6 +88,30 @@ fn a_client_cannot_speak_in_the_platforms_name() {
 }
 
 #[test]
+fn a_target_sees_the_former_code_signed_until_the_window_closes() {
+    let lines = |until: i64, body: BodyRule| {
+        let former = serde_json::json!({"code": "H07.1", "until": lgsp_shared::timestamp::UnixSeconds(until)});
+        let documents = changed("System", "source", |spec| spec["former_agency"] = former.clone());
+        let snapshot = build(&documents, None).snapshot;
+        let admission = Admission { body, ..admission(&snapshot, SignatureScheme::Rfc9421) };
+        let (mut lines, mut buffers) = (Vec::new(), IdentityBuffers::default());
+        append_identity(&head("/v/1", None), &admission, "/1", RequestId::new(), Now::read(), &mut buffers, &mut lines);
+        String::from_utf8(lines).unwrap()
+    };
+    let now = Now::read().unix.0;
+    let digest = || BodyRule::Digest(lgsp_shared::signature::ExpectedDigest::sha256([7; 32]));
+    for (body, with_digest) in [(BodyRule::Empty, false), (digest(), true)] {
+        let told = lines(now + 1_000, body);
+        assert!(told.contains("lgsp-agency: H61\r\n") && told.contains("lgsp-agency-former: H07.1\r\n"), "{told}");
+        let input = told.lines().find(|line| line.starts_with("signature-input: ")).unwrap();
+        assert!(input.contains("\"lgsp-agency-former\""), "what is not signed could be forged: {input}");
+        assert_eq!(input.contains("\"content-digest\""), with_digest, "{input}");
+    }
+    let after = lines(now - 1, digest());
+    assert!(after.contains("signature-input: ") && !after.contains("lgsp-agency-former"), "{after}");
+}
+
+#[test]
 fn the_target_can_verify_who_is_calling_with_its_own_secret() {
     let snapshot = build(&documents(), None).snapshot;
     let mut admission = admission(&snapshot, SignatureScheme::Rfc9421);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lgsp_shared::id::{AgencyId, CredentialId, PermissionId, RouteId, ServiceId, SystemId};
+use lgsp_shared::id::{CredentialId, PermissionId, RouteId, ServiceId, SystemId};
 use lgsp_shared::resource::{
     CredentialSpec, CredentialState, Kind, PermissionMode, PermissionSpec, Read, Resource, Rewrite, RouteSpec,
-    ServiceSpec,
+    ServiceSpec, SystemSpec,
 };
 use lgsp_shared::seal::{SealError, credential_identity};
 
@@ -54,7 +54,7 @@ impl Compiler<'_> {
         match &read.resource {
             Resource::Defaults(_) => Ok(Made::Nothing),
             Resource::Agency(_, spec) => Ok(Made::Agency(Arc::new(spec.code.clone()))),
-            Resource::System(id, spec) => self.system(id, &spec.agency, before),
+            Resource::System(id, spec) => self.system(id, spec, before),
             // An unknown field may be a restriction: the key stays unknown, nothing is granted.
             Resource::Credential(..) | Resource::Permission(..) if !read.unknown.is_empty() => Ok(Made::Nothing),
             Resource::Credential(id, spec) => self.credential(source, id, spec),
@@ -64,12 +64,14 @@ impl Compiler<'_> {
         }
     }
 
-    fn system(&self, id: &SystemId, agency: &AgencyId, before: &Made) -> Result<Made, Unusable> {
+    fn system(&self, id: &SystemId, spec: &SystemSpec, before: &Made) -> Result<Made, Unusable> {
+        let SystemSpec { agency, title: _, former_agency } = spec;
         let Some(Made::Agency(code)) = self.known(Kind::Agency, agency.as_str()) else {
             let message = format!("there is no agency `{agency}`: the system cannot be identified and is left out");
             return Err(left_out("spec.agency", message));
         };
-        let system = System { id: id.clone(), agency: agency.clone(), agency_code: (**code).clone() };
+        let (agency, former_agency) = (agency.clone(), former_agency.clone());
+        let system = System { id: id.clone(), agency, agency_code: (**code).clone(), former_agency };
         match before {
             // What stands on it can stay.
             Made::System(known) if **known == system => Ok(before.clone()),
