@@ -40,6 +40,7 @@ mod nodes;
 mod oidc;
 mod operators;
 mod problem;
+mod registry;
 mod reseal;
 mod revisions;
 mod tokens;
@@ -156,6 +157,7 @@ fn routes() -> OpenApiRouter<Gate> {
         .routes(routes!(explain::explain))
         .routes(routes!(nodes::publish_status, nodes::publish_again))
         .merge(operator_routes())
+        .merge(registry::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(changes)
         .routes(routes!(health::livez))

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lgsp_shared::id::Revision;
+use lgsp_shared::id::{Revision, SystemId};
 use lgsp_shared::resource::Document;
 use lgsp_shared::seal::{SealKey, SealKeys};
 use lgsp_shared::timestamp::UnixSeconds;
@@ -18,12 +18,16 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Trail;
+use crate::store::registry::{Rule, Write};
 use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
 
 pub mod authority;
 pub mod change;
+pub mod connection;
 pub mod credential;
+pub mod deed;
 mod keys;
+pub mod reorganise;
 pub mod reseal;
 pub mod rollback;
 pub mod sight;
@@ -31,6 +35,7 @@ pub mod whole;
 
 pub use authority::Authority;
 pub use change::{Change, Edit, Proposal};
+pub use deed::Deed;
 pub use keys::Keys;
 pub use whole::{Entry, Whole};
 
@@ -114,6 +119,12 @@ pub enum ChangeError {
         /// What is missing, in backticks.
         what: String,
     },
+    /// A key for a system that was never approved, or whose connection was cancelled.
+    #[error("`System/{system}` is not approved, so no key is made for it")]
+    NotApproved {
+        /// The system.
+        system: SystemId,
+    },
     /// What it is about does not allow it now.
     #[error("{0}")]
     NotNow(String),
@@ -134,15 +145,28 @@ pub struct Desired {
     store: Store,
     keys: Keys,
     current: watch::Sender<Arc<Whole>>,
+    rule: Rule,
     /// One writer at a time: later changes are computed on what earlier ones made, instead of being tried again.
     writer: Semaphore,
 }
 
 impl Desired {
-    /// Loads the current revision.
+    /// Loads the current revision. Keys are made only for systems that were approved.
     pub async fn load(store: Store, keys: impl Into<Keys>) -> Result<Self, StoreError> {
         let whole = load_current(&store).await?;
-        Ok(Self { store, keys: keys.into(), current: watch::Sender::new(Arc::new(whole)), writer: Semaphore::new(1) })
+        store.adopt_documents(whole.documents()).await?;
+        let (current, keys) = (watch::Sender::new(Arc::new(whole)), keys.into());
+        Ok(Self { store, keys, current, rule: Rule::Approved, writer: Semaphore::new(1) })
+    }
+
+    /// The same, with another rule about keys.
+    pub fn under(self, rule: Rule) -> Self {
+        Self { rule, ..self }
+    }
+
+    /// When keys may be made for a system.
+    pub fn rule(&self) -> Rule {
+        self.rule
     }
 
     /// The current revision.
@@ -178,6 +202,17 @@ impl Desired {
         audit: Audit,
         make: impl Fn(&Whole, &SealKey) -> Result<Change, ChangeError> + Send + Sync + 'static,
     ) -> Result<Outcome, ChangeError> {
+        self.carry_out(mode, audit, move |whole, key| make(whole, key).map(Deed::from)).await
+    }
+
+    /// Makes the change that `make` derives from the current whole, and writes what `make` wants beside it: all of it
+    /// or nothing, also when the configuration stays as it is.
+    pub async fn carry_out(
+        &self,
+        mode: Mode,
+        audit: Audit,
+        make: impl Fn(&Whole, &SealKey) -> Result<Deed, ChangeError> + Send + Sync + 'static,
+    ) -> Result<Outcome, ChangeError> {
         let make = Arc::new(make);
         let _turn = self.writer.acquire().await.map_err(|_| ChangeError::Interrupted)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -186,15 +221,18 @@ impl Desired {
             let authority = audit.authority.clone();
             // Validating tens of thousands of documents takes a while: not on the threads that answer others.
             let proposal = tokio::task::spawn_blocking(move || propose(&whole, &keys, &authority, &*make));
-            let Proposal { whole, edits, warnings } = proposal.await.map_err(|_| ChangeError::Interrupted)??;
+            let (Proposal { whole, edits, warnings }, mut writes) =
+                proposal.await.map_err(|_| ChangeError::Interrupted)??;
+            writes.extend(deed::consequences(&edits, self.rule, audit.at));
             let outcome = Outcome { whole: Arc::new(whole), edits, warnings };
-            if mode == Mode::DryRun || outcome.edits.is_empty() {
+            if mode == Mode::DryRun {
+                self.store.try_write(&writes).await.map_err(told)?;
                 return Ok(outcome);
             }
-            match self.commit(&outcome, &audit).await {
+            match self.commit(&outcome, &writes, &audit).await {
                 Ok(()) => return Ok(outcome),
                 Err(StoreError::Stale { .. }) => {}
-                Err(error) => return Err(ChangeError::Store(error)),
+                Err(error) => return Err(told(error)),
             }
         }
         Err(ChangeError::Interrupted)
@@ -223,7 +261,10 @@ impl Desired {
         Ok(())
     }
 
-    async fn commit(&self, outcome: &Outcome, audit: &Audit) -> Result<(), StoreError> {
+    async fn commit(&self, outcome: &Outcome, writes: &[Write], audit: &Audit) -> Result<(), StoreError> {
+        if outcome.edits.is_empty() {
+            return if writes.is_empty() { Ok(()) } else { self.store.write(writes, &audit.trail).await };
+        }
         let Audit { author, message, at, authority: _, trail } = audit.clone();
         let whole = &outcome.whole;
         let base = self.current.borrow().revision();
@@ -235,7 +276,7 @@ impl Desired {
         let after = json!({
             "revision": number, "hash": row.hash.as_str(), "changed": changes.len(), "documents": named(&outcome.edits),
         });
-        self.store.commit(&row, &changes, trail.done(&before, &after, Some(number))).await?;
+        self.store.commit(&row, &changes, writes, trail.done(&before, &after, Some(number))).await?;
         trail.set_written();
         tracing::info!(revision = number.0, author = row.author, changes = changes.len(), "revision made");
         self.current.send_replace(whole.clone());
@@ -247,15 +288,28 @@ fn propose(
     whole: &Whole,
     keys: &SealKeys,
     authority: &Authority,
-    make: &dyn Fn(&Whole, &SealKey) -> Result<Change, ChangeError>,
-) -> Result<Proposal, ChangeError> {
+    make: &dyn Fn(&Whole, &SealKey) -> Result<Deed, ChangeError>,
+) -> Result<(Proposal, Vec<Write>), ChangeError> {
     let (sight, key) = (authority.sight(whole), keys.sealing());
-    let change = if sight.is_whole() { make(whole, key)? } else { make(&sight.restrict(whole), key)? };
+    let Deed { change, writes } = if sight.is_whole() { make(whole, key)? } else { make(&sight.restrict(whole), key)? };
     authority.check(whole, &change)?;
     let mut proposal =
         change::propose(whole, &change, keys).map_err(|error| authority.narrow(whole, &change, error))?;
     proposal.warnings = authority.narrowed(whole, &change, proposal.warnings);
-    Ok(proposal)
+    Ok((proposal, writes))
+}
+
+/// What the database insisted on, as the operator reads it.
+fn told(error: StoreError) -> ChangeError {
+    match error {
+        StoreError::NotApproved { system } => ChangeError::NotApproved { system },
+        StoreError::Moved { what } => ChangeError::NotNow(what),
+        StoreError::Ended { code } => ChangeError::NotNow(format!(
+            "agency `{code}` ended, and a document still has its code; `lgspctl agency history {code}` tells what \
+             became of it"
+        )),
+        other => ChangeError::Store(other),
+    }
 }
 
 /// Takes over what other processes make, until `stop`.

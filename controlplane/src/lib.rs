@@ -3,10 +3,12 @@
 //! ```text
 //! api      HTTP under /v1: thin handlers, OpenAPI, problem documents
 //! desired  change → the whole → validated → revision N+1; knows neither HTTP nor etcd
-//! store    revisions, operators and the audit in SQLite or PostgreSQL
+//! store    revisions, registry, operators and the audit in SQLite or PostgreSQL
 //! operator who may use the API, in which roles, and within which agency
 //! audit    who attempted what, and what became of it: a chain that shows what was done to it
 //! backup   every table into one file and back
+//! registry who takes part: agencies, contacts, applications, reorganisations, notices
+//! calendar what happens on its day: scheduled reorganisations
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
 //! usage    when each credential was last used, on whatever node
@@ -22,11 +24,13 @@
 pub mod api;
 pub mod audit;
 pub mod backup;
+pub mod calendar;
 pub mod ctl;
 pub mod desired;
 pub mod inquiry;
 pub mod operator;
 pub mod publish;
+pub mod registry;
 pub mod rollout;
 pub mod runtime;
 pub mod serve;

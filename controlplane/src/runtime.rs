@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::api::{self, Allowances, App, Rooms};
 use crate::audit::Trail;
 use crate::backup;
+use crate::calendar;
 use crate::desired::{self, Desired, Keys};
 use crate::operator::accounts::Accounts;
 use crate::operator::bearer::Terms;
@@ -27,6 +28,7 @@ use crate::serve::{self, Limits};
 use crate::settings::database::{DatabaseSettings, read_password};
 use crate::settings::{PublishSettings, Settings, key_file};
 use crate::store::Store;
+use crate::store::registry::Rule;
 use crate::usage::Usage;
 
 /// How long requests in flight may take once the process was asked to end.
@@ -59,8 +61,10 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     }
     let accounts = Accounts::new(store.clone(), Keys::from(held.clone()), settings.login.clone())?;
     let oidc = settings.login.oidc.clone().map(|oidc| Oidc::new(oidc, store.clone())).transpose()?;
-    let desired =
-        Arc::new(Desired::load(store.clone(), Keys::from(held)).await.context("loading the current revision")?);
+    let rule = if settings.systems_need_approval { Rule::Approved } else { Rule::NotWithdrawn };
+    let desired = Desired::load(store.clone(), Keys::from(held)).await.context("loading the current revision")?;
+    let desired = Arc::new(desired.under(rule));
+    let usage = Arc::new(Usage::load(store.clone()).await.context("loading when credentials were last used")?);
     let listener = bind(settings.listen, announce.address_file.as_deref()).await?;
 
     let (stop, stopped) = watch::channel(false);
@@ -72,8 +76,8 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     let follower = tokio::spawn(desired::follow_database(desired.clone(), stopped.clone()));
     let keys = tokio::spawn(key_file::follow(settings.key_file.clone(), keys, stopped.clone()));
 
+    let calendar = tokio::spawn(calendar::run(desired.clone(), stopped.clone()));
     let rollout = Arc::new(Rollout::new(&settings.publish));
-    let usage = Arc::new(Usage::load(store.clone()).await.context("loading when credentials were last used")?);
     let following = {
         let (usage, rollout, wholes, stop) = (usage.clone(), rollout.clone(), desired.follow(), stopped.clone());
         tokio::spawn(async move { usage.run(&rollout, wholes, now, stop).await })
@@ -92,6 +96,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     }
     publisher.await.context("the publisher panicked")?;
     follower.await.context("following the database panicked")?;
+    calendar.await.context("the calendar panicked")?;
     keys.await.context("following the key file panicked")?;
     following.await.context("following the use of credentials panicked")?;
     store.close().await;

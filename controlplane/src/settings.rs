@@ -45,6 +45,9 @@ pub struct Settings {
     /// How operators log in.
     #[serde(default)]
     pub login: LoginSettings,
+    /// Whether a system gets keys only after an approval; when false, whoever applies its document approves it by that.
+    #[serde(default = "systems_need_approval")]
+    pub systems_need_approval: bool,
     /// What is logged, such as `info` or `info,lgsp_controlplane=debug`.
     #[serde(default = "log")]
     pub log: String,
@@ -81,6 +84,10 @@ fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Access, D::Error
 
 fn listen() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))
+}
+
+fn systems_need_approval() -> bool {
+    true
 }
 
 fn log() -> String {
@@ -132,7 +139,7 @@ pub enum SettingsError {
 }
 
 /// Where a variable's value goes, and whether it is a list written with commas.
-const VARIABLES: [(&str, &[&str]); 12] = [
+const VARIABLES: [(&str, &[&str]); 13] = [
     ("LISTEN", &["listen"]),
     ("LISTEN_BEYOND_LOOPBACK", &["listen_beyond_loopback"]),
     ("DATABASE", &["database"]),
@@ -142,6 +149,7 @@ const VARIABLES: [(&str, &[&str]); 12] = [
     ("LOGIN_IDLE_MINUTES", &["login", "idle_minutes"]),
     ("LOGIN_TITLE", &["login", "title"]),
     ("LOGIN_TRUST_FORWARDED_FOR", &["login", "trust_forwarded_for"]),
+    ("SYSTEMS_NEED_APPROVAL", &["systems_need_approval"]),
     ("LOG", &["log"]),
     ("PUBLISH_BUNDLE", &["publish", "bundle"]),
     ("PUBLISH_ETCD", &["publish", "etcd", "endpoints"]),
@@ -225,7 +233,7 @@ fn overlay(root: &mut Map<String, Value>, short: &str, value: String) -> Result<
     let value = match path {
         ["publish", "etcd", "endpoints"] => value.split(',').map(|endpoint| Value::from(endpoint.trim())).collect(),
         ["login", "session_minutes" | "idle_minutes"] => value.parse::<u32>().map_or(Value::String(value), Value::from),
-        ["listen_beyond_loopback"] | ["login", "trust_forwarded_for"] => {
+        ["listen_beyond_loopback" | "systems_need_approval"] | ["login", "trust_forwarded_for"] => {
             value.parse::<bool>().map_or(Value::String(value), Value::Bool)
         }
         _ => Value::String(value),

@@ -20,7 +20,8 @@
 
 use std::path::Path;
 
-use lgsp_shared::id::Revision;
+use lgsp_shared::agency_code::AgencyCode;
+use lgsp_shared::id::{Revision, SystemId};
 use lgsp_shared::seal::Secret;
 use sqlx::{Any, AnyPool, Transaction};
 
@@ -28,11 +29,13 @@ use crate::settings::database::PostgresAddress;
 
 mod audit;
 mod bearer;
+mod built;
 mod database;
 mod factor;
 mod migration;
 mod oidc;
 mod operator;
+pub mod registry;
 mod revision;
 pub mod tables;
 mod touching;
@@ -104,6 +107,24 @@ pub enum StoreError {
     Stale {
         /// The revision that is current now.
         current: Revision,
+    },
+    /// What was to be changed is no longer as it was seen.
+    #[error("{what}")]
+    Moved {
+        /// What happened to it.
+        what: String,
+    },
+    /// No key may be made for a system.
+    #[error("`System/{system}` is not approved")]
+    NotApproved {
+        /// The system.
+        system: SystemId,
+    },
+    /// A document has the code of an agency that ended.
+    #[error("agency `{code}` ended")]
+    Ended {
+        /// The code.
+        code: AgencyCode,
     },
 }
 

@@ -7,14 +7,26 @@ mod platform;
 
 #[path = "system/a_backup_brings_everything_back.rs"]
 mod a_backup_brings_everything_back;
+#[path = "system/a_cancelled_system_is_refused_at_once.rs"]
+mod a_cancelled_system_is_refused_at_once;
+#[path = "system/a_dry_run_changes_nothing.rs"]
+mod a_dry_run_changes_nothing;
 #[path = "system/a_key_encryption_key_is_replaced_without_a_pause.rs"]
 mod a_key_encryption_key_is_replaced_without_a_pause;
 #[path = "system/a_key_that_nobody_uses_is_seen.rs"]
 mod a_key_that_nobody_uses_is_seen;
+#[path = "system/a_merged_agency_resolves_by_its_old_code.rs"]
+mod a_merged_agency_resolves_by_its_old_code;
+#[path = "system/a_notice_is_read_by_those_it_is_for.rs"]
+mod a_notice_is_read_by_those_it_is_for;
 #[path = "system/a_refused_change_changes_nothing.rs"]
 mod a_refused_change_changes_nothing;
+#[path = "system/a_reorganisation_moves_what_the_dry_run_said.rs"]
+mod a_reorganisation_moves_what_the_dry_run_said;
 #[path = "system/a_revoked_key_is_refused_on_every_node.rs"]
 mod a_revoked_key_is_refused_on_every_node;
+#[path = "system/agencies_are_found_without_accents.rs"]
+mod agencies_are_found_without_accents;
 #[path = "system/an_agency_sees_nothing_beyond_it.rs"]
 mod an_agency_sees_nothing_beyond_it;
 #[path = "system/an_apply_can_wait_for_every_node.rs"]
@@ -23,6 +35,8 @@ mod an_apply_can_wait_for_every_node;
 mod every_refusal_can_be_explained;
 #[path = "system/fleet.rs"]
 mod fleet;
+#[path = "system/no_key_exists_before_approval.rs"]
+mod no_key_exists_before_approval;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]
@@ -33,6 +47,8 @@ mod one_of_several_control_planes_publishes;
 mod only_known_identities_log_in;
 #[path = "system/operators_do_what_they_are_trusted_with.rs"]
 mod operators_do_what_they_are_trusted_with;
+#[path = "system/registry.rs"]
+mod registry;
 #[path = "system/revisions_reach_etcd_whole.rs"]
 mod revisions_reach_etcd_whole;
 #[path = "system/revisions_reach_the_bundle.rs"]

@@ -59,6 +59,11 @@ pub fn segment<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Proble
     text.parse().map_err(|_| Problem::not_found(&format!("{what} `{text}`")))
 }
 
+/// Reads a parameter of the query, or says that it is not understood.
+pub fn parameter<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error| Problem::malformed(format!("`{name}`: {error}")))
+}
+
 /// Reads a revision's number from the path.
 pub fn revision(text: &str) -> Result<Revision, Problem> {
     segment(text, "revision").map(Revision)

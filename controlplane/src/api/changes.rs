@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::body::{Body, DocumentBody};
 use super::needs::Needs;
 use super::problem::{Finding, Problem, ProblemBody};
-use crate::desired::{Change, Edit, Mode, Outcome};
+use crate::desired::{Change, Edit, Mode, Outcome, Whole};
 use crate::operator::right;
 
 /// Documents that the audit's entry of a change names as its target.
@@ -78,6 +78,12 @@ impl ChangeResult {
             edits: edits.iter().map(EditBody::new).collect(),
             warnings: warnings.into_iter().map(Finding::from).collect(),
         }
+    }
+
+    /// Tells that the configuration stays as it is.
+    pub fn none(whole: &Whole) -> Self {
+        let (revision, hash) = (whole.revision().0, whole.hash().to_string());
+        Self { revision, hash, created: false, edits: Vec::new(), warnings: Vec::new() }
     }
 }
 

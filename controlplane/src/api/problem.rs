@@ -36,6 +36,8 @@ pub enum Code {
     LargeRemoval,
     /// What it is about is in a state that does not allow it.
     NotNow,
+    /// The system was never approved, or its connection was cancelled.
+    NotApproved,
     /// There is no such thing.
     NotFound,
     /// Not with this method.
@@ -61,6 +63,7 @@ impl Code {
             Code::StaleBase => "stale-base",
             Code::LargeRemoval => "large-removal",
             Code::NotNow => "not-now",
+            Code::NotApproved => "not-approved",
             Code::NotFound => "not-found",
             Code::MethodNotAllowed => "method-not-allowed",
             Code::TooLarge => "too-large",
@@ -76,7 +79,7 @@ impl Code {
             Code::Forbidden => StatusCode::FORBIDDEN,
             Code::Malformed => StatusCode::BAD_REQUEST,
             Code::Refused | Code::LargeRemoval => StatusCode::UNPROCESSABLE_ENTITY,
-            Code::StaleBase | Code::NotNow => StatusCode::CONFLICT,
+            Code::StaleBase | Code::NotNow | Code::NotApproved => StatusCode::CONFLICT,
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -96,6 +99,7 @@ impl Code {
             Code::StaleBase => "The configuration has moved on",
             Code::LargeRemoval => "The change removes a large part",
             Code::NotNow => "This is not possible now",
+            Code::NotApproved => "The system is not approved",
             Code::NotFound => "There is no such thing",
             Code::MethodNotAllowed => "The method is not supported here",
             Code::TooLarge => "The body is too long",
@@ -217,6 +221,13 @@ impl From<ChangeError> for Problem {
                 Self::new(Code::Forbidden, detail, next)
             }
             ChangeError::NotFound { what } => Self::not_found(&what),
+            ChangeError::NotApproved { system } => {
+                let next = format!(
+                    "Approve its application (`lgspctl application list --state reviewing`), or the system itself: \
+                     `lgspctl system approve {system} --letter NUMBER -m WHY`."
+                );
+                Self::new(Code::NotApproved, detail, next)
+            }
             ChangeError::NotNow(detail) => Self::new(Code::NotNow, detail, "Nothing was changed."),
             ChangeError::Store(source) => source.into(),
             ChangeError::Seal(source) => {
@@ -232,6 +243,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if let StoreError::Full { .. } = error {
             return Self::new(Code::NotNow, error.to_string(), "Revoke one that is not needed any more.");
+        }
+        if let StoreError::Moved { what } = error {
+            return Self::new(Code::NotNow, what, "Look again, then decide.");
         }
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::error!(%error, cause, "the database failed");

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod operators;
+pub mod registry;
 
 use operators::{AuditCommand, FactorCommand, LoginArguments, OperatorCommand, TokenCommand};
+use registry::{AgencyCommand, ApplicationCommand, ContactCommand, NoticeCommand, ServiceCommand, SystemCommand};
 
 const FIRST_STEPS: &str = "\
 First steps, with the token that `lgsp-controlplane` printed at its first start in the file `operator.token`:
   export LGSPCTL_TOKEN_FILE=operator.token
   lgspctl validate -f resources/
   lgspctl apply -f resources/ -m \"the first agencies\"
+  lgspctl system approve mot-cua --letter 12/STTTT -m \"fit to connect\"
   lgspctl credential issue mot-cua --save mot-cua.key
   lgspctl nodes";
 
@@ -83,6 +86,24 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Seal every secret anew under the first key of the control plane's key file, as a new revision.
     Reseal(ResealArguments),
+    /// Agencies: search, import, history; rename, split, merge and dissolve.
+    #[command(subcommand)]
+    Agency(AgencyCommand),
+    /// Applications for connection: submit, review, approve or refuse, cancel.
+    #[command(subcommand)]
+    Application(ApplicationCommand),
+    /// Systems: search; whether they may have keys; end a connection.
+    #[command(subcommand)]
+    System(SystemCommand),
+    /// Services: search.
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// The people of agencies, systems and services.
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Maintenance notices to agencies.
+    #[command(subcommand)]
+    Notice(NoticeCommand),
     /// Show which revision each node serves, and which key-encryption keys it holds.
     Nodes,
     /// Publish the current revision again: when its first publication was refused because it has to be permitted.

@@ -92,6 +92,11 @@ impl Client {
         self.exchange(Method::POST, path, body.to_string())
     }
 
+    /// Replaces.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.exchange(Method::PUT, path, body.to_string())
+    }
+
     fn exchange(&self, method: Method, path: &str, body: String) -> Result<Value, Failure> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server));
         if let Some(authorization) = &self.authorization {

@@ -10,5 +10,6 @@ pub mod history;
 pub mod login;
 pub mod nodes;
 pub mod operator;
+pub mod registry;
 pub mod sign;
 pub mod validate;

@@ -47,7 +47,7 @@ fn audit() -> Audit {
 
 async fn desired(directory: &tempfile::TempDir) -> Desired {
     let store = Store::open(&directory.path().join("test.db")).await.unwrap();
-    Desired::load(store, key()).await.unwrap()
+    Desired::load(store, key()).await.unwrap().under(Rule::NotWithdrawn)
 }
 
 async fn commit(desired: &Desired, change: Change) -> Result<Outcome, ChangeError> {

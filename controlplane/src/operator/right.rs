@@ -21,7 +21,7 @@ pub enum Right {
     Watch,
     /// Change documents; which kinds is up to the roles, see [`Role::may_change`].
     Change,
-    /// Take agencies in, rename, split, merge and dissolve them.
+    /// Take agencies in, rename, split, merge and dissolve them; decide applications; announce maintenance.
     Register,
     /// Issue, rotate and disable credentials.
     Keys,

@@ -23,7 +23,7 @@ enum Sql {
 }
 
 /// All steps in order; the first is version 1.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 8] = [
     Step {
         description: "revisions",
         sql: Sql::Each {
@@ -42,6 +42,25 @@ const STEPS: [Step; 4] = [
     Step {
         description: "credential use",
         sql: Sql::Both { sql: include_str!("../../migrations/0004_credential_use.sql"), append_only: &[] },
+    },
+    Step {
+        description: "registry",
+        sql: Sql::Both { sql: include_str!("../../migrations/0005_registry.sql"), append_only: &[] },
+    },
+    Step {
+        description: "onboarding",
+        sql: Sql::Both {
+            sql: include_str!("../../migrations/0006_onboarding.sql"),
+            append_only: &["application_step"],
+        },
+    },
+    Step {
+        description: "reorganisation",
+        sql: Sql::Both { sql: include_str!("../../migrations/0007_reorganisation.sql"), append_only: &["succession"] },
+    },
+    Step {
+        description: "notices",
+        sql: Sql::Both { sql: include_str!("../../migrations/0008_notices.sql"), append_only: &[] },
     },
 ];
 

@@ -9,6 +9,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
+use super::registry::{self, Write};
 use super::{Store, StoreError, audit, from_sql, placeholders, to_sql};
 use crate::audit::Attempt;
 
@@ -132,12 +133,13 @@ impl Store {
             .collect()
     }
 
-    /// Makes `revision`, all of it or nothing; refuses when `revision.base` is not current. The audit's
-    /// entry is part of it.
+    /// Makes `revision` and writes what belongs to it, all of it or nothing; refuses when `revision.base` is not current.
+    /// The audit's entry is part of it.
     pub async fn commit(
         &self,
         revision: &RevisionRow,
         changes: &[ChangeRow],
+        writes: &[Write],
         attempt: Attempt,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
@@ -152,6 +154,7 @@ impl Store {
             insert_content(&mut transaction, changes).await?;
             insert_changes(&mut transaction, revision.number, changes).await?;
         }
+        registry::write(&mut transaction, writes, Some(revision.number)).await?;
         audit::append(&mut transaction, attempt).await?;
         transaction.commit().await?;
         Ok(())

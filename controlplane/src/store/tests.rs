@@ -65,7 +65,7 @@ pub(crate) fn trail(action: &str) -> Trail {
 }
 
 async fn commit(store: &Store, revision: &RevisionRow, changes: &[ChangeRow]) -> Result<(), StoreError> {
-    store.commit(revision, changes, trail("commit").attempt("done")).await
+    store.commit(revision, changes, &[], trail("commit").attempt("done")).await
 }
 
 fn put(name: &str, spec: &str) -> ChangeRow {

@@ -151,3 +151,41 @@ async fn an_agency_manages_its_own_operators_alone() {
     }
     platform.ok_as("tu-phap", &["operator", "disable", "tu-phap-2"], "");
 }
+
+#[tokio::test]
+async fn the_registry_shows_an_agency_its_own_papers_alone_and_takes_no_decision_of_it() {
+    let platform = two_agencies().await;
+    for (agency, system) in [("000.00.12.H61", "moi-tu-phap"), ("000.00.13.H61", "moi-y-te")] {
+        let application = format!("{{agency: {agency}, system: {system}, system_title: x, purpose: x, letter: 1/X}}");
+        platform.write("application.yaml", &application);
+        platform.ok(&["application", "submit", "-f", "application.yaml"]);
+        let subject = format!("Agency/{agency}");
+        platform.ok(&["contact", "add", &subject, "--name", system, "--role", "kỹ thuật", "--phone", "0270 3822222"]);
+    }
+    let applications = json(&platform, &["application", "list"]);
+    let systems: Vec<&str> =
+        applications["applications"].as_array().unwrap().iter().map(|one| one["system"].as_str().unwrap()).collect();
+    assert_eq!(systems, ["moi-tu-phap"]);
+    assert_eq!(json(&platform, &["contact", "list", "Agency/000.00.12.H61"])["contacts"][0]["name"], "moi-tu-phap");
+    let found = |kind: &str| json(&platform, &[kind, "search"])["entries"].as_array().unwrap().len();
+    assert_eq!((found("system"), found("service")), (1, 1));
+    let decided = ["--letter", "1/X", "-m", "x"];
+    let denied: [&[&str]; 11] = [
+        &["application", "show", "2"],
+        &["contact", "list", "Agency/000.00.13.H61"],
+        &["contact", "list", "System/benh-an"],
+        &["system", "approval", "benh-an"],
+        &["agency", "search"],
+        &["agency", "show", "000.00.13.H61"],
+        &["agency", "reorganisations"],
+        &["application", "review", "1"],
+        &[&["application", "cancel", "1"], &decided[..]].concat(),
+        &[&["system", "approve", "ho-tich"], &decided[..]].concat(),
+        &[&["agency", "dissolve", "000.00.13.H61", "--dry-run"], &decided[..]].concat(),
+    ];
+    for arguments in denied {
+        let done = platform.run_as("tu-phap", arguments, "");
+        assert_eq!(done.code, 3, "{arguments:?}: {done:?}");
+        assert!(!done.err.contains("moi-y-te") && !done.err.contains("Sở Y tế"), "{done:?}");
+    }
+}

@@ -45,6 +45,7 @@ spec: {source: ho-tich, service: khai-sinh, methods: [GET], paths: [/khai-sinh]}
 pub struct Platform {
     directory: TempDir,
     server: Option<Child>,
+    systems_need_approval: bool,
 }
 
 /// What a command did.
@@ -64,18 +65,36 @@ impl Platform {
         Self::start_with("publish: {bundle: bundle.json}\n").await
     }
 
-    /// Starts a server with this `publish` setting.
+    /// Starts a server with this `publish` setting, where whoever applies a system's document approves it by that.
     pub async fn start_with(publish: &str) -> Self {
-        Self::start_on("database: cp.db\n", publish).await
+        Self::start_on(
+            "database: cp.db
+",
+            publish,
+        )
+        .await
     }
 
     /// Starts a server with these `database` and `publish` settings.
     pub async fn start_on(database: &str, publish: &str) -> Self {
-        let mut platform = Self::prepare(database, publish);
-        let made = platform.server_command(&["init-key", "seal.key"]).output().unwrap();
+        Self::prepare(database, publish).begin().await
+    }
+
+    /// Starts a server on this `database` as it is by default: keys only for systems that were approved.
+    pub async fn start_careful(database: &str) -> Self {
+        let platform = Self::prepare(
+            database,
+            "publish: {bundle: bundle.json}
+",
+        );
+        Self { systems_need_approval: true, ..platform }.begin().await
+    }
+
+    async fn begin(mut self) -> Self {
+        let made = self.server_command(&["init-key", "seal.key"]).output().unwrap();
         assert!(made.status.success(), "{made:?}");
-        platform.restart().await;
-        platform
+        self.restart().await;
+        self
     }
 
     /// As [`Self::start_on`], with the sealing key of the test kit's resources and nodes.
@@ -115,7 +134,7 @@ impl Platform {
         let password = directory.path().join("db.password");
         std::fs::write(&password, PASSWORD).unwrap();
         std::fs::set_permissions(&password, PermissionsExt::from_mode(0o600)).unwrap();
-        Self { directory, server: None }
+        Self { directory, server: None, systems_need_approval: false }
     }
 
     /// Starts the server again in the same directory.
@@ -129,7 +148,9 @@ impl Platform {
     /// A command of the server's program, in its directory.
     pub fn server_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lgsp-controlplane"));
+        let need_approval = self.systems_need_approval.to_string();
         command.current_dir(self.directory.path()).args(arguments);
+        command.env("LGSP_CONTROLPLANE_SYSTEMS_NEED_APPROVAL", need_approval);
         command
     }
 

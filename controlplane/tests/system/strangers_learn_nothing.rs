@@ -20,9 +20,10 @@ fn ask(method: &str, url: &str, token: Option<&str>) -> (u16, String, Value) {
 fn operations(openapi: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (path, item) in openapi["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys().filter(|key| ["get", "post"].contains(&key.as_str())) {
+        for method in item.as_object().unwrap().keys().filter(|key| ["get", "post", "put"].contains(&key.as_str())) {
             let filled = path.replace("{revision}", "1").replace("{kind}", "Agency").replace("{name}", "a");
-            let filled = filled.replace("{id}", "a");
+            let filled = filled.replace("{id}", "a").replace("{number}", "1").replace("{system}", "a");
+            let filled = filled.replace("{code}", "H61.1");
             found.push((method.to_uppercase(), filled));
         }
     }
@@ -36,7 +37,7 @@ async fn every_route_that_is_described_exists_and_wants_a_token() {
     let openapi = ask("GET", &format!("{url}/openapi.json"), None).2;
     let token = format!("Bearer {}", std::fs::read_to_string(platform.path("token")).unwrap().trim());
     let operations = operations(&openapi);
-    assert_eq!(operations.len(), 38);
+    assert_eq!(operations.len(), 64);
     for (method, path) in operations {
         let (status, kind, problem) = ask(&method, &format!("{url}{path}"), None);
         if path.starts_with("/v1/login") {

@@ -56,6 +56,32 @@ POST /v1/operators/{name}/disable        operators . . . Y . . G
 POST /v1/operators/{name}/enable         operators . . . Y . . G
 POST /v1/operators/{name}/reset-password operators . . . Y . . G
 GET  /v1/audit                           audit    . . . . . U .
+GET  /v1/agencies                        watch    S R A Y O U .
+GET  /v1/agencies/{code}                 watch    S R A Y O U .
+PUT  /v1/agencies/{code}                 register . R . Y . . .
+GET  /v1/agencies/{code}/history         watch    S R A Y O U .
+POST /v1/agencies/import                 register . R . Y . . .
+GET  /v1/contacts/{kind}/{name}          look     S R A Y O U G
+PUT  /v1/contacts/{kind}/{name}          register . R . Y . . .
+GET  /v1/applications                    look     S R A Y O U G
+POST /v1/applications                    register . R . Y . . .
+GET  /v1/applications/{number}           look     S R A Y O U G
+POST /v1/applications/{number}/review    register . R . Y . . .
+POST /v1/applications/{number}/approve   register . R . Y . . .
+POST /v1/applications/{number}/refuse    register . R . Y . . .
+POST /v1/applications/{number}/cancel    register . R . Y . . .
+GET  /v1/systems                         look     S R A Y O U G
+GET  /v1/systems/{system}/approval       look     S R A Y O U G
+POST /v1/systems/{system}/approve        register . R . Y . . .
+POST /v1/systems/{system}/cancel         register . R . Y . . .
+GET  /v1/services                        look     S R A Y O U G
+GET  /v1/reorganisations                 watch    S R A Y O U .
+POST /v1/reorganisations                 register . R . Y . . .
+GET  /v1/reorganisations/{number}        watch    S R A Y O U .
+POST /v1/reorganisations/{number}/cancel register . R . Y . . .
+GET  /v1/notices                         look     S R A Y O U G
+POST /v1/notices                         register . R . Y . . .
+POST /v1/notices/{number}/cancel         register . R . Y . . .
 ";
 
 /// What the guard lets pass without an operator.
@@ -148,6 +174,7 @@ fn ask(url: &str, operation: &str, token: &str) -> (u16, Value) {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
     let (method, path) = operation.split_once(' ').unwrap();
     let path = path.replace("{revision}", "1").replace("{kind}", "Agency").replace("{name}", "a").replace("{id}", "a");
+    let path = path.replace("{number}", "1").replace("{system}", "a").replace("{code}", "H61.1");
     let request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
     let request = request.header("authorization", format!("Bearer {token}")).body("{}".to_owned()).unwrap();
     let mut response = agent.run(request).unwrap();

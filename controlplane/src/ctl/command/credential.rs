@@ -18,10 +18,7 @@ pub const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
 
 pub fn run(client: &Client, output: &Output, command: CredentialCommand) -> Result<Exit, Failure> {
     match command {
-        CredentialCommand::Issue { system, name, made } => {
-            let body = json!({"system": system, "name": name, "message": made.message});
-            make(client, output, "/v1/credentials", &body, &made)
-        }
+        CredentialCommand::Issue { system, name, made } => issue(client, output, &system, name.as_deref(), &made),
         CredentialCommand::Rotate { name, overlap, made } => {
             let body = json!({"overlap_secs": overlap, "message": made.message});
             make(client, output, &format!("/v1/credentials/{}/rotate", segment(&name)?), &body, &made)
@@ -61,6 +58,18 @@ fn last_used(one: &Value) -> String {
         (at, None | Some(0)) => at.to_owned(),
         (at, Some(days)) => format!("{at}, unused for {days} days"),
     }
+}
+
+/// Issues a credential.
+pub fn issue(
+    client: &Client,
+    output: &Output,
+    system: &str,
+    name: Option<&str>,
+    made: &MadeArguments,
+) -> Result<Exit, Failure> {
+    let body = json!({"system": system, "name": name, "message": made.message});
+    make(client, output, "/v1/credentials", &body, made)
 }
 
 /// A name as part of a path.

@@ -1,0 +1,87 @@
+//! Contacts of agencies, systems and services. Personal data: no log and no document holds them.
+
+use axum::Json;
+use axum::extract::Path;
+use lgsp_shared::agency_code::AgencyCode;
+use lgsp_shared::resource::{Kind, ResourceKey};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Reach;
+use super::agencies::unknown;
+use crate::api::body::{Body, segment};
+use crate::api::needs::Needs;
+use crate::api::problem::{Problem, ProblemBody};
+use crate::operator::right;
+use crate::registry::contact::{self, Contact};
+
+/// The people of one agency, system or service.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactList {
+    /// In the order in which they are to be called; 20 at most.
+    contacts: Vec<Contact>,
+}
+
+/// The contacts of an agency (by code), a system or a service (by name).
+#[utoipa::path(
+    get, path = "/v1/contacts/{kind}/{name}",
+    params(("kind" = String, Path), ("name" = String, Path)),
+    security(("operator_token" = ["look"])),
+    responses(
+        (status = 200, description = "Its contacts", body = ContactList),
+        (status = 404, description = "There is no such agency, system or service", body = ProblemBody),
+    )
+)]
+pub async fn list(
+    needs: Needs<right::Look>,
+    Path((kind, name)): Path<(String, String)>,
+) -> Result<Json<ContactList>, Problem> {
+    let subject = subject(&needs, &kind, &name).await?;
+    Ok(Json(ContactList { contacts: needs.desired.store().contacts(&subject).await? }))
+}
+
+/// Replaces the contacts of an agency (by code), a system or a service (by name).
+#[utoipa::path(
+    put, path = "/v1/contacts/{kind}/{name}",
+    params(("kind" = String, Path), ("name" = String, Path)), request_body = ContactList,
+    security(("operator_token" = ["register"])),
+    responses(
+        (status = 200, description = "They are kept", body = ContactList),
+        (status = 400, description = "A contact is not usable", body = ProblemBody),
+        (status = 404, description = "There is no such agency, system or service", body = ProblemBody),
+    )
+)]
+pub async fn replace(
+    needs: Needs<right::Register>,
+    Path((kind, name)): Path<(String, String)>,
+    Body(ContactList { contacts }): Body<ContactList>,
+) -> Result<Json<ContactList>, Problem> {
+    let subject = subject(&needs, &kind, &name).await?;
+    contact::check(&contacts).map_err(|error| Problem::malformed(error.to_string()))?;
+    needs.trail().about(subject.as_str());
+    needs.desired.store().put_contacts(&subject, &contacts, needs.trail()).await?;
+    Ok(Json(ContactList { contacts }))
+}
+
+/// Whose contacts they are, when there is such a subject.
+async fn subject<R>(needs: &Needs<R>, kind: &str, name: &str) -> Result<String, Problem> {
+    let nothing = || Problem::not_found(&format!("`{kind}/{name}` that has contacts"));
+    match Kind::parse(kind) {
+        Some(Kind::Agency) => {
+            let code: AgencyCode = segment(name, "agency")?;
+            needs.desired.store().agency(&code).await?.ok_or_else(|| unknown(&code))?;
+            if !Reach::of(needs)?.holds(&code) {
+                return Err(nothing());
+            }
+            Ok(format!("{}/{code}", Kind::Agency))
+        }
+        Some(kind @ (Kind::System | Kind::Service)) => {
+            let key = ResourceKey { kind, name: name.parse().map_err(|_| nothing())? };
+            let whole = needs.desired.current();
+            let seen = whole.get(&key).is_some_and(|document| needs.sight(&whole).sees(document));
+            if seen { Ok(key.to_string()) } else { Err(nothing()) }
+        }
+        Some(Kind::Defaults | Kind::Credential | Kind::Route | Kind::Permission) | None => Err(nothing()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Agencies by identification code, as the directory holds them.
+
+use lgsp_shared::agency_code::AgencyCode;
+use lgsp_shared::id::AgencyId;
+use lgsp_shared::timestamp::UnixSeconds;
+
+use super::fold::fold;
+
+/// The longest name of an agency, in characters.
+pub const TITLE_CHARS_MAX: usize = 300;
+/// The most agencies one request imports; about 200 bytes each.
+pub const IMPORT_BATCH_MAX: usize = 1_000;
+/// The most agencies one page of a search holds.
+pub const PAGE_MAX: u32 = 200;
+
+/// An agency of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agency {
+    /// Its identification code; within the directory there is one agency of a code, for ever.
+    pub code: AgencyCode,
+    /// The full name people know it by.
+    pub title: String,
+    /// The document of the published configuration; only agencies with systems have one.
+    pub document: Option<AgencyId>,
+    /// Since when it is known here.
+    pub since: UnixSeconds,
+    /// When it ceased to be; its successors take its code's place.
+    pub ended: Option<UnixSeconds>,
+}
+
+/// What search looks in for an agency: the folded title, then the code.
+pub fn searchable(code: &AgencyCode, title: &str) -> String {
+    format!("{} {}", fold(title), fold(code.as_str()))
+}
+
+/// A name that is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an agency's name has 1 to {TITLE_CHARS_MAX} characters on one line, and this one has {chars}")]
+pub struct InvalidTitle {
+    chars: usize,
+}
+
+/// Checks a title and takes the space around it away.
+pub fn title(text: &str) -> Result<String, InvalidTitle> {
+    let trimmed = text.trim();
+    let chars = trimmed.chars().count();
+    let one_line = !trimmed.chars().any(char::is_control);
+    if one_line && (1..=TITLE_CHARS_MAX).contains(&chars) {
+        Ok(trimmed.to_owned())
+    } else {
+        Err(InvalidTitle { chars })
+    }
+}
+
+/// Where a page of a search goes on: behind this agency, among names that start with the query or among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which of the two.
+    pub rank: Rank,
+    /// The last agency of the page before.
+    pub code: AgencyCode,
+}
+
+/// What is shown first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// The name starts with the query.
+    Prefix,
+    /// Every word of the query is somewhere in name or code.
+    Within,
+}
+
+impl Cursor {
+    /// Reads what [`Cursor`]'s `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rank, code) = text.split_once('-')?;
+        let rank = match rank {
+            "0" => Rank::Prefix,
+            "1" => Rank::Within,
+            _ => return None,
+        };
+        Some(Self { rank, code: code.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rank = match self.rank {
+            Rank::Prefix => 0,
+            Rank::Within => 1,
+        };
+        write!(f, "{rank}-{}", self.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        for text in ["0-000.00.12.H61", "1-H61.DN.1"] {
+            assert_eq!(Cursor::parse(text).unwrap().to_string(), text);
+        }
+        for bad in ["", "0", "2-H61", "0-x", "H61"] {
+            assert_eq!(Cursor::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_title_is_one_line_with_something_on_it() {
+        assert_eq!(title(" Sở Tư pháp ").unwrap(), "Sở Tư pháp");
+        for bad in ["", "  ", "a\nb", &"a".repeat(301)] {
+            assert!(title(bad).is_err());
+        }
+    }
+}
