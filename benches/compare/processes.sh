@@ -63,7 +63,7 @@ publish() {
     shift
     umask 077
     "$bin/lgsp-controlplane" init-key "$home/seal.key" >/dev/null
-    printf 'listen: 127.0.0.1:0\ndatabase: %s/c.db\nkey_file: %s/seal.key\npublish: {%s}\n' \
+    printf 'listen: 127.0.0.1:0\ndatabase: %s/c.db\nkey_file: %s/seal.key\nsystems_need_approval: false\npublish: {%s}\n' \
         "$home" "$home" "$to" > "$home/controlplane.yaml"
     "$bin/lgsp-controlplane" --config "$home/controlplane.yaml" --address-file "$home/control" \
         --token-file "$home/token" > "$home/controlplane.log" 2>&1 &

@@ -55,8 +55,15 @@ title "Who takes part: two agencies and a system of each"
 cp "$here"/resources/10-agencies.yaml "$home/resources/"
 run lgspctl apply -f "$home/resources/10-agencies.yaml" -m "two agencies join"
 
-title "Each system gets its pair of keys; the secret is shown once and stored only sealed"
-run_quiet lgspctl credential issue mot-cua --name mot-cua-1 --save "$home/keys/mot-cua"
+title "No key exists before approval: an agency applies, its application is reviewed and approved"
+run_expecting 3 lgspctl credential issue mot-cua
+run lgspctl application submit -f "$here/application.yaml"
+run lgspctl application review 1
+run_quiet lgspctl application approve 1 --letter 12/STTTT-CNTT -m "fit to connect" --issue --save "$home/keys/mot-cua"
+run lgspctl application show 1
+run lgspctl system approve ho-tich --letter 13/STTTT-CNTT -m "offers the civil status service"
+
+title "Each further key; the secret is shown once and stored only sealed"
 run_quiet lgspctl credential issue ho-tich --name ho-tich-1 --save "$home/keys/ho-tich"
 run_quiet lgspctl credential issue mot-cua --name mot-cua-2 --save "$home/keys/mot-cua-2"
 run lgspctl credential list
