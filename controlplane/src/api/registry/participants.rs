@@ -1,6 +1,6 @@
 //! Systems and services: searched like agencies, and the approval without which a system has no keys.
 
-use std::ops::Bound;
+use std::cmp::Ordering;
 
 use axum::Json;
 use axum::extract::Path;
@@ -73,7 +73,7 @@ fn page(
     let query = fold::Query::parse(&q).map_err(|error| Problem::malformed(error.to_string()))?;
     let after: Option<ResourceName> = after.map(|after| parameter("after", &after)).transpose()?;
     let limit = limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let start = after.map_or(Bound::Unbounded, |name| Bound::Excluded(ResourceKey { kind, name }));
+    let after = after.map(|name| ResourceKey { kind, name });
     let text = |document: &Document, field: &str| {
         document.spec.get(field).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
     };
@@ -81,7 +81,11 @@ fn page(
         let folded = fold(&format!("{} {}", document.name, text(document, "title")));
         query.words().all(|word| folded.contains(word))
     };
-    let of_kind = whole.entries().range((start, Bound::Unbounded)).skip_while(|(key, _)| key.kind < kind);
+    let of_kind = whole.entries().from(|key| match &after {
+        Some(after) => key.cmp(after),
+        None => key.kind.cmp(&kind).then(Ordering::Greater),
+    });
+    let of_kind = of_kind.filter(|(key, _)| Some(*key) != after.as_ref());
     let documents = of_kind.take_while(|(key, _)| key.kind == kind).map(|(_, entry)| entry.document());
     let mut found: Vec<Participant> = documents
         .filter(|document| sight.sees(document) && fits(document))

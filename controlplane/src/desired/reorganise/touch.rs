@@ -101,7 +101,7 @@ fn state(document: &Document) -> Option<CredentialState> {
 impl Belongings {
     fn of(whole: &Whole, moves: &Moves) -> Self {
         let mut found = Self::default();
-        for (key, entry) in whole.entries() {
+        for (key, entry) in whole.entries().iter() {
             match entry.document().read().map(|read| read.resource) {
                 Ok(Resource::Credential(_, spec)) if moves.contains_key(&spec.system) => {
                     found.credentials.push(key.clone());
