@@ -57,7 +57,7 @@ fn people(answer: &Value, publish: &Value) -> String {
         }
         for error in errors.iter().take(ERRORS_SHOWN) {
             let told = ["document", "path", "message"].map(|name| text(error, name));
-            let told: Vec<String> = told.into_iter().filter(|text| !text.is_empty()).collect();
+            let told: Vec<String> = told.into_iter().filter(|text| text != "-").collect();
             lines.push_str(&format!("  {}\n", told.join(": ")));
         }
     }
