@@ -2,18 +2,33 @@
 
 use std::process::Command;
 
+use lgsp_shared::seal::Secret;
+use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_testkit::child::Signal;
+use lgsp_testkit::client::{Client, Identity, Request};
 use lgsp_testkit::eventually::eventually_some;
 use lgsp_testkit::node::Node;
 use serde_json::Value;
 
 use crate::platform::{DEADLINE, Done, Platform, RESOURCES};
 
+/// Access key and secret key, as `credential issue` saved them.
+fn saved(platform: &Platform, key_file: &str) -> [String; 2] {
+    let saved = std::fs::read_to_string(platform.path(key_file)).unwrap();
+    ["LGSP_ACCESS_KEY=", "LGSP_SECRET_KEY="]
+        .map(|name| saved.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned())
+}
+
+/// A client that signs with a saved key.
+fn client(platform: &Platform, node: &Node, key_file: &str) -> Client {
+    let [access_key, secret_key] = saved(platform, key_file);
+    let identity = Identity { access_key: access_key.parse().unwrap(), secret: Secret::new(secret_key.into_bytes()) };
+    Client::new(node.address(), identity)
+}
+
 /// What curl got: the problem document, or what the target said.
 pub fn curl(platform: &Platform, node: &Node, key_file: &str, arguments: &[&str], path: &str) -> Value {
-    let saved = std::fs::read_to_string(platform.path(key_file)).unwrap();
-    let variable = |name: &str| saved.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
-    let user = format!("{}:{}", variable("LGSP_ACCESS_KEY"), variable("LGSP_SECRET_KEY"));
+    let user = saved(platform, key_file).join(":");
     let mut command = Command::new("curl");
     command.args(["-s", "--aws-sigv4", "aws:amz:vn:s3", "--user", &user]).args(arguments);
     let output = command.arg(format!("http://{}{path}", node.address())).output().unwrap();
@@ -165,9 +180,8 @@ async fn a_refused_call_to_the_platform_is_explained_with_as_much() {
     ] {
         assert!(done.out.contains(part), "{part} is not in\n{}", done.out);
     }
-    let hash = "x-amz-content-sha256: 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-    let old = ["--data", "{}", "-H", hash, "-H", "x-amz-date: 20200101T000000Z"];
-    let skewed = curl(&platform, &node, "mot-cua.key", &old, "/lgsp/v1/verifications");
+    let ask = Request::post("/lgsp/v1/verifications", "{}");
+    let skewed = client(&platform, &node, "mot-cua.key").at(UnixSeconds(1_577_836_800)).send(&ask).await.json();
     assert_eq!(skewed["code"], "clock-skew", "{skewed}");
     let done = explained(&platform, &skewed).await;
     for part in

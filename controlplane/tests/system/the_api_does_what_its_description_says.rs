@@ -21,7 +21,9 @@ async fn whatever_is_sent_no_answer_is_a_server_error_or_not_described() {
     command.arg("-H").arg(format!("Authorization: Bearer {}", token.trim()));
     command.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]);
     command.args(["--phases", "coverage,fuzzing", "--max-examples", EXAMPLES_MAX, "--max-time", SECS_MAX]);
-    command.args(["--seed", "1", "--continue-on-failure", "--no-color", "--workers", "2"]);
+    command.args(["--seed", "1", "--continue-on-failure", "--no-color"]);
+    // One at a time: threads of Debian's Python 3.11.2 share a counter and fail with "AST constructor recursion depth".
+    command.args(["--workers", "1"]);
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
