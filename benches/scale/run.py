@@ -212,6 +212,7 @@ def run(home):
     etcd = f"{{etcd: {{endpoints: ['{endpoint}']}}}}"
     (home / "controlplane.yaml").write_text(
         f"listen: 127.0.0.1:{control_port}\ndatabase: {home}/controlplane.db\nkey_file: {home}/seal.key\npublish: {etcd}\n"
+        "systems_need_approval: false\n"
     )
     control = start(
         home, "controlplane", str(BUILT / "lgsp-controlplane"), "--config", str(home / "controlplane.yaml"),
@@ -271,7 +272,9 @@ def run(home):
 
 
 def main():
-    build = ["cargo", "build", "--locked", "--profile", PROFILE, "-p", "lgsp-dataplane", "-p", "lgsp-controlplane", "--bins"]
+    # The packages of the comparison with other proxies, so that neither builds again what the other has built.
+    packages = ["lgsp-dataplane", "lgsp-controlplane", "lgsp-loadtest", "lgsp-benches"]
+    build = ["cargo", "build", "--locked", "--profile", PROFILE, "--bins", *(f"-p{name}" for name in packages)]
     if os.environ.get("BUILD", "1") != "0":
         subprocess.run(build, cwd=ROOT, check=True)
     os.environ["ETCDCTL_API"] = "3"
