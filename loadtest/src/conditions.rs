@@ -34,6 +34,9 @@ pub struct Conditions {
     pub requests: Vec<Asked>,
     /// The rate over time, in words.
     pub load: String,
+    /// Its steps, where there are several.
+    #[serde(default)]
+    pub steps: Vec<String>,
     /// Whether each connection waited for its answer before it sent again, which hides waiting.
     pub closed: bool,
     /// Connections.
@@ -102,6 +105,7 @@ impl Conditions {
             scenario_sha256: digest.clone(),
             requests: kinds.iter().map(describe).collect(),
             load: load.describe(),
+            steps: load.steps(),
             closed: matches!(load, Load::Closed { .. }),
             connections: *connections,
             workers: *workers,

@@ -85,6 +85,8 @@ pub struct Measured {
     pub samples: Vec<Sample>,
     /// CPU seconds of this process between the start and the end.
     pub own_cpu: f64,
+    /// The most memory this process has held so far.
+    pub own_resident_bytes: u64,
     /// Whether someone ended it early.
     pub interrupted: bool,
     /// Pulses that could not be handed on: points missing in the series, nowhere else.
@@ -207,7 +209,7 @@ fn finish(
     started_unix: u64,
     stop: &AtomicBool,
 ) -> Result<Measured, EngineError> {
-    let mut tally = Tally::new(order.kinds.len());
+    let mut tally = Tally::new(order.kinds.len(), order.load.steps().len());
     for thread in threads {
         tally.add(&thread.join().map_err(|_| EngineError::Lost)?);
     }
@@ -228,6 +230,7 @@ fn finish(
         interval,
         samples,
         own_cpu,
+        own_resident_bytes: crate::machine::own_resident_bytes(),
         interrupted,
     })
 }

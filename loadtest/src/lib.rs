@@ -4,6 +4,7 @@
 //! target measures and counts what it is sent; bodies pass through it. The generator keeps counts (histograms), signs
 //! with the signer of `lgsp-shared` and no other, and publishes no number it could not stand behind.
 
+mod blame;
 mod canary;
 mod capacity;
 pub mod cli;

@@ -152,6 +152,11 @@ pub fn own_cpu_seconds() -> f64 {
     process::Tree::default().usage(&[std::process::id()]).map_or(0.0, |usage| usage.cpu_seconds)
 }
 
+/// The most memory this process has held so far.
+pub fn own_resident_bytes() -> u64 {
+    process::memory(std::process::id(), "VmHWM:")
+}
+
 /// Lets this process open as many connections as the system allows, and returns how many files that are.
 pub fn raise_file_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -111,8 +111,18 @@ impl Measurement {
 
     /// Achieved divided by offered; 1 in a closed loop, where nothing is offered.
     pub fn kept(&self) -> f64 {
+        self.kept_over(self.measured.sending.as_secs_f64())
+    }
+
+    /// The same had the generator not been held up for so many microseconds, though never over less than the planned time.
+    pub fn kept_without(&self, micros: f64) -> f64 {
+        let Measured { planned, sending, .. } = &self.measured;
+        self.kept_over((sending.as_secs_f64() - micros / 1e6).max(planned.as_secs_f64()))
+    }
+
+    fn kept_over(&self, seconds: f64) -> f64 {
         let offered = self.offered();
-        if self.conditions.closed || offered <= 0.0 { 1.0 } else { self.achieved() / offered }
+        if self.conditions.closed || offered <= 0.0 { 1.0 } else { per_second(self.totals().sent, seconds) / offered }
     }
 
     /// CPU and memory of the measured processes; `None` when they were not watched for as long as one interval.

@@ -83,6 +83,7 @@ fn add(whole: &mut Measurement, part: Measurement) {
     into.tally.add(&measured.tally);
     into.sending = into.sending.max(measured.sending);
     into.own_cpu += measured.own_cpu;
+    into.own_resident_bytes += measured.own_resident_bytes;
     into.interrupted |= measured.interrupted;
     into.pulses_lost += measured.pulses_lost;
     let mut series: BTreeMap<u64, Pulse> = into.series.drain(..).map(|pulse| (pulse.index, pulse)).collect();

@@ -120,6 +120,15 @@ impl Plan {
         self.segments.last().map_or(0.0, |segment| segment.to)
     }
 
+    /// Which segment an instant lies in.
+    pub fn segment_at(&self, at: Duration) -> usize {
+        let ends = self.segments.iter().scan(Duration::ZERO, |end, segment| {
+            *end += segment.duration;
+            Some(*end)
+        });
+        ends.take_while(|end| *end <= at).count().min(self.segments.len().saturating_sub(1))
+    }
+
     /// The arrivals of `share`, in order.
     pub fn arrivals(&self, share: Share) -> Arrivals<'_> {
         let random = match self.spacing {

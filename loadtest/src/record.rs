@@ -44,6 +44,9 @@ pub struct Record {
     pub generator: Generator,
     /// Each kind of request.
     pub kinds: Vec<KindRecord>,
+    /// The same requests by the step of the plan they belong to; empty where there is only one.
+    #[serde(default)]
+    pub steps: Vec<KindRecord>,
     /// Seconds of one point of `series`.
     pub interval_seconds: u64,
     /// The time axis.
@@ -115,6 +118,9 @@ pub struct Generator {
     pub reconnects: u64,
     /// CPU seconds of the generator.
     pub cpu_seconds: f64,
+    /// The most memory it held, in bytes.
+    #[serde(default)]
+    pub resident_bytes_max: u64,
     /// Signatures made.
     pub signatures: u64,
     /// Nanoseconds per signature, on average.
@@ -125,7 +131,7 @@ pub struct Generator {
     pub signing_histogram: String,
 }
 
-/// One kind of request.
+/// One kind of request, or one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KindRecord {
@@ -231,12 +237,14 @@ impl Record {
                 abandoned: tally.abandoned,
                 reconnects: tally.reconnects,
                 cpu_seconds: measured.own_cpu,
+                resident_bytes_max: measured.own_resident_bytes,
                 signatures: tally.signing.len(),
                 signing_nanos_mean: if tally.signing.is_empty() { 0.0 } else { tally.signing.mean() },
                 points_lost: measured.pulses_lost,
                 signing_histogram: encode(&tally.signing),
             },
             kinds: names.zip(&tally.kinds).map(|(name, kind)| kind_record(name, kind)).collect(),
+            steps: conditions.steps.iter().zip(&tally.steps).map(|(name, step)| kind_record(name, step)).collect(),
             interval_seconds: measured.interval.as_secs(),
             series: measured.series.iter().map(point_record).collect(),
             samples: measured.samples.clone(),
@@ -282,8 +290,9 @@ impl Record {
                 message: "a histogram in it cannot be read".to_owned(),
             })
         };
-        let mut tally = Tally::new(self.kinds.len());
-        for (kind, record) in tally.kinds.iter_mut().zip(&self.kinds) {
+        let mut tally = Tally::new(self.kinds.len(), self.steps.len());
+        let steps = tally.steps.iter_mut().zip(&self.steps);
+        for (kind, record) in tally.kinds.iter_mut().zip(&self.kinds).chain(steps) {
             let (response, service) = (read(&record.response_histogram)?, read(&record.service_histogram)?);
             // Added to an empty one, so that the bounds are ours.
             let _ = kind.response.add(response);
@@ -294,7 +303,15 @@ impl Record {
             kind.first_byte_max = record.first_byte_micros_max;
             (kind.bytes_up, kind.bytes_down) = (record.bytes_up, record.bytes_down);
         }
-        let Generator { planned_seconds, sending_seconds, interrupted, cpu_seconds, points_lost, .. } = self.generator;
+        let Generator {
+            planned_seconds,
+            sending_seconds,
+            interrupted,
+            cpu_seconds,
+            resident_bytes_max,
+            points_lost,
+            ..
+        } = self.generator;
         let _ = tally.signing.add(read(&self.generator.signing_histogram)?);
         (tally.abandoned, tally.reconnects) = (self.generator.abandoned, self.generator.reconnects);
         tally.active.clone_from(&self.active_connections);
@@ -316,6 +333,7 @@ impl Record {
             interval: Duration::from_secs(self.interval_seconds.max(1)),
             samples: self.samples.clone(),
             own_cpu: cpu_seconds,
+            own_resident_bytes: resident_bytes_max,
             interrupted,
             pulses_lost: points_lost,
         };

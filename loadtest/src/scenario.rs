@@ -25,6 +25,8 @@ pub use quantity::{Rate, Size, Span};
 const FILE_BYTES_MAX: u64 = 64 << 10;
 /// The most kinds of request in a scenario; each costs about 600 KiB of histograms per thread.
 pub const KINDS_MAX: usize = 16;
+/// The most steps of a load: each costs 0.6 MiB of histograms on each measuring thread.
+pub const STEPS_MAX: usize = 64;
 /// The most connections of one generator process; each holds an 8 KiB buffer.
 pub const CONNECTIONS_MAX: usize = 50_000;
 /// The highest rate that can be asked for, per second.
@@ -192,28 +194,45 @@ impl Load {
         }
     }
 
+    /// For people, each of the steps that are told apart: none where there is only one.
+    pub fn steps(&self) -> Vec<String> {
+        match self {
+            Load::Open(plan) if plan.segments.len() > 1 => plan.segments.iter().map(describe).collect(),
+            Load::Open(_) | Load::Closed { .. } => Vec::new(),
+        }
+    }
+
+    /// Which step an instant lies in.
+    pub fn step_at(&self, at: Duration) -> usize {
+        match self {
+            Load::Open(plan) => plan.segment_at(at),
+            Load::Closed { .. } => 0,
+        }
+    }
+
     /// For people.
     pub fn describe(&self) -> String {
         use crate::plan::Spacing;
         match self {
             Load::Closed { duration } => format!("closed loop for {}", Span(*duration)),
             Load::Open(plan) => {
-                let segment = |segment: &crate::plan::Segment| {
-                    // Thousandths of a request per second interest nobody.
-                    let [from, to] = [segment.from, segment.to].map(|rate| (rate * 1e3).round() / 1e3);
-                    let span = Span(segment.duration);
-                    if (from - to).abs() < f64::EPSILON {
-                        format!("{from}/s for {span}")
-                    } else {
-                        format!("{from}/s to {to}/s within {span}")
-                    }
-                };
-                let rates = plan.segments.iter().map(segment).collect::<Vec<_>>().join(", then ");
+                let rates = plan.segments.iter().map(describe).collect::<Vec<_>>().join(", then ");
                 match plan.spacing {
                     Spacing::Even => rates,
                     Spacing::Poisson { seed } => format!("{rates}, Poisson arrivals with seed {seed}"),
                 }
             }
         }
+    }
+}
+
+fn describe(segment: &crate::plan::Segment) -> String {
+    // Thousandths of a request per second interest nobody.
+    let [from, to] = [segment.from, segment.to].map(|rate| (rate * 1e3).round() / 1e3);
+    let span = Span(segment.duration);
+    if (from - to).abs() < f64::EPSILON {
+        format!("{from}/s for {span}")
+    } else {
+        format!("{from}/s to {to}/s within {span}")
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measurement::{Measurement, Times};
+use crate::measurement::{Measurement, Times, at};
 use crate::slo::{Judged, Point, Slo, show_micros};
 
 /// Sending less than this share of what was offered makes a result invalid.
@@ -59,6 +59,14 @@ pub struct Verdict {
     pub criteria: Vec<Judged>,
 }
 
+impl Verdict {
+    /// That there is no result. A criterion judged on numbers that mean nothing would be one more of them.
+    pub fn invalid(reasons: Vec<String>, criteria: Vec<Judged>) -> Self {
+        let unknown = |judged| Judged { observed: "no result".to_owned(), met: false, ..judged };
+        Self { outcome: Outcome::Invalid, reasons, criteria: criteria.into_iter().map(unknown).collect() }
+    }
+}
+
 /// Who is to blame for what was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
@@ -96,7 +104,7 @@ pub fn flaws(measurement: &Measurement) -> Vec<Flaw> {
         flaws.push(Flaw::Incomplete(format!("the measured processes ({what}) could not be watched to the end")));
     }
     let lag = measurement.times(Times::Lag);
-    let late = crate::measurement::at(&lag, Point::Percentile(99.0)).unwrap_or_default();
+    let late = at(&lag, Point::Percentile(99.0)).unwrap_or_default();
     if late > conditions.lag_limit_micros {
         flaws.push(Flaw::Generator(format!(
             "the generator sent too late: 99 % of requests within {} of when they could be sent, and {} is allowed; \
@@ -120,13 +128,24 @@ pub fn flaws(measurement: &Measurement) -> Vec<Flaw> {
     let kept = measurement.kept();
     if kept < KEPT_MIN && !measured.interrupted {
         let (achieved, offered) = (measurement.achieved(), measurement.offered());
-        flaws.push(Flaw::Connections(format!(
-            "{achieved:.1} of {offered:.1} requests per second were sent ({:.1} %, and 99 % is demanded): all {} \
-             connections were waiting for answers; the server is slower than the rate asks for, or it takes more \
-             `--connections`",
-            kept * 100.0,
-            conditions.connections,
-        )));
+        let sent = format!(
+            "{achieved:.1} of {offered:.1} requests per second were sent ({:.1} %, and 99 % is demanded)",
+            kept * 100.0
+        );
+        let held_up = at(&lag, Point::Max).unwrap_or_default();
+        flaws.push(if measurement.kept_without(held_up) >= KEPT_MIN {
+            Flaw::Generator(format!(
+                "{sent}: the generator was held up, by as much as {}; give it more cores (`--workers`, another machine, \
+                 `--shard`) or a longer run",
+                show_micros(held_up),
+            ))
+        } else {
+            Flaw::Connections(format!(
+                "{sent}: all {} connections were waiting for answers; the server is slower than the rate asks for, or it \
+                 takes more `--connections`",
+                conditions.connections,
+            ))
+        });
     }
     flaws
 }
@@ -136,13 +155,8 @@ pub fn judge(measurement: &Measurement, slos: &[Slo]) -> Verdict {
     let flaws = flaws(measurement);
     let criteria: Vec<Judged> = slos.iter().map(|slo| slo.judge(measurement)).collect();
     if !flaws.is_empty() {
-        // A criterion judged on numbers that mean nothing would be one more of them.
-        let criteria = criteria
-            .into_iter()
-            .map(|judged| Judged { observed: "no result".to_owned(), met: false, ..judged })
-            .collect();
         let reasons = flaws.iter().map(|flaw| flaw.text().to_owned()).collect();
-        return Verdict { outcome: Outcome::Invalid, reasons, criteria };
+        return Verdict::invalid(reasons, criteria);
     }
     let failed: Vec<String> = criteria
         .iter()
@@ -155,7 +169,7 @@ pub fn judge(measurement: &Measurement, slos: &[Slo]) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -172,7 +186,7 @@ requests: [{name: get, path: /, sign: none}]
 ";
 
     /// Ten seconds at 100/s, of which `sent` were sent, by a generator that used so much CPU.
-    fn measurement(sent: u64, own_cpu: f64) -> Measurement {
+    pub(crate) fn measurement(sent: u64, own_cpu: f64) -> Measurement {
         let scenario = Scenario::parse("s", SCENARIO).unwrap();
         let choices = Choices {
             command: Vec::new(),
@@ -182,7 +196,7 @@ requests: [{name: get, path: /, sign: none}]
             lag_limit: Duration::from_millis(10),
             window: Duration::from_secs(1),
         };
-        let mut tally = Tally::new(1);
+        let mut tally = Tally::new(1, 0);
         for kind in &mut tally.kinds {
             (kind.planned, kind.sent, kind.expected) = (1_000, sent, sent);
         }
@@ -196,6 +210,7 @@ requests: [{name: get, path: /, sign: none}]
             interval: Duration::from_secs(1),
             samples: Vec::new(),
             own_cpu,
+            own_resident_bytes: 0,
             interrupted: false,
             pulses_lost: 0,
         };
@@ -209,5 +224,21 @@ requests: [{name: get, path: /, sign: none}]
         assert!(matches!(flaws(&measurement(989, 1.0)).as_slice(), [Flaw::Connections(_)]));
         assert!(matches!(flaws(&measurement(1_000, 9.1)).as_slice(), [Flaw::Generator(_)]));
         assert_eq!(judge(&measurement(1_000, 9.1), &[]).outcome, Outcome::Invalid);
+    }
+
+    #[test]
+    fn sending_that_took_too_long_is_the_connections_doing_only_when_it_is_not_the_generators() {
+        let took = |sent: u64, lag_micros: u64| {
+            let mut measurement = measurement(sent, 1.0);
+            measurement.measured.sending = Duration::from_millis(10_200);
+            measurement.conditions.lag_limit_micros = 1e6;
+            measurement.measured.tally.kinds[0].lag.record_n(50, sent - 1).unwrap();
+            measurement.measured.tally.kinds[0].lag.record(lag_micros).unwrap();
+            flaws(&measurement)
+        };
+        assert!(matches!(took(1_000, 150_000).as_slice(), [Flaw::Generator(_)]));
+        assert!(matches!(took(1_000, 50_000).as_slice(), [Flaw::Connections(_)]));
+        // What was never sent found no connection, however late the others were.
+        assert!(matches!(took(980, 900_000).as_slice(), [Flaw::Connections(_)]));
     }
 }

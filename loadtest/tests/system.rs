@@ -17,6 +17,8 @@ mod a_result_that_is_none_shows_no_number;
 mod a_stall_cannot_hide;
 #[path = "system/compliance_is_proved_not_assumed.rs"]
 mod compliance_is_proved_not_assumed;
+#[path = "system/each_step_is_told_apart.rs"]
+mod each_step_is_told_apart;
 #[path = "system/every_request_is_counted_as_what_it_was.rs"]
 mod every_request_is_counted_as_what_it_was;
 #[path = "system/mistakes_are_told_before_anything_is_sent.rs"]

@@ -8,6 +8,7 @@ use anyhow::bail;
 use super::CapacityArgs;
 use super::job::{Job, Turn, at_rate};
 use super::save;
+use crate::blame::excuse;
 use crate::capacity::{Aim, Held, Measure, Phase, Search, Trial, search};
 use crate::measurement::Measurement;
 use crate::record::Outcomes;
@@ -98,11 +99,15 @@ impl Trials<'_> {
         if let Some(flaw) = flaws.iter().find(|flaw| matches!(flaw, Flaw::Generator(_) | Flaw::Incomplete(_))) {
             return Held::Unknown(format!("the generator: {}", flaw.text()));
         }
-        let failed: Vec<_> =
-            self.job.slos.iter().map(|slo| slo.judge(measurement)).filter(|judged| !judged.met).collect();
+        let unmet: Vec<_> = self.job.slos.iter().filter(|slo| !slo.judge(measurement).met).collect();
+        let failed: Vec<_> = unmet.iter().map(|slo| slo.judge(measurement)).collect();
         let waiting = flaws.first().map(|_| "every connection was waiting for an answer".to_owned());
         if failed.is_empty() && waiting.is_none() {
             return Held::Yes;
+        }
+        let excuses: Vec<_> = unmet.iter().filter_map(|slo| excuse(slo, measurement)).collect();
+        if waiting.is_none() && excuses.len() == unmet.len() {
+            return Held::Unknown(format!("the generator: {}", excuses.join("; ")));
         }
         let usage = measurement.usage();
         let exhausted = usage.filter(|usage| usage.cpu_percent >= CPU_EXHAUSTED_PERCENT);
@@ -163,5 +168,10 @@ fn verdict(found: &Search, judged: &Verdict, stopped: bool) -> Verdict {
         }
         Some(answer) => (Outcome::Pass, format!("capacity {answer:.1}/s, confirmed over the longer time")),
     };
-    Verdict { outcome, reasons: vec![first, limited], criteria }
+    let reasons = vec![first, limited];
+    if outcome == Outcome::Invalid {
+        Verdict::invalid(reasons, criteria)
+    } else {
+        Verdict { outcome, reasons, criteria }
+    }
 }

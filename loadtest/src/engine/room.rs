@@ -15,16 +15,24 @@ use super::tally::{Tally, micros};
 use super::{Order, Report, interval_of};
 use crate::scenario::Expect;
 
-/// A request that is due, on its way to a connection.
+/// A request that is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    pub(super) kind: usize,
+    /// Which step of the plan it belongs to.
+    pub(super) step: usize,
+    /// Whether it counts; not so in the warm-up.
+    pub(super) counted: bool,
+}
+
+/// The same on its way to a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job {
-    pub(super) kind: usize,
+    pub(super) due: Due,
     /// When it was planned for.
     pub(super) planned: Instant,
     /// Planned, or when a connection became free for it, if that was later.
     pub(super) possible: Instant,
-    /// Whether it counts; not so in the warm-up.
-    pub(super) counted: bool,
 }
 
 /// A connection's place to wait for its next request.
@@ -75,7 +83,7 @@ impl Room {
             idle: RefCell::new(VecDeque::with_capacity(slots)),
             freed: Notify::new(),
             closing: Cell::new(false),
-            tally: RefCell::new(Tally::new(order.kinds.len())),
+            tally: RefCell::new(Tally::new(order.kinds.len(), order.load.steps().len())),
             pulse: RefCell::new(Pulse::empty(0)),
             reports,
             ink: RefCell::new(ink),
@@ -105,11 +113,11 @@ impl Room {
     }
 
     /// Hands a request to the connection that has been free for longest; false when all are busy.
-    pub(super) fn hand_out(&self, kind: usize, planned: Option<Instant>, counted: bool) -> bool {
+    pub(super) fn hand_out(&self, due: Due, planned: Option<Instant>) -> bool {
         let Some(slot) = self.idle.borrow_mut().pop_front().and_then(|at| self.slots.get(at)) else { return false };
         let free = slot.freed_at.take().unwrap_or(self.begins);
         let planned = planned.unwrap_or(free);
-        slot.job.set(Some(Job { kind, planned, possible: planned.max(free), counted }));
+        slot.job.set(Some(Job { due, planned, possible: planned.max(free) }));
         slot.woken.notify_one();
         true
     }
@@ -126,7 +134,7 @@ impl Room {
     }
 
     pub(super) fn sent(&self, job: &Job, at: Instant, signing: Option<u64>) {
-        if !job.counted {
+        if !job.due.counted {
             return;
         }
         let since = at.saturating_duration_since(self.begins);
@@ -135,17 +143,18 @@ impl Room {
         if let Some(nanos) = signing {
             tally.signing.saturating_record(nanos);
         }
-        let Some(kind) = tally.kinds.get_mut(job.kind) else { return };
-        kind.sent += 1;
-        kind.lag.saturating_record(micros(at.saturating_duration_since(job.possible)));
+        for tally in tally.of(job.due.kind, job.due.step) {
+            tally.sent += 1;
+            tally.lag.saturating_record(micros(at.saturating_duration_since(job.possible)));
+        }
         self.on_axis(since, |pulse| pulse.sent += 1);
     }
 
     /// Counts how a request ended; whether it was as expected.
     pub(super) fn ended(&self, at: usize, job: &Job, sent: Instant, outcome: &Result<Answer, Fault>, up: u64) -> bool {
-        let Some(prepared) = self.order.kinds.get(job.kind) else { return false };
+        let Some(prepared) = self.order.kinds.get(job.due.kind) else { return false };
         let verdict = verdict(&prepared.expect, outcome);
-        if !job.counted {
+        if !job.due.counted {
             return verdict.is_ok();
         }
         let whole = outcome.as_ref().map_or_else(|_| Instant::now(), |answer| answer.whole);
@@ -153,7 +162,7 @@ impl Room {
         let since = whole.saturating_duration_since(self.begins);
         let down = outcome.as_ref().map_or(0, |answer| answer.bytes);
         let tally = &mut *self.tally.borrow_mut();
-        if let Some(kind) = tally.kinds.get_mut(job.kind) {
+        for kind in tally.of(job.due.kind, job.due.step) {
             kind.response.saturating_record(response);
             kind.service.saturating_record(micros(whole.saturating_duration_since(sent)));
             let first = outcome.as_ref().map_or(whole, |answer| answer.first_byte);

@@ -19,6 +19,8 @@ const ENDINGS_MAX: usize = 32;
 pub struct Tally {
     /// In the order of the scenario.
     pub kinds: Vec<KindTally>,
+    /// The same requests by the step of the plan they belong to; empty where there is only one.
+    pub steps: Vec<KindTally>,
     /// Nanoseconds per signature.
     pub signing: Histogram<u64>,
     /// Connections opened again after they had ended.
@@ -33,7 +35,7 @@ pub struct Tally {
     pub pulses_lost: u64,
 }
 
-/// Counts and times of one kind of request.
+/// Counts and times of one kind of request, or of one step of the plan.
 #[derive(Debug, Clone)]
 pub struct KindTally {
     /// Planned.
@@ -77,9 +79,10 @@ pub(super) fn micros(span: Duration) -> u64 {
 
 impl Tally {
     /// Nothing yet.
-    pub fn new(kinds: usize) -> Self {
+    pub fn new(kinds: usize, steps: usize) -> Self {
         Self {
             kinds: (0..kinds).map(|_| KindTally::new()).collect(),
+            steps: (0..steps).map(|_| KindTally::new()).collect(),
             signing: histogram(SIGNING_NANOS_MAX, 2),
             reconnects: 0,
             last_sent: Duration::ZERO,
@@ -89,10 +92,15 @@ impl Tally {
         }
     }
 
+    /// Everything that a request of this kind and step is counted in.
+    pub fn of(&mut self, kind: usize, step: usize) -> impl Iterator<Item = &mut KindTally> {
+        self.kinds.get_mut(kind).into_iter().chain(self.steps.get_mut(step))
+    }
+
     /// Adds another one.
     pub fn add(&mut self, other: &Tally) {
-        let Tally { kinds, signing, reconnects, last_sent, active, abandoned, pulses_lost } = other;
-        for (mine, theirs) in self.kinds.iter_mut().zip(kinds) {
+        let Tally { kinds, steps, signing, reconnects, last_sent, active, abandoned, pulses_lost } = other;
+        for (mine, theirs) in self.kinds.iter_mut().zip(kinds).chain(self.steps.iter_mut().zip(steps)) {
             mine.add(theirs);
         }
         add(&mut self.signing, signing);

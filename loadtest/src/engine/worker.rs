@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use super::answer::{Answer, Fault};
 use super::request::{Ink, Prepared};
-use super::room::{Job, Room};
+use super::room::{Due, Job, Room};
 use super::tally::Tally;
 use super::timer::Timer;
 use super::wire::Wire;
@@ -52,7 +52,7 @@ pub(super) fn run(crew: Crew, started: watch::Receiver<Option<Instant>>) -> Tall
     done.unwrap_or_else(|error| {
         // Whoever started this thread reports it; if that has gone, nobody is left to tell.
         let _ = reports.send(Report::Ready(Err(error)));
-        Tally::new(kinds)
+        Tally::new(kinds, 0)
     })
 }
 
@@ -68,7 +68,7 @@ async fn work(crew: Crew, mut started: watch::Receiver<Option<Instant>>) -> Resu
     // Its reader outlives the thread, except when another one failed; then there is nothing to do.
     let _ = reports.send(Report::Ready(Ok(())));
     let Ok(start) = started.wait_for(Option::is_some).await.map(|start| *start) else {
-        return Ok(Tally::new(order.kinds.len()));
+        return Ok(Tally::new(order.kinds.len(), order.load.steps().len()));
     };
     let start = start.unwrap_or_else(Instant::now);
     let room = Rc::new(Room::new(order.clone(), start + order.warmup, wires.len(), reports, ink, accepted));
@@ -202,12 +202,12 @@ impl Pace<'_> {
                 self.timer.until(due.min(now + LOOK_UP)).await?;
                 continue;
             }
-            let (kind, counted) = (order.cycle.kind(arrival.index), arrival.at >= order.warmup);
-            if !self.room.hand_out(kind, Some(due), counted) {
+            let request = self.due(arrival.index, arrival.at);
+            if !self.room.hand_out(request, Some(due)) {
                 self.await_a_free_connection().await;
                 continue;
             }
-            self.planned_one(kind, counted);
+            self.planned_one(request);
             arrivals.next();
             // Connections must get to send what they were handed before more is handed out.
             if self.room.is_full() || arrivals.peek().is_some_and(|next| self.start + next.at <= now) {
@@ -217,14 +217,20 @@ impl Pace<'_> {
         // What was due and never sent still counts as planned; so does, but for an early end, what was to come.
         let over = self.stop.load(Ordering::Relaxed).then(|| self.start.elapsed());
         for arrival in arrivals.take_while(|arrival| over.is_none_or(|over| arrival.at <= over)) {
-            self.planned_one(order.cycle.kind(arrival.index), arrival.at >= order.warmup);
+            self.planned_one(self.due(arrival.index, arrival.at));
         }
         Ok(())
     }
 
-    fn planned_one(&self, kind: usize, counted: bool) {
-        if let Some(kind) = self.room.tally.borrow_mut().kinds.get_mut(kind).filter(|_| counted) {
-            kind.planned += 1;
+    /// The request of this index, due so long after the start.
+    fn due(&self, index: u64, at: Duration) -> Due {
+        let order = &self.room.order;
+        Due { kind: order.cycle.kind(index), step: order.load.step_at(at), counted: at >= order.warmup }
+    }
+
+    fn planned_one(&self, due: Due) {
+        if due.counted {
+            self.room.tally.borrow_mut().of(due.kind, due.step).for_each(|tally| tally.planned += 1);
         }
     }
 
@@ -232,11 +238,11 @@ impl Pace<'_> {
         let order = &self.room.order;
         let mut index = self.part as u64;
         while self.start.elapsed() < duration && !self.stop.load(Ordering::Relaxed) {
-            let (kind, counted) = (order.cycle.kind(index), self.start.elapsed() >= order.warmup);
+            let request = self.due(index, self.start.elapsed());
             if Instant::now() < self.start {
                 self.timer.until(self.start).await?;
-            } else if self.room.hand_out(kind, None, counted) {
-                self.planned_one(kind, counted);
+            } else if self.room.hand_out(request, None) {
+                self.planned_one(request);
                 index += order.workers as u64;
             } else {
                 self.await_a_free_connection().await;
@@ -255,14 +261,14 @@ impl Pace<'_> {
 async fn serve(room: Rc<Room>, at: usize, mut wire: Option<Wire>) {
     let mut bytes = Vec::new();
     while let Some(job) = room.next_job(at).await {
-        let Some(kind) = room.order.kinds.get(job.kind) else { return };
+        let Some(kind) = room.order.kinds.get(job.due.kind) else { return };
         if kind.flaw == Flaw::Replay {
-            renew(&room, kind, job.kind, &mut wire).await;
+            renew(&room, kind, job.due.kind, &mut wire).await;
         }
         if wire.is_some() && room.ink.borrow_mut().takes_session_over(kind) {
             open_another(&room, kind, &mut wire).await;
         }
-        let signing = write(&room, kind, job.kind, &mut bytes);
+        let signing = write(&room, kind, job.due.kind, &mut bytes);
         let sent = Instant::now();
         room.sent(&job, sent, signing);
         let outcome = tokio::time::timeout(room.order.timeout, exchange(&room, kind, &mut wire, &bytes, &job)).await;
@@ -334,7 +340,7 @@ async fn exchange(
     job: &Job,
 ) -> Result<Answer, Fault> {
     if wire.as_ref().is_none_or(Wire::has_ended) {
-        if job.counted {
+        if job.due.counted {
             room.tally.borrow_mut().reconnects += 1;
         }
         *wire = Some(Wire::open(&room.order.target).await.map_err(|_| Fault::Connect)?);

@@ -84,18 +84,23 @@ impl Drop for Screen {
 impl State {
     #[allow(clippy::cast_precision_loss, reason = "what is drawn needs no more than 52 bits")]
     fn enter(&mut self, moment: &Moment) {
-        let mut shown = Shown { at: moment.elapsed.as_secs_f64(), offered: moment.offered, ..Shown::default() };
-        if let Some(last) = &moment.last {
-            shown.sent = last.sent as f64;
-            shown.p50 = last.response.value_at_quantile(0.5) as f64;
-            shown.p99 = last.response.value_at_quantile(0.99) as f64;
-        }
+        let mut cpu_now = None;
         if let Some(sample) = &moment.sample {
             if let Some((at, cpu)) = self.cpu.filter(|(at, _)| sample.at > *at) {
-                shown.cpu = Some((sample.cpu_seconds - cpu) / (sample.at - at) / self.cores * 100.0);
+                cpu_now = Some((sample.cpu_seconds - cpu) / (sample.at - at) / self.cores * 100.0);
             }
             self.cpu = Some((sample.at, sample.cpu_seconds));
         }
+        // Before the first interval is over there is nothing that could be drawn as having been nothing.
+        let Some(last) = &moment.last else { return };
+        let shown = Shown {
+            at: moment.elapsed.as_secs_f64(),
+            offered: moment.offered,
+            sent: last.sent as f64,
+            p50: last.response.value_at_quantile(0.5) as f64,
+            p99: last.response.value_at_quantile(0.99) as f64,
+            cpu: cpu_now,
+        };
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
@@ -162,9 +167,11 @@ impl State {
     fn chart(&self, frame: &mut Frame<'_>, area: Rect, title: &str, sets: Vec<Dataset<'_>>, top: f64, label: String) {
         let (first, last) = (self.history.front(), self.history.back());
         let bounds = [first.map_or(0.0, |shown| shown.at), last.map_or(1.0, |shown| shown.at).max(1.0)];
+        let half = Constraint::Ratio(1, 2);
         let chart = Chart::new(sets)
             .block(Block::bordered().title(title.to_owned()))
-            .x_axis(Axis::default().bounds(bounds))
+            .hidden_legend_constraints((half, half))
+            .x_axis(Axis::default().bounds(bounds).labels(bounds.map(|at| format!("{at:.0} s"))))
             .y_axis(Axis::default().bounds([0.0, top]).labels(["0".to_owned(), label]));
         frame.render_widget(chart, area);
     }
@@ -217,6 +224,9 @@ mod tests {
             "cpu 50 %",
             "memory 64 MiB",
             "p99 12.0 ms",
+            "offered",
+            "1 s",
+            "5 s",
         ] {
             assert!(shown.contains(text), "{text} in\n{shown}");
         }

@@ -69,7 +69,7 @@ impl Tree {
         for pid in &members {
             let Some(stat) = stats.get(pid) else { continue };
             ticks += stat.ticks + stat.children_ticks;
-            resident_bytes += resident(*pid);
+            resident_bytes += memory(*pid, "VmRSS:");
         }
         self.ticks = self.ticks.max(ticks);
         Some(Usage { cpu_seconds: self.ticks as f64 / TICKS_PER_SECOND, resident_bytes })
@@ -81,9 +81,10 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn resident(pid: u32) -> u64 {
+/// Bytes under one of the names of memory in a process's status (proc(5)), such as `VmRSS:`.
+pub fn memory(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or_default() * 1_024
 }
 

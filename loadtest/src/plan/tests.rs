@@ -29,6 +29,13 @@ fn steps_change_the_rate_where_they_say() {
 }
 
 #[test]
+fn an_instant_lies_in_the_step_that_has_begun_and_after_the_end_in_the_last() {
+    let plan = Plan { segments: vec![segment(1.0, 1.0, 2), segment(2.0, 2.0, 3)], spacing: Spacing::Even };
+    let at = |millis| plan.segment_at(Duration::from_millis(millis));
+    assert_eq!([at(0), at(1_999), at(2_000), at(4_999), at(5_000)], [0, 0, 1, 1, 1]);
+}
+
+#[test]
 fn a_ramp_from_nothing_has_half_the_arrivals_in_its_last_third() {
     let plan = Plan { segments: vec![segment(0.0, 100.0, 10)], spacing: Spacing::Even };
     let arrivals: Vec<_> = plan.arrivals(Share::WHOLE).collect();

@@ -39,6 +39,18 @@ pub(super) enum Shape {
     Band(Vec<f64>),
 }
 
+impl Shape {
+    /// How the legend shows it.
+    fn class(&self) -> &'static str {
+        match self {
+            Shape::Line => "line",
+            Shape::Dashes => "dashed",
+            Shape::Dots => "dots",
+            Shape::Band(_) => "band",
+        }
+    }
+}
+
 /// Points that belong together.
 pub(super) struct Series {
     pub(super) name: String,
@@ -129,7 +141,8 @@ pub(super) fn draw(chart: &Chart) -> String {
     }
     out.push_str("</svg><div class=\"legend\">");
     for series in series {
-        let _ = write!(out, "<span><i class=\"k{}\"></i>{}</span>", series.colour, escape(&series.name));
+        let (colour, shape, name) = (series.colour, series.shape.class(), escape(&series.name));
+        let _ = write!(out, "<span><i class=\"k{colour} {shape}\"></i>{name}</span>");
     }
     out.push_str("</div></figure>");
     out

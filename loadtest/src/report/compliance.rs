@@ -19,6 +19,7 @@ struct Words {
     how: &'static str,
     method: [&'static str; 4],
     signed: &'static str,
+    windows: &'static str,
     search: &'static str,
     places: &'static str,
     files: &'static str,
@@ -47,6 +48,7 @@ const VIETNAMESE: Words = Words {
         "Dữ liệu gửi đi mang một dấu hiệu riêng; sau khi đo, dấu hiệu được tìm ở mọi nơi liệt kê dưới đây, kể cả dạng hex và base64.",
     ],
     signed: "Số chữ ký tạo bằng khóa của hệ thống nguồn, mỗi chữ ký một nonce và thời điểm mới:",
+    windows: "Số khoảng đo và độ dài mỗi khoảng:",
     search: "Tìm dữ liệu còn lại",
     places: "Nơi tìm",
     files: "Đã đọc",
@@ -86,6 +88,7 @@ const ENGLISH: Words = Words {
         "What was sent carried a marker; afterwards it was looked for in every place below, also in hexadecimal and base64.",
     ],
     signed: "Signatures made with the source's key, each with a fresh nonce and time:",
+    windows: "Windows, and how long each is:",
     search: "Search for what is left behind",
     places: "Places searched",
     files: "Read",
@@ -149,7 +152,7 @@ pub fn compliance(outcomes: &Outcomes, language: Language) -> String {
     }
     let (windows, seconds) = (findings.windows, findings.window_seconds);
     page.paragraph(&format!("{} {}.", words.signed, measurement.measured.tally.signing.len()));
-    page.paragraph(&format!("{windows} × {seconds} s."));
+    page.paragraph(&format!("{} {windows} × {seconds} s.", words.windows));
     page.heading(words.search);
     let searched = &findings.searched;
     page.facts(&[

@@ -1,4 +1,4 @@
-//! The report as one HTML file: the verdict, the criteria, the conditions, then what was seen.
+//! The report as one HTML file: the verdict, the conditions, the criteria, then what was seen.
 
 use lgsp_shared::refusal::Language;
 
@@ -24,6 +24,7 @@ pub fn html(outcomes: &Outcomes) -> String {
     let Outcomes { measurement, verdict, capacity, compliance: _, comparison } = outcomes;
     let mut page = Page::new(Language::English, &format!("Load test: {}", measurement.conditions.scenario));
     page.verdict(verdict.outcome, verdict.outcome.label(), &verdict.reasons);
+    conditions(&mut page, &measurement.conditions);
     criteria(&mut page, verdict);
     if let Some(search) = capacity {
         searched(&mut page, search);
@@ -41,7 +42,7 @@ pub fn html(outcomes: &Outcomes) -> String {
         compared(&mut page, comparison);
     }
     generator(&mut page, measurement);
-    conditions(&mut page, &measurement.conditions);
+    repeating(&mut page, &measurement.conditions);
     page.finish()
 }
 
@@ -70,6 +71,7 @@ fn results(page: &mut Page, measurement: &Measurement) {
         [row("Response, from the planned instant", Times::Response), row("Service, from sending", Times::Service)];
     page.table(&["Latency", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows);
     kinds(page, measurement);
+    steps(page, measurement);
     page.drawing(&draw(&rates(measurement)));
     page.drawing(&draw(&percentiles(measurement)));
     page.drawing(&draw(&curve(measurement)));
@@ -98,6 +100,24 @@ fn kinds(page: &mut Page, measurement: &Measurement) {
         let rows: Vec<_> = endings.iter().map(|(label, count)| vec![label.clone(), count.to_string()]).collect();
         page.table(&["Unexpected ending", "count"], &rows);
     }
+}
+
+fn steps(page: &mut Page, measurement: &Measurement) {
+    if measurement.conditions.steps.is_empty() {
+        return;
+    }
+    let tallies = measurement.conditions.steps.iter().zip(&measurement.measured.tally.steps);
+    let rows: Vec<_> = tallies
+        .map(|(name, step)| {
+            let unexpected: u64 = step.unexpected.values().sum();
+            let counts = [step.planned, step.sent, step.expected, unexpected].map(|count| count.to_string());
+            let (response, service) = (quantiles(&step.response), quantiles(&step.service));
+            let times = [response.p50, response.p99, service.p99, quantiles(&step.lag).p99].map(show_micros);
+            std::iter::once(name.clone()).chain(counts).chain(times).collect()
+        })
+        .collect();
+    let heads = ["Step", "planned", "sent", "as expected", "otherwise", "p50", "p99", "service p99", "lag p99"];
+    page.table(&heads, &rows);
 }
 
 fn seconds(value: f64) -> String {
@@ -299,27 +319,38 @@ fn generator(page: &mut Page, measurement: &Measurement) {
         ("Send lag", format!("half of all within {}, 99 % within {}", show_micros(lag.p50), show_micros(lag.p99))),
         ("Signing", signing),
         ("Own CPU", format!("{:.2} cores", measurement.measured.own_cpu / sending)),
+        ("Own memory", format!("{} MiB at most", measurement.measured.own_resident_bytes >> 20)),
         ("Connections opened again", tally.reconnects.to_string()),
     ]);
 }
 
+/// What has to be known to read the numbers.
 fn conditions(page: &mut Page, conditions: &Conditions) {
     page.heading("Conditions");
     let memory = conditions.machine.memory_bytes >> 20;
     let machine = &conditions.machine;
-    let build = if conditions.unoptimised { " (built without optimisation)" } else { "" };
     let model = if conditions.closed { "closed loop (labelled: hides waiting)" } else { "open: sent when planned" };
-    let mut facts = vec![
+    let threads =
+        if conditions.workers == 1 { "1 thread".to_owned() } else { format!("{} threads", conditions.workers) };
+    page.facts(&[
         ("Started", conditions.started.clone()),
         ("Target", conditions.target.clone()),
         ("Load", format!("{}; {model}", conditions.load)),
-        ("Connections", format!("{} on {} threads", conditions.connections, conditions.workers)),
-        ("Warm-up, time for an answer", format!("{} s, {} s", conditions.warmup_seconds, conditions.timeout_seconds)),
+        ("Connections", format!("{} on {threads} of the generator", conditions.connections)),
         ("Generator's machine", format!("{}, {} cores, {memory} MiB, {}", machine.cpu, machine.cores, machine.system)),
         (
             "Measured processes",
             if conditions.measured.is_empty() { "none".to_owned() } else { conditions.measured.join(", ") },
         ),
+    ]);
+}
+
+/// What it takes to do it again.
+fn repeating(page: &mut Page, conditions: &Conditions) {
+    page.heading("To repeat it");
+    let build = if conditions.unoptimised { " (built without optimisation)" } else { "" };
+    let mut facts = vec![
+        ("Warm-up, time for an answer", format!("{} s, {} s", conditions.warmup_seconds, conditions.timeout_seconds)),
         (
             "CPU share",
             "CPU time of the measured processes and their children, divided by time and by the cores they may use"

@@ -76,21 +76,25 @@ impl Page {
         self.body.push_str("</dl>");
     }
 
-    /// A table; in columns after the first, numbers line up on the right.
+    /// A table; in columns after the first, numbers line up on the right and sentences on the left.
     pub(super) fn table(&mut self, heads: &[&str], rows: &[Vec<String>]) {
+        let is_short = |cell: &str| cell.chars().count() <= SHORT_LETTERS_MAX;
+        let is_text = |column: usize| rows.iter().filter_map(|row| row.get(column)).any(|cell| !is_short(cell));
+        let columns: Vec<bool> = (0..heads.len()).map(is_text).collect();
         self.body.push_str("<div class=\"scroll\"><table><thead><tr>");
-        for head in heads {
-            let _ = write!(self.body, "<th scope=\"col\">{}</th>", escape(head));
+        for (head, is_text) in heads.iter().zip(&columns) {
+            let kind = if *is_text { " class=\"text\"" } else { "" };
+            let _ = write!(self.body, "<th scope=\"col\"{kind}>{}</th>", escape(head));
         }
         self.body.push_str("</tr></thead><tbody>");
         for row in rows {
             self.body.push_str("<tr>");
-            for cell in row {
+            for (cell, is_text) in row.iter().zip(&columns) {
                 let kind = match cell.as_str() {
                     "✓" => " class=\"yes\"",
                     "✗" => " class=\"no\"",
-                    short if short.chars().count() <= SHORT_LETTERS_MAX => " class=\"short\"",
-                    _ => "",
+                    _ if *is_text => " class=\"text\"",
+                    _ => " class=\"short\"",
                 };
                 let _ = write!(self.body, "<td{kind}>{}</td>", escape(cell));
             }

@@ -95,7 +95,8 @@ fn generator(out: &mut String, measurement: &Measurement) {
         &format!("  send lag p50 {} p99 {} max {}", show_micros(lag.p50), show_micros(lag.p99), show_micros(lag.max)),
     );
     let cores = measurement.measured.own_cpu / sending;
-    line(out, &format!("  {cores:.2} cores of its own, {} reconnects", tally.reconnects));
+    let memory = measurement.measured.own_resident_bytes >> 20;
+    line(out, &format!("  {cores:.2} cores and {memory} MiB of its own, {} reconnects", tally.reconnects));
     if !tally.signing.is_empty() {
         line(out, &format!("  {} signatures, {:.1} µs each", tally.signing.len(), tally.signing.mean() / 1e3));
     }
@@ -121,6 +122,15 @@ fn results(out: &mut String, measurement: &Measurement) {
                 measurement.conditions.cores,
                 resident_bytes_max as f64 / 1_048_576.0
             ),
+        );
+    }
+    for (name, step) in measurement.conditions.steps.iter().zip(&measurement.measured.tally.steps) {
+        let (response, service, lag) = (quantiles(&step.response), quantiles(&step.service), quantiles(&step.lag));
+        let [p50, p99, service, lag] = [response.p50, response.p99, service.p99, lag.p99].map(show_micros);
+        let counts = format!("{} planned, {} sent, {} as expected", step.planned, step.sent, step.expected);
+        line(
+            out,
+            &format!("  {name}: {counts}; response p50 {p50} p99 {p99}, service p99 {service}, send lag p99 {lag}"),
         );
     }
     for (kind, asked) in measurement.measured.tally.kinds.iter().zip(&measurement.conditions.requests) {

@@ -75,6 +75,9 @@ fn check_load(path: &str, load: &Load, problems: &mut Problems) {
         );
     }
     let Load::Open(plan) = load else { return };
+    if plan.segments.len() > STEPS_MAX {
+        note(problems, path, format!("has {} steps; at most {STEPS_MAX} are told apart", plan.segments.len()));
+    }
     for segment in &plan.segments {
         let highest = segment.from.max(segment.to);
         if highest > RATE_MAX || highest <= 0.0 {

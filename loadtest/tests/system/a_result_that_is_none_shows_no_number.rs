@@ -1,9 +1,12 @@
 //! A generator that did not keep its promise has produced nothing: exit code 4, and no number that looks like a result.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lgsp_testkit::child::Signal;
 use lgsp_testkit::eventually::eventually;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::bench::{Bench, Ended, PLAIN, ended};
 
@@ -29,6 +32,32 @@ async fn a_generator_that_was_held_up_has_no_result() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     throttled.signal(Signal::Continue);
     assert_no_result(&bench, &ended(throttled), "the generator sent too late");
+}
+
+/// Found on a machine that compiled meanwhile: the generator was late by less than the limit, what it then sent at once was
+/// more than the target took, and the rate that had been spared that was called its capacity.
+#[test]
+fn a_search_has_no_result_when_the_generator_may_have_caused_the_refusals_itself() {
+    let bench = Bench::new();
+    let (_target, address) = bench.target(&["--limit", "500/s", "--limit-burst", "2"]);
+    let search = ["--start", "400/s", "--max", "400/s", "--trial", "500ms", "--confirm", "500ms"];
+    let searching = bench.begin("capacity", PLAIN, address, "out", &search);
+    let (pid, over) = (Pid::from_raw(i32::try_from(searching.id()).unwrap()), AtomicBool::new(false));
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                // What disturbs it: 15 of 60 ms are taken away. It may have ended by itself.
+                let _ = kill(pid, nix::sys::signal::Signal::SIGSTOP);
+                std::thread::sleep(Duration::from_millis(15));
+                let _ = kill(pid, nix::sys::signal::Signal::SIGCONT);
+                std::thread::sleep(Duration::from_millis(45));
+            }
+        });
+        let ended = ended(searching);
+        over.store(true, Ordering::Relaxed);
+        ended
+    });
+    assert_no_result(&bench, &ended, "several at once");
 }
 
 #[test]
