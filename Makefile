@@ -58,8 +58,9 @@ deny: ## Licences, sources, bans and published advisories of all dependencies (n
 bench-tools:
 	@config/tools.sh bench
 
-bench: bench-tools ## The rooms, then CPU per request beside nginx, haproxy and bare Pingora
+bench: bench-tools ## The rooms, search among agencies, then CPU per request beside nginx, haproxy and bare Pingora
 	cargo bench --locked -p lgsp-benches --features criterion
+	cargo bench --locked -p lgsp-controlplane --features bench --bench search
 	benches/compare/run.sh
 
 # libFuzzer needs compiler switches that only a nightly toolchain takes openly; a stable one takes them when told to. No

@@ -206,6 +206,4 @@ async fn next_number(connection: &mut AnyConnection, sql: &'static str) -> Resul
 }
 
 #[cfg(test)]
-mod scale;
-#[cfg(test)]
 mod tests;
