@@ -85,12 +85,21 @@ pub async fn carry_out(
     mode: Mode,
     trail: Trail,
 ) -> Result<Outcome, ChangeError> {
-    let facts = facts(desired, &one.operation).await.map_err(ChangeError::Store)?;
-    let message = message(one);
-    let (author, at) = (one.author.clone(), trail.at());
+    let (author, at, message) = (one.author.clone(), trail.at(), message(one));
     let audit = Audit { author, message, at, authority: Authority::everything(), trail };
-    let one = one.clone();
-    desired.carry_out(mode, audit, move |whole, _| reorganise::carry_out(whole, &one, &facts)).await
+    let facts_now = async || facts(desired, &one.operation).await.map_err(ChangeError::Store);
+    loop {
+        let facts = facts_now().await?;
+        let make = {
+            let (one, facts) = (one.clone(), facts.clone());
+            move |whole: &Whole, _: &_| reorganise::carry_out(whole, &one, &facts)
+        };
+        match desired.carry_out(mode, audit.clone(), make).await {
+            // Something it is about was decided in between, which is no reason to fail for good.
+            Err(ChangeError::NotNow(_)) if facts_now().await? != facts => {}
+            done => return done,
+        }
+    }
 }
 
 /// What the directory and the applications say about an operation now.
@@ -152,3 +161,6 @@ fn told(error: &ChangeError) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

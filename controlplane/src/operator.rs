@@ -75,11 +75,22 @@ impl Operator {
         (right.within_agency() || !bound) && right.roles().iter().any(counts)
     }
 
+    /// Whether this operator may do all that the role may, so that lending it to a token gives nothing away.
+    pub fn covers(&self, role: Role) -> bool {
+        let out_of_reach = |right: Right| self.agency.is_some() && !right.within_agency();
+        let rights = Right::ALL.into_iter().filter(|right| right.roles().contains(&role) && !out_of_reach(*right));
+        let kinds = Kind::ALL.into_iter().filter(|kind| role.may_change(*kind));
+        rights.into_iter().all(|right| self.may(right)) && kinds.into_iter().all(|kind| self.may_change(kind))
+    }
+
+    fn may_change(&self, kind: Kind) -> bool {
+        let bound = self.agency.is_some();
+        self.roles.iter().any(|role| (bound || !role.wants_agency()) && role.may_change(kind))
+    }
+
     /// What may be changed.
     pub fn authority(&self) -> Authority {
-        let bound = self.agency.is_some();
-        let counting = || self.roles.iter().filter(|role| bound || !role.wants_agency());
-        let kinds = Kind::ALL.into_iter().filter(|kind| counting().any(|role| role.may_change(*kind)));
+        let kinds = Kind::ALL.into_iter().filter(|kind| self.may_change(*kind));
         Authority::new(kinds.collect(), self.agency.clone())
     }
 }
@@ -98,6 +109,26 @@ mod tests {
         let observer = Operator::new("x", [Role::Observer], Some(agency));
         assert!(observer.may(Right::Look) && !observer.may(Right::Change) && !observer.may(Right::Watch));
         assert_eq!(observer.authority(), Authority::new(BTreeSet::new(), observer.agency().cloned()));
+    }
+
+    #[test]
+    fn a_role_is_lent_only_by_those_who_may_all_that_it_may() {
+        let covered = |roles: &[Role], agency: Option<&str>| -> Vec<Role> {
+            let agency = agency.map(|agency| agency.parse().unwrap());
+            let operator = Operator::new("x", roles.iter().copied(), agency);
+            Role::ALL.into_iter().filter(|role| operator.covers(*role)).collect()
+        };
+        use Role::*;
+        let all_but_keys_and_audit =
+            [RegistrationOfficer, ServiceAdministrator, SystemAdministrator, Observer, AgencyAdministrator];
+        assert_eq!(covered(&[SystemAdministrator], None), all_but_keys_and_audit);
+        assert_eq!(covered(&[SecurityOfficer], None), [SecurityOfficer, Observer]);
+        assert_eq!(covered(&[Auditor], None), [Observer, Auditor]);
+        assert_eq!(covered(&[Observer], None), [Observer]);
+        let both = [RegistrationOfficer, ServiceAdministrator];
+        assert_eq!(covered(&both, None), [RegistrationOfficer, ServiceAdministrator, Observer], "manages no operators");
+        assert_eq!(covered(&[AgencyAdministrator], Some("so-tu-phap")), [Observer, Auditor, AgencyAdministrator]);
+        assert_eq!(covered(&[AgencyAdministrator], None), []);
     }
 
     #[test]

@@ -31,6 +31,8 @@ mod agencies_are_found_without_accents;
 mod an_agency_sees_nothing_beyond_it;
 #[path = "system/an_apply_can_wait_for_every_node.rs"]
 mod an_apply_can_wait_for_every_node;
+#[path = "system/contacts_are_kept_from_nodes.rs"]
+mod contacts_are_kept_from_nodes;
 #[path = "system/every_refusal_can_be_explained.rs"]
 mod every_refusal_can_be_explained;
 #[path = "system/fleet.rs"]
@@ -47,6 +49,8 @@ mod one_of_several_control_planes_publishes;
 mod only_known_identities_log_in;
 #[path = "system/operators_do_what_they_are_trusted_with.rs"]
 mod operators_do_what_they_are_trusted_with;
+#[path = "system/pair.rs"]
+mod pair;
 #[path = "system/registry.rs"]
 mod registry;
 #[path = "system/revisions_reach_etcd_whole.rs"]
@@ -61,5 +65,7 @@ mod strangers_learn_nothing;
 mod the_api_does_what_its_description_says;
 #[path = "system/the_audit_shows_what_was_done_to_it.rs"]
 mod the_audit_shows_what_was_done_to_it;
+#[path = "system/two_control_planes_decide_once.rs"]
+mod two_control_planes_decide_once;
 #[path = "system/what_was_acknowledged_survives_every_kill.rs"]
 mod what_was_acknowledged_survives_every_kill;

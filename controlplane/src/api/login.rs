@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Rooms;
 use super::body::Body;
 use super::needs::{Needs, Open};
 use super::problem::{Code, Problem, ProblemBody};
@@ -60,11 +59,12 @@ pub fn no_store(status: StatusCode, body: impl Serialize) -> Response {
     response
 }
 
-/// Refuses a source that tries too often, before anything is computed for it.
-pub fn limit(rooms: &Rooms, trail: &Trail) -> Result<(), Problem> {
-    let mut logins = rooms.allowances.logins.lock().unwrap_or_else(PoisonError::into_inner);
+/// An attempt to log in. A source that tries too often is refused before anything is computed for it.
+pub fn attempt(open: &Open) -> Result<&Trail, Problem> {
+    let trail = open.trail()?;
+    let mut logins = open.allowances.logins.lock().unwrap_or_else(PoisonError::into_inner);
     match logins.take(trail.source(), trail.at()) {
-        Some(_) => Ok(()),
+        Some(_) => Ok(trail),
         None => {
             let detail = "there were too many logins from this address";
             Err(Problem::new(Code::TooMany, detail, "Wait a few seconds, then try again."))
@@ -85,9 +85,7 @@ pub fn limit(rooms: &Rooms, trail: &Trail) -> Result<(), Problem> {
 )]
 pub async fn login(open: Open, Body(body): Body<LoginBody>) -> Result<Response, Problem> {
     let LoginBody { name, password, code } = body;
-    let trail = open.trail()?;
-    limit(&open, trail)?;
-    Ok(begun(open.accounts.login(&name, password, code.as_deref(), trail).await?))
+    Ok(begun(open.accounts.login(&name, password, code.as_deref(), attempt(&open)?).await?))
 }
 
 /// Ends the session that asks.

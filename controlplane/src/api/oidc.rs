@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::Body;
-use super::login::{SessionBody, begun, limit};
+use super::login::{SessionBody, attempt, begun};
 use super::needs::Open;
 use super::problem::{Code, Problem, ProblemBody};
 use crate::operator::oidc::{Oidc, Started};
@@ -41,8 +41,7 @@ pub struct StartedBody {
     )
 )]
 pub async fn start(open: Open, Body(body): Body<StartBody>) -> Result<Json<StartedBody>, Problem> {
-    let trail = open.trail()?;
-    limit(&open, trail)?;
+    let trail = attempt(&open)?;
     let Started { url, state } = provider(&open)?.start(&body.redirect_uri, trail.at()).await?;
     Ok(Json(StartedBody { url, state }))
 }
@@ -71,8 +70,7 @@ pub struct FinishBody {
 )]
 pub async fn finish(open: Open, Body(body): Body<FinishBody>) -> Result<Response, Problem> {
     let FinishBody { state, code } = body;
-    let trail = open.trail()?;
-    limit(&open, trail)?;
+    let trail = attempt(&open)?;
     Ok(begun(provider(&open)?.finish(&open.accounts, &state, &code, trail).await?))
 }
 

@@ -302,14 +302,14 @@ impl From<OidcError> for Problem {
 
 impl From<Beyond> for Problem {
     fn from(error: Beyond) -> Self {
-        let detail = error.to_string();
-        match error {
-            Beyond::Unknown(_) => Self::new(Code::NotFound, detail, "`lgspctl operator list` shows all of them."),
-            Beyond::NoAgency => Self::malformed(detail),
-            Beyond::Oneself | Beyond::Role(_) | Beyond::Agency(_) => {
-                Self::new(Code::Forbidden, detail, "`lgspctl whoami` shows your roles.")
+        let code = match error {
+            Beyond::Unknown(_) => Code::NotFound,
+            Beyond::NoAgency => Code::Malformed,
+            Beyond::Oneself | Beyond::Holder { .. } | Beyond::HandOut(_) | Beyond::Uncovered(_) | Beyond::Agency(_) => {
+                Code::Forbidden
             }
-        }
+        };
+        Self::new(code, error.to_string(), error.next())
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn list(
 pub struct IssueTokenBody {
     /// What to call it, such as the program that uses it.
     title: String,
-    /// Fewer roles than one's own; all of one's own when absent.
+    /// Roles of which one may do all they may; one's own when absent.
     #[serde(default)]
     roles: Option<Vec<String>>,
     /// An agency beyond which it is worth nothing.
@@ -116,9 +116,7 @@ pub async fn issue(needs: Needs<right::Tokens>, Body(body): Body<IssueTokenBody>
         return Err(Problem::malformed(format!("`expires_secs` of {secs} is not from 1 to {SECS_MAX}, 366 days")));
     }
     let roles = roles.map_or_else(|| Ok(operator.roles().clone()), |roles| read_roles(&roles))?;
-    if let Some(role) = roles.iter().find(|role| !operator.roles().contains(role)) {
-        return Err(manage::Beyond::Role(*role).into());
-    }
+    manage::may_carry(operator, &roles)?;
     match (operator.agency(), &agency) {
         (Some(own), Some(other)) if own != other => return Err(manage::Beyond::Agency(own.clone()).into()),
         _ => agency_exists(&needs, agency.as_ref())?,

@@ -200,7 +200,8 @@ fn key(command: KeyCommand) -> anyhow::Result<()> {
         }
         KeyCommand::Add { file } => {
             let id = key_file::add(&file)?;
-            println!("key {id} is in `{}` and opens; give the file to every node, then `key use {id}`", file.display());
+            let file = file.display();
+            println!("key {id} is in `{file}` and opens; give the file to every node, then `key use {file} {id}`");
         }
         KeyCommand::Use { file, id } => {
             key_file::put_first(&file, &id)?;
@@ -217,7 +218,8 @@ fn key(command: KeyCommand) -> anyhow::Result<()> {
 fn load(config: Option<PathBuf>) -> anyhow::Result<Settings> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(Settings::load(config.as_deref(), environment)?)
+    let settings = Settings::load(config.as_deref(), environment);
+    if config.is_some() { Ok(settings?) } else { settings.context("without `--config FILE`") }
 }
 
 fn log(settings: &Settings) -> anyhow::Result<()> {

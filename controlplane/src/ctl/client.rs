@@ -20,6 +20,8 @@ const ANSWER_BYTES_MAX: u64 = 128 << 20;
 const CA_FILE_VARIABLE: &str = "SSL_CERT_FILE";
 /// The environment variable that holds the operator token.
 const TOKEN_VARIABLE: &str = "LGSPCTL_TOKEN";
+/// The one that names a file with it.
+const TOKEN_FILE_VARIABLE: &str = "LGSPCTL_TOKEN_FILE";
 
 /// Speaks to one control plane as one operator.
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl Client {
         };
         client.authorization = Some(format!("Bearer {}", token.trim()));
         Ok(client)
+    }
+
+    /// The environment variable that decides who asks, before any session.
+    pub fn token_variable() -> Option<&'static str> {
+        [TOKEN_FILE_VARIABLE, TOKEN_VARIABLE].into_iter().find(|variable| std::env::var_os(variable).is_some())
     }
 
     /// Speaks to the server as nobody, to log in.

@@ -23,7 +23,7 @@ mod touch;
 pub use touch::{Effect, Touch, touches};
 
 /// What the directory and the applications say about the agencies of an operation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Its agencies, as far as they are known.
     pub agencies: BTreeMap<AgencyCode, Agency>,

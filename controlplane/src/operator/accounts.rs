@@ -3,13 +3,15 @@
 //! A login that is refused says the same and costs the same whatever the reason: unknown name, wrong password, or one too
 //! many failures before. It is counted before it is decided, so that a thousand at one instant are a thousand.
 
+use std::collections::BTreeSet;
+
 use lgsp_shared::id::ResourceName;
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::bearer::{self, BearerKind, Terms};
 use super::factor::{Factor, FactorError};
 use super::password::{HashError, Hasher, Password, Weak};
-use super::{Operator, factor};
+use super::{Operator, Role, factor};
 use crate::audit::Trail;
 use crate::desired::Keys;
 use crate::settings::login::LoginSettings;
@@ -227,7 +229,9 @@ impl Accounts {
     /// Refuses unless it is a session and the password is right; counted as a login is.
     pub async fn prove(&self, known: &Known, password: Password, trail: &Trail) -> Result<OperatorRow, AccountError> {
         if known.bearer.kind != BearerKind::Session {
-            return Err(AccountError::NotNow("only a session can do this; `lgspctl login` begins one".into()));
+            return Err(AccountError::NotNow(
+                "only a session can do this, no token; `lgspctl login` begins one".into(),
+            ));
         }
         let Counted { row, open } = self.store.count_login(Some(&known.bearer.operator), trail.at(), wait_secs).await?;
         let kept = row.as_ref().filter(|_| open).and_then(|row| row.password.clone());
@@ -258,8 +262,9 @@ fn standing(row: &OperatorRow, bearer: &BearerRow) -> Option<Operator> {
     if row.disabled {
         return None;
     }
-    let roles = match &bearer.roles {
-        Some(fewer) => row.roles.intersection(fewer).copied().collect(),
+    let owner = Operator::new(row.name.to_string(), row.roles.clone(), row.agency.clone());
+    let roles: BTreeSet<Role> = match &bearer.roles {
+        Some(lent) => lent.iter().copied().filter(|role| owner.covers(*role)).collect(),
         None => row.roles.clone(),
     };
     let agency = match (&row.agency, &bearer.agency) {

@@ -9,7 +9,7 @@ use lgsp_shared::id::{AgencyId, ResourceName};
 
 use super::{Operator, Role};
 
-/// What a system administrator may hand out without holding it.
+/// What a system administrator may hand out without having it.
 const BY_SYSTEM_ADMINISTRATOR: [Role; 5] = [
     Role::RegistrationOfficer,
     Role::ServiceAdministrator,
@@ -29,15 +29,45 @@ pub enum Beyond {
     /// It belongs elsewhere. Also the answer when there is none.
     #[error("there is no operator `{0}`")]
     Unknown(String),
-    /// It has, or would have, a role beyond the actor's reach.
-    #[error("the role `{0}` is beyond your reach: whoever holds it can do this")]
-    Role(Role),
+    /// It has a role whose holders the actor may not manage.
+    #[error("`{name}` has the role `{role}`, and you may not manage whoever has it")]
+    Holder {
+        /// The operator's name.
+        name: String,
+        /// The role.
+        role: Role,
+    },
+    /// It would have a role that the actor may not hand out.
+    #[error("you may not hand out the role `{0}`")]
+    HandOut(Role),
+    /// A token would have a role that may more than its maker.
+    #[error("a token is worth no more than its maker, and you may not do all that the role `{0}` may")]
+    Uncovered(Role),
     /// An agency's administrator hands out rights elsewhere.
     #[error("your operators belong to `Agency/{0}`")]
     Agency(AgencyId),
     /// The role means nothing without an agency.
     #[error("the role `agency-administrator` needs an agency")]
     NoAgency,
+}
+
+impl Beyond {
+    /// Who can help, or what else to do.
+    pub fn next(&self) -> String {
+        match self {
+            Beyond::Unknown(_) => "`lgspctl operator list` shows all of them.".to_owned(),
+            Beyond::Oneself => "Ask another administrator.".to_owned(),
+            Beyond::Holder { name: _, role } | Beyond::HandOut(role) if BY_SYSTEM_ADMINISTRATOR.contains(role) => {
+                "A system administrator can do this.".to_owned()
+            }
+            Beyond::Holder { name: _, role } | Beyond::HandOut(role) => {
+                format!("A system administrator who has the role `{role}` too can do this.")
+            }
+            Beyond::Uncovered(_) => "Name a role with no more rights than `lgspctl whoami` shows.".to_owned(),
+            Beyond::Agency(_) => "Name that agency with `--agency`, or ask a system administrator.".to_owned(),
+            Beyond::NoAgency => "Name one with `--agency`.".to_owned(),
+        }
+    }
 }
 
 /// The roles `actor` may hand out, and whose holders it may manage.
@@ -77,7 +107,8 @@ pub fn may_manage(actor: &Operator, account: Account<'_>) -> Result<(), Beyond> 
     if actor.name() == account.name.as_str() {
         return Err(Beyond::Oneself);
     }
-    within(actor, account.roles)
+    let holder = |role| Beyond::Holder { name: account.name.to_string(), role };
+    out_of_reach(actor, account.roles).map_or(Ok(()), |role| Err(holder(role)))
 }
 
 /// Whether `actor` may make an account what this one says.
@@ -90,12 +121,18 @@ pub fn may_make(actor: &Operator, account: Account<'_>) -> Result<(), Beyond> {
     if account.agency.is_none() && account.roles.iter().any(|role| role.wants_agency()) {
         return Err(Beyond::NoAgency);
     }
-    within(actor, account.roles)
+    out_of_reach(actor, account.roles).map_or(Ok(()), |role| Err(Beyond::HandOut(role)))
 }
 
-fn within(actor: &Operator, roles: &BTreeSet<Role>) -> Result<(), Beyond> {
+/// Whether a token of `actor` may have these roles.
+pub fn may_carry(actor: &Operator, roles: &BTreeSet<Role>) -> Result<(), Beyond> {
+    let beyond = roles.iter().find(|role| !actor.covers(**role));
+    beyond.map_or(Ok(()), |role| Err(Beyond::Uncovered(*role)))
+}
+
+fn out_of_reach(actor: &Operator, roles: &BTreeSet<Role>) -> Option<Role> {
     let reach = reach(actor);
-    roles.iter().find(|role| !reach.contains(role)).map_or(Ok(()), |role| Err(Beyond::Role(*role)))
+    roles.iter().copied().find(|role| !reach.contains(role))
 }
 
 #[cfg(test)]
@@ -116,9 +153,9 @@ mod tests {
     fn a_system_administrator_reaches_neither_keys_nor_audit() {
         let actor = operator("sys", &[Role::SystemAdministrator], None);
         for role in [Role::SecurityOfficer, Role::Auditor] {
-            let beyond = Err(Beyond::Role(role));
-            assert_eq!(check(&actor, &operator("x", &[role], None)), (beyond.clone(), beyond.clone()));
-            assert_eq!(check(&actor, &operator("x", &[Role::Observer, role], None)), (beyond.clone(), beyond));
+            let beyond = (Err(Beyond::Holder { name: "x".into(), role }), Err(Beyond::HandOut(role)));
+            assert_eq!(check(&actor, &operator("x", &[role], None)), beyond);
+            assert_eq!(check(&actor, &operator("x", &[Role::Observer, role], None)), beyond);
         }
         for role in BY_SYSTEM_ADMINISTRATOR {
             assert_eq!(check(&actor, &operator("x", &[role], Some("a"))), (Ok(()), Ok(())));
@@ -143,9 +180,9 @@ mod tests {
             assert_eq!(check(&actor, &other), (unknown, Err(Beyond::Agency("a".parse().unwrap()))));
         }
         let more = operator("x", &[Role::ServiceAdministrator], Some("a"));
-        assert_eq!(check(&actor, &more).1, Err(Beyond::Role(Role::ServiceAdministrator)));
+        assert_eq!(check(&actor, &more).1, Err(Beyond::HandOut(Role::ServiceAdministrator)));
         let bound = operator("sys", &[Role::SystemAdministrator], Some("a"));
-        assert_eq!(check(&bound, &own).1, Err(Beyond::Role(Role::AgencyAdministrator)), "not over the platform");
+        assert_eq!(check(&bound, &own).1, Err(Beyond::HandOut(Role::AgencyAdministrator)), "not over the platform");
     }
 
     #[test]

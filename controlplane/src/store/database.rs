@@ -94,7 +94,7 @@ impl Database {
     }
 
     /// Alone, so that two processes that start at one instant do not both bring the schema up to date.
-    async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         let connection: &mut AnyConnection = &mut transaction;
         migration::migrator(self.dialect).run_direct(None, connection, false).await.map_err(StoreError::Schema)?;

@@ -125,6 +125,21 @@ async fn a_change_of_thousands_of_documents_is_one_revision(store: Store) {
     assert_eq!(documents.iter().map(|document| &document.name).collect::<Vec<_>>(), sorted.iter().collect::<Vec<_>>());
 }
 
+async fn a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_connected(store: Store) {
+    let content = Some(Content { hash: "h".into(), spec: "{}".into() });
+    let system = ChangeRow { kind: "System".into(), name: "mot-cua".into(), content };
+    commit(&store, &revision(1, 0), &[system]).await.unwrap();
+    // As version 5 left it: without applications and all that came after them.
+    for table in ["notice", "succession", "reorganisation", "approval", "application_step", "application"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP TABLE {table}"))).execute(store.pool()).await.unwrap();
+    }
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 5").execute(store.pool()).await.unwrap();
+    store.database.migrate().await.unwrap();
+    let approval = store.approval(&"mot-cua".parse().unwrap()).await.unwrap();
+    assert!(registry::Rule::Approved.allows(approval.as_ref()), "{approval:?}");
+    assert_eq!(store.head().await.unwrap().unwrap().number, Revision(1));
+}
+
 async fn names_sort_by_their_bytes(store: Store) {
     let names = ["B", "a", "a-b", "a.c", "aB", "ab"];
     let changes: Vec<ChangeRow> = names.iter().map(|name| put(name, "1")).collect();
@@ -158,6 +173,7 @@ on_both![
     a_stale_base_changes_nothing,
     a_revision_never_changes_even_by_hand,
     a_change_of_thousands_of_documents_is_one_revision,
+    a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_connected,
     names_sort_by_their_bytes,
     writers_of_one_revision_are_told_apart,
 ];

@@ -7,7 +7,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_testkit::eventually::eventually;
 
 use crate::platform::{DEADLINE, Platform};
-use crate::registry::{TARGET, connect, document, start, start_on_postgresql};
+use crate::registry::{connect, document, start, start_on_postgresql, target};
 
 const LETTER: [&str; 4] = ["--letter", "45/QĐ-UBND", "-m", "sắp xếp đơn vị hành chính"];
 
@@ -54,7 +54,7 @@ fn a_merge_takes_every_system_along(platform: &Platform) {
     let history = platform.json(&["agency", "history", "000.00.77.H61"]);
     assert_eq!(history["links"].as_array().unwrap().len(), 2);
     // Files written before would take it all back.
-    platform.write("old.yaml", TARGET);
+    platform.write("old.yaml", target());
     let old = platform.run(&["apply", "-f", "old.yaml"]);
     assert!(old.code == 4 && old.err.contains("agency history 000.00.12.H61"), "{old:?}");
 }

@@ -4,23 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::platform::Platform;
+use crate::platform::{OTHERS, Platform};
 use crate::registry::{connect, start};
 
-/// Another agency with a system, a service and a right of its own, which no operation below is about.
-const OTHERS: &str = "\
-kind: Agency
-name: so-y-te
-spec: {code: 000.00.13.H61, title: Sở Y tế}
----
-kind: System
-name: benh-an
-spec: {agency: so-y-te, title: Bệnh án điện tử}
----
-kind: Service
-name: benh-an
-spec: {system: benh-an, title: Bệnh án, endpoints: [{address: '127.0.0.1:9002'}]}
----
+/// A right among others, which no operation below is about.
+const RIGHT: &str = "\
 kind: Permission
 name: benh-an-benh-an
 spec: {source: benh-an, service: benh-an, methods: [GET], paths: [/]}
@@ -43,6 +31,7 @@ fn moved(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> B
 async fn each_operation_changes_the_documents_its_dry_run_named_as_changing_and_no_other() {
     let platform = start().await;
     platform.apply(OTHERS);
+    platform.apply(RIGHT);
     connect(&platform);
     platform.ok(&["credential", "issue", "mot-cua"]);
     let operations: [&[&str]; 4] = [

@@ -1,7 +1,7 @@
 //! The directory: found without accents, by page, taken from files of any length with every bad line named.
 
 use crate::platform::Platform;
-use crate::registry::TARGET;
+use crate::registry::target;
 
 #[tokio::test]
 async fn a_directory_is_imported_with_every_bad_line_named_and_found_without_accents() {
@@ -44,7 +44,7 @@ async fn a_directory_is_imported_with_every_bad_line_named_and_found_without_acc
 #[tokio::test]
 async fn an_agency_with_a_document_is_in_the_directory() {
     let platform = Platform::start().await;
-    platform.apply(TARGET);
+    platform.apply(target());
     let found = platform.json(&["agency", "search", "so tu phap"]);
     assert_eq!((&found["agencies"][0]["document"], &found["next"]), (&"so-tu-phap".into(), &serde_json::Value::Null));
     assert_eq!(platform.json(&["system", "search", "ho tich"])["entries"][0]["name"], "ho-tich");

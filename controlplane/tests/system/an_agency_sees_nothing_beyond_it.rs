@@ -2,24 +2,12 @@
 
 use serde_json::Value;
 
-use crate::platform::{Platform, RESOURCES};
+use crate::platform::{OTHERS, Platform, RESOURCES};
 
 const PASSWORD: &str = "gió mùa đông bắc";
 
-/// What the health department has, and what it may call of the justice department's.
-const OTHERS: &str = "\
-kind: Agency
-name: so-y-te
-spec: {code: 000.00.13.H61, title: Sở Y tế}
----
-kind: System
-name: benh-an
-spec: {agency: so-y-te, title: Bệnh án điện tử}
----
-kind: Service
-name: benh-an
-spec: {system: benh-an, title: Bệnh án, endpoints: [{address: '127.0.0.1:9002'}]}
----
+/// What the others offer, and what they may call of the first agency's.
+const RIGHTS: &str = "\
 kind: Route
 name: benh-an
 spec: {service: benh-an, path: {prefix: /benh-an}}
@@ -33,7 +21,7 @@ spec: {source: benh-an, service: khai-sinh, methods: [GET], paths: [/khai-sinh]}
 async fn two_agencies() -> Platform {
     let platform = Platform::start().await;
     platform.apply(RESOURCES);
-    platform.apply(OTHERS);
+    platform.apply(&format!("{OTHERS}---\n{RIGHTS}"));
     platform.ok(&["credential", "issue", "ho-tich"]);
     platform.ok(&["credential", "issue", "benh-an"]);
     platform.join("tu-phap", &["--role", "agency-administrator", "--agency", "so-tu-phap"], PASSWORD);

@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use lgsp_shared::seal::Secret;
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_testkit::child::Signal;
 use lgsp_testkit::client::{Client, Identity, Request};
@@ -12,23 +11,10 @@ use serde_json::Value;
 
 use crate::platform::{DEADLINE, Done, Platform, RESOURCES};
 
-/// Access key and secret key, as `credential issue` saved them.
-fn saved(platform: &Platform, key_file: &str) -> [String; 2] {
-    let saved = std::fs::read_to_string(platform.path(key_file)).unwrap();
-    ["LGSP_ACCESS_KEY=", "LGSP_SECRET_KEY="]
-        .map(|name| saved.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned())
-}
-
-/// A client that signs with a saved key.
-fn client(platform: &Platform, node: &Node, key_file: &str) -> Client {
-    let [access_key, secret_key] = saved(platform, key_file);
-    let identity = Identity { access_key: access_key.parse().unwrap(), secret: Secret::new(secret_key.into_bytes()) };
-    Client::new(node.address(), identity)
-}
-
 /// What curl got: the problem document, or what the target said.
 pub fn curl(platform: &Platform, node: &Node, key_file: &str, arguments: &[&str], path: &str) -> Value {
-    let user = saved(platform, key_file).join(":");
+    let Identity { access_key, secret } = platform.identity(key_file);
+    let user = format!("{}:{}", access_key.as_str(), std::str::from_utf8(secret.expose()).unwrap());
     let mut command = Command::new("curl");
     command.args(["-s", "--aws-sigv4", "aws:amz:vn:s3", "--user", &user]).args(arguments);
     let output = command.arg(format!("http://{}{path}", node.address())).output().unwrap();
@@ -84,7 +70,14 @@ async fn a_refusal_is_explained_by_its_request_id() {
     platform.write("forged.key", &forged);
     let done = explained(&platform, &curl(&platform, &node, "forged.key", &[], "/khai-sinh/1")).await;
     assert!(done.out.contains("[NO] signature  The signature does not match"), "{}", done.out);
-    assert!(!done.out.contains("it verified"), "{}", done.out);
+    assert!(!done.out.contains("it verified") && !done.out.contains("expected: "), "{}", done.out);
+
+    platform.apply("kind: Defaults\nname: default\nspec: {debug_signatures: true}\n");
+    platform.arrived(&node).await;
+    let done = explained(&platform, &curl(&platform, &node, "forged.key", &[], "/khai-sinh/1")).await;
+    assert!(done.out.contains("expected: GET\n") && done.out.contains("expected: /khai-sinh/1\n"), "{}", done.out);
+    let secret = platform.identity("ho-tich.key").secret;
+    assert!(!done.out.contains(std::str::from_utf8(secret.expose()).unwrap()), "the secret is never told");
 }
 
 #[tokio::test]
@@ -181,7 +174,11 @@ async fn a_refused_call_to_the_platform_is_explained_with_as_much() {
         assert!(done.out.contains(part), "{part} is not in\n{}", done.out);
     }
     let ask = Request::post("/lgsp/v1/verifications", "{}");
-    let skewed = client(&platform, &node, "mot-cua.key").at(UnixSeconds(1_577_836_800)).send(&ask).await.json();
+    let skewed = Client::new(node.address(), platform.identity("mot-cua.key"))
+        .at(UnixSeconds(1_577_836_800))
+        .send(&ask)
+        .await
+        .json();
     assert_eq!(skewed["code"], "clock-skew", "{skewed}");
     let done = explained(&platform, &skewed).await;
     for part in

@@ -1,6 +1,6 @@
 //! A control plane, an etcd, several real nodes, a target behind them, and a source that sends through each.
 
-use lgsp_testkit::client::{Client, Request, Response};
+use lgsp_testkit::client::{Client, Identity, Request, Response};
 use lgsp_testkit::etcd::Etcd;
 use lgsp_testkit::eventually::eventually;
 use lgsp_testkit::node::Node;
@@ -45,16 +45,17 @@ impl Fleet {
         format!("publish: {{etcd: {}}}\n", etcd.settings())
     }
 
-    /// The source as a client of one node.
-    pub fn source(&self, node: &Node) -> Client {
-        node.client(&self.resources, "mot-cua")
-    }
-
     /// One signed request through every node.
     pub async fn send(&self) -> Vec<Response> {
+        self.send_as(&self.resources.identity("mot-cua")).await
+    }
+
+    /// The same, signed by whoever holds this key.
+    pub async fn send_as(&self, identity: &Identity) -> Vec<Response> {
         let mut answers = Vec::new();
         for node in &self.nodes {
-            answers.push(self.source(node).send(&Request::get("/ho-tich/echo")).await);
+            let client = Client::new(node.address(), identity.clone());
+            answers.push(client.send(&Request::get("/ho-tich/echo")).await);
         }
         answers
     }

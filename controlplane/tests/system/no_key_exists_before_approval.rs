@@ -82,7 +82,7 @@ async fn a_key_does_not_come_back_through_files_rollback_or_a_name_used_again() 
     // Another system of a name that was approved once.
     decide(&platform, &["system", "approve", "ho-tich"]);
     platform.ok(&["delete", "Credential/ho-tich-1", "Route/khai-sinh", "Service/khai-sinh", "System/ho-tich"]);
-    platform.apply(crate::registry::TARGET);
+    platform.apply(crate::registry::target());
     refused(&platform, "ho-tich");
 }
 

@@ -1,6 +1,7 @@
 //! Files that lack a resource remove it only when asked to.
 
 use crate::platform::{Platform, RESOURCES};
+use crate::registry::target;
 
 #[tokio::test]
 async fn apply_removes_what_files_lack_only_with_prune_and_never_credentials() {
@@ -8,8 +9,7 @@ async fn apply_removes_what_files_lack_only_with_prune_and_never_credentials() {
     platform.apply(RESOURCES);
     let issued = platform.run(&["credential", "issue", "ho-tich"]);
     assert_eq!(issued.code, 0, "{issued:?}");
-    let without_permission = RESOURCES.split("---\nkind: Permission").next().unwrap();
-    platform.write("less.yaml", without_permission);
+    platform.write("less.yaml", target());
 
     let kept = platform.run(&["apply", "-f", "less.yaml"]);
     assert_eq!(kept.code, 0, "{kept:?}");

@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use lgsp_shared::bundle::Bundle;
+use lgsp_shared::seal::Secret;
 use lgsp_testkit::child::{Child, Signal};
+use lgsp_testkit::client::Identity;
 use lgsp_testkit::eventually::{eventually, eventually_some};
 use lgsp_testkit::node::Node;
 use lgsp_testkit::postgres::{PASSWORD, Postgres};
@@ -41,6 +43,24 @@ name: tra-cuu
 spec: {source: ho-tich, service: khai-sinh, methods: [GET], paths: [/khai-sinh]}
 ";
 
+/// Another agency with a system and a service.
+pub const OTHERS: &str = "\
+kind: Agency
+name: so-y-te
+spec: {code: 000.00.13.H61, title: Sở Y tế}
+---
+kind: System
+name: benh-an
+spec: {agency: so-y-te, title: Bệnh án điện tử}
+---
+kind: Service
+name: benh-an
+spec: {system: benh-an, title: Bệnh án, endpoints: [{address: '127.0.0.1:9002'}]}
+";
+
+/// The `publish` setting for a file.
+pub const BUNDLE: &str = "publish: {bundle: bundle.json}\n";
+
 /// A server in a directory of its own.
 pub struct Platform {
     directory: TempDir,
@@ -62,17 +82,12 @@ pub struct Done {
 impl Platform {
     /// Starts a server that publishes to a bundle.
     pub async fn start() -> Self {
-        Self::start_with("publish: {bundle: bundle.json}\n").await
+        Self::start_with(BUNDLE).await
     }
 
     /// Starts a server with this `publish` setting, where whoever applies a system's document approves it by that.
     pub async fn start_with(publish: &str) -> Self {
-        Self::start_on(
-            "database: cp.db
-",
-            publish,
-        )
-        .await
+        Self::start_on("database: cp.db\n", publish).await
     }
 
     /// Starts a server with these `database` and `publish` settings.
@@ -80,14 +95,9 @@ impl Platform {
         Self::prepare(database, publish).begin().await
     }
 
-    /// Starts a server on this `database` as it is by default: keys only for systems that were approved.
-    pub async fn start_careful(database: &str) -> Self {
-        let platform = Self::prepare(
-            database,
-            "publish: {bundle: bundle.json}
-",
-        );
-        Self { systems_need_approval: true, ..platform }.begin().await
+    /// The same as it is by default: keys only for systems that were approved.
+    pub async fn start_careful(database: &str, publish: &str) -> Self {
+        Self { systems_need_approval: true, ..Self::prepare(database, publish) }.begin().await
     }
 
     async fn begin(mut self) -> Self {
@@ -108,7 +118,7 @@ impl Platform {
 
     /// Starts a server with the settings, sealing key and operator of `other`.
     pub async fn start_beside(other: &Self) -> Self {
-        let mut platform = Self::prepare("", "");
+        let mut platform = Self { systems_need_approval: other.systems_need_approval, ..Self::prepare("", "") };
         for name in ["cp.yaml", "seal.key", "token", "db.password"] {
             // Copies keep the mode; a SQLite database has no password.
             let _ = std::fs::copy(other.path(name), platform.path(name));
@@ -198,6 +208,14 @@ impl Platform {
     /// Writes a file into the directory.
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The key that `--save` wrote to a file.
+    pub fn identity(&self, key_file: &str) -> Identity {
+        let text = std::fs::read_to_string(self.path(key_file)).unwrap();
+        let saved = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let secret = Secret::new(saved("LGSP_SECRET_KEY=").as_bytes().to_vec());
+        Identity { access_key: saved("LGSP_ACCESS_KEY=").parse().unwrap(), secret }
     }
 
     /// A command line in the directory, with the operator's token.

@@ -3,26 +3,7 @@
 use lgsp_testkit::postgres::Postgres;
 use serde_json::Value;
 
-use crate::platform::Platform;
-
-/// An agency that offers a service, as documents.
-pub const TARGET: &str = "\
-kind: Agency
-name: so-tu-phap
-spec: {code: 000.00.12.H61, title: Sở Tư pháp}
----
-kind: System
-name: ho-tich
-spec: {agency: so-tu-phap, title: Hộ tịch điện tử}
----
-kind: Service
-name: khai-sinh
-spec: {system: ho-tich, title: Khai sinh, endpoints: [{address: '127.0.0.1:9001'}]}
----
-kind: Route
-name: khai-sinh
-spec: {service: khai-sinh, path: {prefix: /khai-sinh}}
-";
+use crate::platform::{BUNDLE, Platform, RESOURCES};
 
 /// An application of another agency that wants the service.
 pub const APPLICATION: &str = "\
@@ -39,19 +20,24 @@ letter: 45/TTPVHCC
 /// What every decision is made with.
 pub const DECIDED: [&str; 4] = ["--letter", "12/STTTT", "-m", "đủ điều kiện"];
 
+/// An agency that offers a service, as documents.
+pub fn target() -> &'static str {
+    RESOURCES.split("---\nkind: Permission").next().unwrap()
+}
+
 /// A platform as it is by default, with the service and the agency that will want it.
 pub async fn start() -> Platform {
-    prepared(Platform::start_careful("database: cp.db\n").await)
+    prepared(Platform::start_careful("database: cp.db\n", BUNDLE).await)
 }
 
 /// The same on PostgreSQL; the server runs as long as the second value lives.
 pub async fn start_on_postgresql() -> (Platform, Postgres) {
     let server = Postgres::start().await.unwrap();
-    (prepared(Platform::start_careful(&Platform::postgres(&server)).await), server)
+    (prepared(Platform::start_careful(&Platform::postgres(&server), BUNDLE).await), server)
 }
 
 fn prepared(platform: Platform) -> Platform {
-    platform.apply(TARGET);
+    platform.apply(target());
     platform.ok(&["agency", "add", "000.00.14.H61", "Trung tâm Phục vụ hành chính công"]);
     platform.write("application.yaml", APPLICATION);
     platform

@@ -16,7 +16,7 @@ use crate::api::changes::ChangeResult;
 use crate::api::needs::Needs;
 use crate::api::problem::{Code, Problem, ProblemBody};
 use crate::desired::connection::{self, Party};
-use crate::desired::{Mode, Whole};
+use crate::desired::{ChangeError, Mode, Whole};
 use crate::operator::right;
 use crate::registry::application::{
     Action, Application, Decision, NotAllowed, Request, State as ApplicationState, Step, Submission, Wanted,
@@ -333,13 +333,21 @@ pub async fn approve(
     let (application, decision, mode) = (find(&needs, &number).await?, decided.decision()?, decided.mode());
     needs.trail().about(about(&application, Some(&decision)));
     application.state.after(Action::Approve)?;
-    let party = party(&needs, &application.request.agency).await?;
-    let step = Step::decided(Action::Approve, needs.operator().name(), needs.trail().at(), &decision);
-    let message = format!("application {} approved, letter {}", application.number, decision.letter());
-    let number = application.number;
-    let make = move |whole: &Whole, _: &_| connection::approve(whole, &application, &party, &step);
-    let outcome = needs.desired.carry_out(mode, authorised(&needs, &message)?, make).await?;
-    let application = shown(&needs, number).await?;
+    let step = decided_step(&needs, Action::Approve, &decision);
+    let audit = authorised(&needs, &format!("application {} approved, letter {}", application.number, step.letter))?;
+    let outcome = loop {
+        let party = party(&needs, &application.request.agency).await?;
+        let make = {
+            let (application, party, step) = (application.clone(), party.clone(), step.clone());
+            move |whole: &Whole, _: &_| connection::approve(whole, &application, &party, &step)
+        };
+        match needs.desired.carry_out(mode, audit.clone(), make).await {
+            // Its agency was reorganised in between: it is approved for what came after.
+            Err(ChangeError::NotNow(_)) if self::party(&needs, &application.request.agency).await? != party => {}
+            outcome => break outcome?,
+        }
+    };
+    let application = shown(&needs, application.number).await?;
     Ok(Json(Granted { application, change: ChangeResult::new(outcome, mode) }))
 }
 
@@ -365,8 +373,7 @@ pub async fn refuse(
         application.state.after(Action::Refuse)?;
         return Ok(Json(application.into()));
     }
-    let step = Step::decided(Action::Refuse, needs.operator().name(), needs.trail().at(), &decision);
-    take(&needs, &application, step).await?;
+    take(&needs, &application, decided_step(&needs, Action::Refuse, &decision)).await?;
     shown(&needs, application.number).await.map(Json)
 }
 
@@ -390,20 +397,20 @@ pub async fn cancel(
     let (number, system) = (application.number, application.request.system.clone());
     needs.trail().about(about(&application, Some(&decision)));
     let change = match application.state.after(Action::Cancel)? {
-        ApplicationState::Cancelled => participants::end(&needs, &system, &decided).await?,
+        ApplicationState::Cancelled => participants::end(&needs, &system, Some(number), &decided).await?,
         _ => {
             if mode == Mode::Commit {
-                take(
-                    &needs,
-                    &application,
-                    Step::decided(Action::Cancel, needs.operator().name(), needs.trail().at(), &decision),
-                )
-                .await?;
+                take(&needs, &application, decided_step(&needs, Action::Cancel, &decision)).await?;
             }
             ChangeResult::none(&needs.desired.current())
         }
     };
     Ok(Json(Granted { application: shown(&needs, number).await?, change }))
+}
+
+/// A decision as a step, taken now by whoever asks.
+fn decided_step(needs: &Needs<right::Register>, action: Action, decision: &Decision) -> Step {
+    Step::decided(action, needs.operator().name(), needs.trail().at(), decision)
 }
 
 /// What a step is about, for the audit.

@@ -1,6 +1,7 @@
 //! Systems and services: searched like agencies, and the approval without which a system has no keys.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::Path;
@@ -247,13 +248,15 @@ pub async fn cancel(
         return Err(Problem::not_found(&format!("system `{system}`")));
     }
     needs.trail().about(format!("System/{system}, letter {}", decided.decision()?.letter()));
-    end(&needs, &system, &decided).await.map(Json)
+    end(&needs, &system, None, &decided).await.map(Json)
 }
 
-/// Ends the connection of a system, and with it every application that led to it.
+/// Ends the connection of a system, and with it every application that led to it; refused when the one it is asked for by
+/// was ended meanwhile.
 pub async fn end(
     needs: &Needs<right::Register>,
     system: &SystemId,
+    asked_by: Option<u64>,
     decided: &Decided,
 ) -> Result<ChangeResult, Problem> {
     let (decision, mode) = (decided.decision()?, decided.mode());
@@ -264,7 +267,8 @@ pub async fn end(
         ..Applications::default()
     };
     let led_to_it = needs.desired.store().applications(&which).await?;
-    let applications: Vec<_> = led_to_it.into_iter().map(|one| (one.number, one.state)).collect();
+    let numbers: BTreeSet<u64> = led_to_it.iter().map(|one| one.number).chain(asked_by).collect();
+    let applications: Vec<_> = numbers.into_iter().map(|number| (number, ApplicationState::Approved)).collect();
     let step = Step::decided(Action::Cancel, needs.operator().name(), needs.trail().at(), &decision);
     let audit = authorised(needs, &format!("connection of {system} cancelled: {}", decision.reason()))?;
     let system = system.clone();

@@ -122,15 +122,8 @@ pub struct ReorganiseArguments {
     /// Until when the old code still leads to the new one; 180 days from then on when absent.
     #[arg(long, value_name = "DATE", value_parser = parse_instant)]
     pub alias_until: Option<String>,
-    /// The number of the official letter, such as `45/QĐ-UBND`.
-    #[arg(long)]
-    pub letter: String,
-    /// Why, for the history.
-    #[arg(short = 'm', long)]
-    pub reason: String,
-    /// Only show every agency, system, key, service, route and permission it touches.
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub decided: DecidedArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,13 +184,13 @@ pub enum ApplicationCommand {
 
 #[derive(Debug, Args)]
 pub struct DecidedArguments {
-    /// The number of the official letter, such as `12/STTTT-CNTT`.
+    /// The number of the official letter, such as `12/STTTT-CNTT` or `45/QĐ-UBND`.
     #[arg(long)]
     pub letter: String,
     /// Why, for the agency and the history.
     #[arg(short = 'm', long)]
     pub reason: String,
-    /// Only show what would happen.
+    /// Only show what would happen, with everything it touches.
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -20,9 +20,10 @@ fn list(client: &Client, output: &Output, limit: u32, before: Option<u64>) -> Re
     let before = before.map_or_else(String::new, |before| format!("&before={before}"));
     let answer = client.get(&format!("/v1/audit?limit={limit}{before}"))?;
     output.write(&answer, || {
-        let fields = ["number", "at", "operator", "bearer", "source", "action", "target", "outcome", "revision"];
+        // Last what may be long.
+        let fields = ["number", "at", "operator", "bearer", "source", "outcome", "revision", "action", "target"];
         let rows: Vec<_> = items(&answer, "entries").iter().map(|one| fields.map(|field| text(one, field))).collect();
-        table(["N", "AT", "OPERATOR", "BY", "FROM", "ACTION", "TARGET", "OUTCOME", "REVISION"], &rows)
+        table(["N", "AT", "OPERATOR", "BY", "FROM", "OUTCOME", "REVISION", "ACTION", "TARGET"], &rows)
     })?;
     Ok(Exit::Done)
 }

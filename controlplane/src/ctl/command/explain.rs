@@ -68,6 +68,10 @@ fn question(arguments: &ExplainArguments) -> Value {
 fn nobody_knows(answer: &Value, arguments: &ExplainArguments) -> Failure {
     let without = items(answer, "without").len();
     let not_asked = items(answer, "not_asked").len();
+    if without + not_asked == 0 {
+        let hint = "Start one, or ask one on its own machine: `--node http://127.0.0.1:9901`.";
+        return Failure::new(Exit::Refused, "no node has reported, so none can be asked", hint);
+    }
     let what =
         if arguments.request_id.is_some() { "no node remembers a refusal of that name" } else { "no node answers" };
     let message = format!("{what}: {without} were asked and {not_asked} could not be");

@@ -16,7 +16,11 @@ pub fn login(connection: &Connection, output: &Output, arguments: LoginArguments
         Some(name) => with_password(&client, &name, arguments.code)?,
         None => with_provider(&client, arguments.paste)?,
     };
-    keep(&client, output, begun)
+    let exit = keep(&client, output, begun)?;
+    if let Some(variable) = Client::token_variable() {
+        note(&format!("`{variable}` is set and counts before this session: `unset {variable}` to use it."));
+    }
+    Ok(exit)
 }
 
 fn with_password(client: &Client, name: &str, code: Option<String>) -> Result<Value, Failure> {

@@ -109,13 +109,15 @@ pub(super) async fn approve(
     Ok(())
 }
 
-/// Withdraws an approval; a system without one gets a withdrawn one, so that no rule takes it for approved.
+/// Withdraws an approval; a system without one gets a withdrawn one, so that no rule takes it for approved. Who withdrew
+/// it first stays noted.
 pub(super) async fn withdraw(connection: &mut AnyConnection, system: &SystemId, step: &Step) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO approval (system, actor, made_at, reason, letter, withdrawn_at, withdrawn_by, withdrawn_reason) \
          VALUES ($1, $2, $3, $4, $5, $3, $2, $4) \
          ON CONFLICT (system) DO UPDATE SET withdrawn_at = excluded.withdrawn_at, \
-         withdrawn_by = excluded.withdrawn_by, withdrawn_reason = excluded.withdrawn_reason",
+         withdrawn_by = excluded.withdrawn_by, withdrawn_reason = excluded.withdrawn_reason \
+         WHERE approval.withdrawn_at IS NULL",
     )
     .bind(system.as_str())
     .bind(&step.actor)

@@ -107,10 +107,10 @@ async fn a_withdrawn_approval_allows_nothing_under_any_rule(store: Store) {
     let approve = Write::Approve { system: system.clone(), application: None, step: step(Action::Approve) };
     store.write(&[approve], &trail("write")).await.unwrap();
     store.write(&insist(Rule::Approved), &trail("write")).await.unwrap();
-    store
-        .write(&[Write::Withdraw { system: system.clone(), step: step(Action::Cancel) }], &trail("write"))
-        .await
-        .unwrap();
+    for actor in ["operator", "somebody later"] {
+        let step = Step::new(Action::Cancel, actor, UnixSeconds(5));
+        store.write(&[Write::Withdraw { system: system.clone(), step }], &trail("write")).await.unwrap();
+    }
     store.write(&[Write::Forget { system: system.clone() }], &trail("write")).await.unwrap();
     for rule in [Rule::Approved, Rule::NotWithdrawn] {
         assert!(

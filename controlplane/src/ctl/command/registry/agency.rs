@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::apply::summary;
 use super::{encoded, more, pair, search};
-use crate::ctl::arguments::registry::{AgencyCommand, ReorganiseArguments, SearchArguments};
+use crate::ctl::arguments::registry::{AgencyCommand, DecidedArguments, ReorganiseArguments, SearchArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, items, table, text};
@@ -92,7 +92,8 @@ fn history(client: &Client, output: &Output, code: &str) -> Result<Exit, Failure
 }
 
 fn ask(client: &Client, output: &Output, operation: &Value, on: &ReorganiseArguments) -> Result<Exit, Failure> {
-    let ReorganiseArguments { effective, alias_until, letter, reason, dry_run } = on;
+    let ReorganiseArguments { effective, alias_until, decided } = on;
+    let DecidedArguments { letter, reason, dry_run } = decided;
     let body = json!({
         "operation": operation, "effective": effective, "alias_until": alias_until, "letter": letter,
         "reason": reason, "dry_run": dry_run,
