@@ -27,6 +27,7 @@ mod sending;
 mod source;
 pub mod stock;
 pub mod target;
+mod turn;
 mod turn_away;
 mod upload;
 pub mod wire;

@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use super::head::{Extent, Fields};
 use super::response;
-use super::sending::{Sending, Sent};
+use super::sending::{STEPS_PER_PIECE, Sending, Sent};
 use super::source::Source;
 use super::stock::{HEAD_BYTES, Use};
+use super::turn::Turn;
 use super::wire::Wire;
 
 /// How an attempt ended.
@@ -73,6 +74,7 @@ impl Conversation<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        let mut turn = Turn::new(STEPS_PER_PIECE);
         loop {
             let rounds = [self.send(cx), self.listen(cx)];
             let mut moved = false;
@@ -87,6 +89,10 @@ impl Conversation<'_> {
                 break;
             }
             self.renew(Instant::now());
+            // However much there is to move, the deadline is looked at.
+            if turn.is_over(cx) {
+                break;
+            }
         }
         if self.watch_source(cx).is_ready() {
             return Poll::Ready(Reply::SourceGone);

@@ -19,9 +19,10 @@ use super::fault::Fault;
 use super::framing::Framing;
 use super::head::Fields;
 use super::response::{self, Response};
-use super::sending::{Sending, Sent};
+use super::sending::{STEPS_PER_PIECE, Sending, Sent};
 use super::source::Source;
 use super::stock::{HEAD_BYTES, Lines, Use};
+use super::turn::Turn;
 use super::wire::Wire;
 use crate::forward;
 use crate::record::RequestId;
@@ -168,6 +169,7 @@ impl Relay {
         rest: &mut Sending<'_>,
         patience: Patience,
     ) -> Poll<Relayed> {
+        let mut turn = Turn::new(1);
         loop {
             match send_rest(cx, source, target, rest) {
                 Ok(true) => self.awaited = None,
@@ -189,7 +191,13 @@ impl Relay {
             match target.poll_fill(cx, self.purpose) {
                 Poll::Ready(Ok(0)) if self.decoder.ends_with_connection() => self.end(&[]),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Relayed::TargetCut(Code::TargetClosed)),
-                Poll::Ready(Ok(_)) => self.awaited = None,
+                Poll::Ready(Ok(_)) => {
+                    self.awaited = None;
+                    // However much there is to move, the deadline is looked at.
+                    if turn.is_over(cx) {
+                        return self.wait(cx, source, Side::Target, patience);
+                    }
+                }
                 Poll::Pending if rest.is_over() && poll_gone(&mut source.wire, cx).is_ready() => {
                     return Poll::Ready(Relayed::SourceGone);
                 }
@@ -320,9 +328,15 @@ fn send_rest(
     rest: &mut Sending<'_>,
 ) -> Result<bool, Relayed> {
     let mut moved = false;
+    let mut turn = Turn::new(STEPS_PER_PIECE);
     while !rest.is_over() {
         match rest.step(cx, &mut source.wire, target) {
-            Sent::Moved => moved = true,
+            Sent::Moved => {
+                moved = true;
+                if turn.is_over(cx) {
+                    break;
+                }
+            }
             Sent::Waiting => break,
             Sent::Refused => rest.give_up(),
             Sent::SourceGone => return Err(Relayed::SourceGone),

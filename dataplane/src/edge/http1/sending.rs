@@ -12,6 +12,9 @@ use super::stock::Use;
 use super::upload::{Progress, Upload};
 use super::wire::Wire;
 
+/// A piece of the body is read, verified and written.
+pub const STEPS_PER_PIECE: u32 = 3;
+
 /// A request being sent.
 #[derive(Debug)]
 pub struct Sending<'a> {
