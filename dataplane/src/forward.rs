@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use arrayvec::ArrayVec;
 use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::signature::{BodyRule, ContentDigest, Rfc9421Params, Rfc9421Plan, SignError, SignatureScheme};
@@ -133,6 +134,21 @@ pub fn authority<'a>(head: &RequestHead<'a>, admission: &'a Admission) -> &'a st
     admission.route.service.host.as_deref().unwrap_or(head.authority)
 }
 
+/// Where identity headers go.
+pub trait IdentityFields {
+    /// Adds one.
+    fn add(&mut self, name: &'static str, value: &[u8]);
+}
+
+/// As lines `name: value\r\n`.
+impl IdentityFields for Vec<u8> {
+    fn add(&mut self, name: &'static str, value: &[u8]) {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.extend_from_slice(part);
+        }
+    }
+}
+
 /// Buffers for writing identity headers; kept per connection, so that a request allocates nothing for them.
 #[derive(Debug, Default)]
 pub struct IdentityBuffers {
@@ -149,18 +165,18 @@ static COVERED: LazyLock<[[Result<Rfc9421Plan, SignError>; 2]; 2]> = LazyLock::n
 const COVERED_ALWAYS: &[&str] =
     &["@method", "@authority", "@path", "@query", "lgsp-source", "lgsp-agency", "lgsp-request-id"];
 
-/// Appends the identity headers as lines `name: value\r\n`: who is calling, and the platform's signature over it.
+/// Adds the identity headers: who is calling, and the platform's signature over it.
 ///
 /// `target` is what [`append_target`] wrote. Without a credential of the target there is nothing to sign with, and
 /// the signature lines are left out (validation warns of such services).
-pub fn append_identity(
+pub fn append_identity<F: IdentityFields>(
     head: &RequestHead<'_>,
     admission: &Admission,
     target: &str,
     request_id: RequestId,
     now: Now,
     buffers: &mut IdentityBuffers,
-    out: &mut Vec<u8>,
+    out: &mut F,
 ) {
     let id = request_id.to_ascii();
     let id_text = std::str::from_utf8(&id).unwrap_or_default();
@@ -170,35 +186,34 @@ pub fn append_identity(
         ContentDigest::format(expected, &mut buffers.digest);
     }
     let former = source.former_at(now.unix).map_or("", AgencyCode::as_str);
-    let mut fields = [
-        Field { name: "lgsp-source", value: source.id.as_str().as_bytes() },
-        Field { name: "lgsp-agency", value: source.agency_code.as_str().as_bytes() },
-        Field { name: "lgsp-request-id", value: &id },
-        Field { name: "content-digest", value: &buffers.digest },
-        Field { name: FORMER, value: former.as_bytes() },
+    let mut told: [(&'static str, &[u8]); 5] = [
+        ("lgsp-source", source.id.as_str().as_bytes()),
+        ("lgsp-agency", source.agency_code.as_str().as_bytes()),
+        ("lgsp-request-id", &id),
+        ("content-digest", &buffers.digest),
+        (FORMER, former.as_bytes()),
     ];
     let (with_digest, with_former) = (!buffers.digest.is_empty(), !former.is_empty());
     if !with_digest {
-        fields.swap(3, 4);
+        told.swap(3, 4);
     }
-    let fields = fields.get(..3 + usize::from(with_digest) + usize::from(with_former)).unwrap_or_default();
-    for field in fields {
-        append_line(out, field.name, field.value);
-    }
-    out.extend_from_slice(b"traceparent: ");
-    request_id.append_traceparent(out);
-    out.extend_from_slice(b"\r\n");
+    let told = told.get(..3 + usize::from(with_digest) + usize::from(with_former)).unwrap_or_default();
+    told.iter().for_each(|(name, value)| out.add(name, value));
+    buffers.input.clear();
+    request_id.append_traceparent(&mut buffers.input);
+    out.add("traceparent", &buffers.input);
 
     let Some(signer) = admission.route.service.signer_at(now.unix) else { return };
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let tls = admission.route.service.upstream.tls.is_some();
+    let fields: ArrayVec<Field<'_>, 5> = told.iter().map(|(name, value)| Field { name, value }).collect();
     let forwarded = RequestHead {
         method: head.method,
         scheme: if tls { Scheme::Https } else { Scheme::Http },
         authority: authority(head, admission),
         path,
         query,
-        fields,
+        fields: &fields,
     };
     let [without_digest, digest] = &*COVERED;
     let [plain, formerly] = if with_digest { digest } else { without_digest };
@@ -215,17 +230,11 @@ pub fn append_identity(
         plan.and_then(|plan| plan.sign(&forwarded, &params, &signer.key, &mut buffers.input, &mut buffers.signature));
     match signed {
         Ok(()) => {
-            append_line(out, "signature-input", &buffers.input);
-            append_line(out, "signature", &buffers.signature);
+            out.add("signature-input", &buffers.input);
+            out.add("signature", &buffers.signature);
         }
         // Only a head that cannot be signed leads here; the target then sees an unsigned request and can refuse it.
         Err(error) => tracing::error!(%error, service = %admission.route.service.id, "forwarded request not signed"),
-    }
-}
-
-fn append_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
     }
 }
 

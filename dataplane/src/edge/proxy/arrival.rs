@@ -12,26 +12,26 @@ use crate::stream::Declared;
 
 /// What a request is read from; it lives as long as the views into it.
 #[derive(Debug)]
-pub enum Arrived {
+pub enum Arrived<'s> {
     /// The bytes of the head as they came. What Pingora parsed from them is not looked at: it repairs request lines and
     /// drops a length that comes with a transfer coding.
     Http1(bytes::Bytes),
     /// Method, target, authority and fields of an HTTP/2 stream.
     Http2 {
         /// The method.
-        method: String,
+        method: &'s str,
         /// Path and query as sent.
-        target: String,
+        target: &'s str,
         /// `:authority`, or `Host` where a client sends only that.
-        authority: String,
+        authority: &'s str,
         /// All fields, `host` included.
-        fields: Vec<(http::HeaderName, http::HeaderValue)>,
+        fields: &'s http::HeaderMap,
     },
 }
 
-impl Arrived {
+impl<'s> Arrived<'s> {
     /// Takes what the session's request is read from.
-    pub fn of(session: &Session) -> Result<Self, Fault> {
+    pub fn of(session: &'s Session) -> Result<Self, Fault> {
         if session.as_downstream().as_http2().is_none() {
             return Ok(Self::Http1(session.to_h1_raw()));
         }
@@ -47,22 +47,22 @@ impl Arrived {
             (None, Some(host)) => host,
             (None, None) => return Err(Fault::malformed("`:authority` is missing")),
         };
-        let text = |bytes: &[u8], fault| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| fault);
+        let text = |bytes: &'s [u8], fault| std::str::from_utf8(bytes).map_err(|_| fault);
         Ok(Self::Http2 {
-            method: request.method.as_str().to_owned(),
+            method: request.method.as_str(),
             target: text(request.raw_path(), Fault::malformed("`:path` holds a byte that has to be percent-encoded"))?,
             authority: text(authority, Fault::malformed("`:authority` is not a host name or address"))?,
-            fields: request.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            fields: &request.headers,
         })
     }
 
     /// Reads the request; whatever two recipients could read differently is refused.
-    pub fn read<'b: 's, 's>(&'b self, scheme: Scheme, fields: &'s mut Fields<'b>) -> Result<Request<'s>, Fault> {
+    pub fn read<'b: 'f, 'f>(&'b self, scheme: Scheme, fields: &'f mut Fields<'b>) -> Result<Request<'f>, Fault> {
         match self {
             Self::Http1(bytes) => head::parse(bytes, scheme, fields),
             Self::Http2 { method, target, authority, fields: sent } => {
                 let host = Field { name: "host", value: authority.as_bytes() };
-                let others = sent.iter().filter(|(name, _)| name != http::header::HOST);
+                let others = sent.iter().filter(|(name, _)| **name != http::header::HOST);
                 let others = others.map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() });
                 for field in std::iter::once(host).chain(others) {
                     fields.try_push(field).map_err(|_| head::TOO_MANY_FIELDS)?;
@@ -80,13 +80,17 @@ pub fn scheme(session: &Session) -> Scheme {
     if tls { Scheme::Https } else { Scheme::Http }
 }
 
-/// What the head says about the body: HTTP/2 may leave the length out and still send one.
-pub fn declared(session: &mut Session, framing: Framing) -> Declared {
-    let is_http2 = session.req_header().version == Version::HTTP_2;
+/// Whether a body may follow although the head does not say so, which HTTP/2 allows.
+pub fn may_send_unannounced(session: &mut Session) -> bool {
+    session.req_header().version == Version::HTTP_2 && !session.as_mut().is_body_empty()
+}
+
+/// What the head says about the body.
+pub fn declared(framing: Framing, may_send_unannounced: bool) -> Declared {
     match framing {
         Framing::Length(length) => Declared::Bytes(length),
         Framing::Chunked | Framing::UntilClose => Declared::Unbounded,
-        Framing::Empty if is_http2 && !session.as_mut().is_body_empty() => Declared::Unbounded,
+        Framing::Empty if may_send_unannounced => Declared::Unbounded,
         Framing::Empty => Declared::Nothing,
     }
 }

@@ -40,8 +40,10 @@ pub struct Decided {
 /// Decides on the session's request; an admitted one is then the exchange's stage.
 pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange) -> Result<Decision, Refusal> {
     let now = Now::read();
-    let method = session.req_header().method.as_str().to_owned();
-    exchange.record.asked(&method, session.req_header().uri.path());
+    let unannounced = arrival::may_send_unannounced(session);
+    let session = &*session;
+    let sent = session.req_header();
+    exchange.record.asked(sent.method.as_str(), sent.uri.path());
     let arrived = Arrived::of(session)?;
     let mut fields = Fields::new();
     let request = arrived.read(arrival::scheme(session), &mut fields)?;
@@ -57,7 +59,7 @@ pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange
     let source_idle = Duration::from_millis(snapshot.defaults.body_idle_ms);
     let expects_continue = request.expects_continue;
     if is_for_platform(head.path) {
-        let declared = arrival::declared(session, request.framing);
+        let declared = arrival::declared(request.framing, unannounced);
         let call = PlatformCall::receive(head, declared, &snapshot, rooms, exchange, now)?;
         return Ok(Decision::Answer(Decided { source_idle, expects_continue }, Box::new(call)));
     }
@@ -65,7 +67,7 @@ pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange
     exchange.record.admitted(&admission);
 
     // What follows a 101 is no body: an upgrade is decided on as the request without one that it is.
-    let declared = if request.upgrade { Declared::Nothing } else { arrival::declared(session, request.framing) };
+    let declared = if request.upgrade { Declared::Nothing } else { arrival::declared(request.framing, unannounced) };
     let forwarded = Forwarded::new(head, &admission, exchange.record.exchange.request_id, now);
     let chunks = admission.chunks.take();
     let gate = BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max)

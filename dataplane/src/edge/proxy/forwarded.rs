@@ -1,17 +1,20 @@
 //! The request as it goes to the target: what the source sent minus what it may not say, plus what the platform says.
 
+use arrayvec::ArrayVec;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, VIA};
 use http::{HeaderName, HeaderValue, Version};
 use lgsp_shared::head::RequestHead;
-use pingora_core::{ErrorType, OrErr, Result};
+use pingora_core::Result;
 use pingora_http::RequestHeader;
 
 use crate::admission::Admission;
 use crate::clock::Now;
-use crate::forward::{self, IdentityBuffers};
+use crate::forward::{self, IdentityBuffers, IdentityFields};
 use crate::record::RequestId;
 use crate::stream::Declared;
 
+/// The most headers that say who is calling: five, the trace, and two for the signature.
+const IDENTITY_MAX: usize = 8;
 /// Headers Pingora has already put right for the connection to the target; they are not the source's any more.
 const CONNECTION_OWN: [HeaderName; 2] = [http::header::CONNECTION, http::header::UPGRADE];
 
@@ -20,7 +23,7 @@ const CONNECTION_OWN: [HeaderName; 2] = [http::header::CONNECTION, http::header:
 pub struct Forwarded {
     target: Vec<u8>,
     authority: String,
-    identity: Vec<(HeaderName, HeaderValue)>,
+    identity: Identity,
     /// gRPC asks for trailers and does not go on without them.
     wants_trailers: bool,
     chunked_by_sigv4: bool,
@@ -31,12 +34,11 @@ impl Forwarded {
     pub fn new(head: &RequestHead<'_>, admission: &Admission, request_id: RequestId, now: Now) -> Self {
         let mut target = Vec::new();
         forward::append_target(head, admission, &mut target);
-        let mut lines = Vec::new();
         let text = std::str::from_utf8(&target).unwrap_or("/");
-        let mut buffers = IdentityBuffers::default();
-        forward::append_identity(head, admission, text, request_id, now, &mut buffers, &mut lines);
+        let (mut buffers, mut identity) = (IdentityBuffers::default(), Identity::default());
+        forward::append_identity(head, admission, text, request_id, now, &mut buffers, &mut identity);
         Self {
-            identity: lines.split(|byte| *byte == b'\n').filter_map(header_of_line).collect(),
+            identity,
             authority: forward::authority(head, admission).to_owned(),
             wants_trailers: head.all("te").any(|field| field.value.eq_ignore_ascii_case(b"trailers")),
             chunked_by_sigv4: admission.chunks.is_some(),
@@ -47,11 +49,12 @@ impl Forwarded {
     /// Turns the request that Pingora would send into the one that is sent.
     pub fn apply(&self, request: &mut RequestHeader, admission: &Admission, body: Declared) -> Result<()> {
         let via = if request.version == Version::HTTP_2 { "2 lgsp" } else { "1.1 lgsp" };
-        let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
-        for name in names {
-            if !forward::passes_to_target(name.as_str(), admission.scheme) && !CONNECTION_OWN.contains(&name) {
-                request.remove_header(&name);
-            }
+        let stays = |name: &HeaderName| {
+            forward::passes_to_target(name.as_str(), admission.scheme) || CONNECTION_OWN.contains(name)
+        };
+        let gone: Vec<HeaderName> = request.headers.keys().filter(|name| !stays(name)).cloned().collect();
+        for name in gone {
+            request.remove_header(&name);
         }
         if self.chunked_by_sigv4 {
             self.unframe(request)?;
@@ -62,8 +65,8 @@ impl Forwarded {
         if self.wants_trailers {
             request.insert_header(TE, "trailers")?;
         }
-        for (name, value) in &self.identity {
-            request.insert_header(name.clone(), value.clone())?;
+        for (name, value) in &self.identity.0 {
+            request.insert_header(*name, value.clone())?;
         }
         request.remove_header(&TRANSFER_ENCODING);
         match body {
@@ -83,11 +86,16 @@ impl Forwarded {
     }
 }
 
-fn header_of_line(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-    let line = line.strip_suffix(b"\r")?;
-    let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, value) = line.split_at_checked(colon)?;
-    let value =
-        HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).or_err(ErrorType::InternalError, "header").ok()?;
-    Some((HeaderName::from_bytes(name).ok()?, value))
+/// Headers of the platform's as Pingora takes them.
+#[derive(Debug, Default)]
+struct Identity(ArrayVec<(&'static str, HeaderValue), IDENTITY_MAX>);
+
+impl IdentityFields for Identity {
+    fn add(&mut self, name: &'static str, value: &[u8]) {
+        match HeaderValue::from_bytes(value) {
+            Ok(value) if !self.0.is_full() => self.0.push((name, value)),
+            // A target that misses a part of them finds its signature wanting.
+            Ok(_) | Err(_) => tracing::error!(name, "an identity header cannot be sent"),
+        }
+    }
 }

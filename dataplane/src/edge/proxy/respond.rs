@@ -1,8 +1,8 @@
 //! Responses on this face: the node's own refusals, and the target's with what is not the target's to say taken out.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName};
-use pingora_core::Result;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -52,11 +52,13 @@ async fn write(session: &mut Session, answer: Answer, to_head: bool) -> Result<(
 
 /// Takes out of the target's response what it may not say, and names the exchange.
 pub fn clean(response: &mut ResponseHeader, request_id: RequestId) -> Result<()> {
-    let names: Vec<HeaderName> = response.headers.keys().cloned().collect();
-    for name in names {
-        if !forward::passes_to_source(name.as_str()) && !FRAMING.contains(&name) {
-            response.remove_header(&name);
-        }
+    let stays = |name: &HeaderName| forward::passes_to_source(name.as_str()) || FRAMING.contains(name);
+    let gone: Vec<HeaderName> = response.headers.keys().filter(|name| !stays(name)).cloned().collect();
+    for name in gone {
+        response.remove_header(&name);
     }
-    response.insert_header("lgsp-request-id", request_id.to_string())
+    let mut id = HeaderValue::from_bytes(&request_id.to_ascii()).or_err(ErrorType::InternalError, "request id")?;
+    // No other response has it: HTTP/2 then does not drop a header that others share to remember it (RFC 7541 section 7.1.3).
+    id.set_sensitive(true);
+    response.insert_header("lgsp-request-id", id)
 }
