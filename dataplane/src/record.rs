@@ -247,11 +247,13 @@ impl OpenRecord {
     }
 
     fn decided(&mut self, code: Code) {
+        let called = self.exchange.called.as_deref();
         let decision = Decision {
             revision: self.exchange.revision,
             code,
             credential: self.exchange.credential.as_ref().map(|credential| credential.id.as_str()),
             route: self.exchange.route.as_ref().map(|route| route.id.as_str()),
+            service: called.and_then(|called| called.service.as_ref()).map(|named| named.id().as_str()),
         };
         self.exchange.decision_id = Some(decision.id());
     }

@@ -1,8 +1,8 @@
 //! What this node answers when it is asked why: its snapshot and its recent refusals, as an explanation.
 
 use lgsp_shared::explain::{Explanation, Question, Recorded, Source};
-use lgsp_shared::id::NodeId;
-use lgsp_shared::refusal::{Decision, Language, Step};
+use lgsp_shared::id::{NodeId, ServiceId};
+use lgsp_shared::refusal::{Code, Decision, Language, Step};
 use lgsp_shared::session::is_for_platform;
 
 use crate::admission::explain::{Asked, Walk, explain};
@@ -25,15 +25,18 @@ pub fn answer(node: &NodeId, rooms: &Rooms, question: &Question, now: Now) -> Op
         nonce: None,
     };
     let walk = explain(&asked, &snapshot, &rooms.replay, now);
-    Some(told(node, &snapshot, &walk, now))
+    Some(told(node, &snapshot, &asked, &walk, now))
 }
 
-fn told(node: &NodeId, snapshot: &Snapshot, walk: &Walk, now: Now) -> Explanation {
+fn told(node: &NodeId, snapshot: &Snapshot, asked: &Asked<'_>, walk: &Walk, now: Now) -> Explanation {
+    // Before these steps nobody has read the body of a session call, which names the service.
+    let service = |code: Code| asked.service.filter(|_| is_for_platform(asked.path) && code.step() > Step::Route);
     let decision = |code| Decision {
         revision: Some(snapshot.revision),
         code,
         credential: walk.credential.as_deref().map(|credential| credential.id.as_str()),
         route: walk.found.as_ref().map(|found| found.route.id.as_str()),
+        service: service(code).map(ServiceId::as_str),
     };
     Explanation {
         node: node.clone(),
@@ -69,7 +72,7 @@ pub fn recorded(node: &NodeId, rooms: &Rooms, request_id: RequestId, now: Now) -
     if let Some(expected) = &kept.expected {
         walk.add_facts(Step::Signature, expected.lines().map(|line| format!("expected: {line}")));
     }
-    let explanation = told(node, &snapshot, &walk, now);
+    let explanation = told(node, &snapshot, &asked, &walk, now);
     let decision_id = kept.decision_id.map(|id| id.to_string());
     Some(Explanation { decision_id, recorded: Some(facts_of(kept)), ..explanation })
 }

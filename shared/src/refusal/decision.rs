@@ -1,7 +1,7 @@
 //! Names a refusal by what it was decided on, so that equal decisions have equal names.
 //!
-//! Two refusals have one decision id when the same revision refused the same credential on the same route, at the same
-//! step, with the same code; on whatever node, however often. It tells retries of one refusal from another refusal, and
+//! Two refusals have one decision id when the same revision refused the same credential on the same route (or the same
+//! service of a session call), at the same step, with the same code; on whatever node, however often. It tells retries of one refusal from another refusal, and
 //! reveals nothing of what it was made from. SHA-256 over a hundred bytes: about 0.2 µs, and only for refusals.
 
 use std::fmt;
@@ -25,16 +25,19 @@ pub struct Decision<'a> {
     pub credential: Option<&'a str>,
     /// The name of the route, once it was found.
     pub route: Option<&'a str>,
+    /// The name of the service, where the platform itself was asked about one.
+    pub service: Option<&'a str>,
 }
 
 impl Decision<'_> {
     /// The name of this decision.
     pub fn id(&self) -> DecisionId {
-        let Self { revision, code, credential, route } = *self;
+        let Self { revision, code, credential, route, service } = *self;
         let revision = revision.map_or(0, |revision| revision.0);
         let mut hash = Sha256::new().chain_update(b"lgsp decision 1").chain_update(revision.to_be_bytes());
         // Names and labels hold no zero byte, and no part but these can be empty: one text for every decision.
-        for part in [code.step().label(), code.label(), credential.unwrap_or_default(), route.unwrap_or_default()] {
+        let always = [code.step().label(), code.label(), credential.unwrap_or_default(), route.unwrap_or_default()];
+        for part in always.into_iter().chain(service) {
             hash.update(part.as_bytes());
             hash.update(b"\0");
         }
@@ -71,6 +74,7 @@ mod tests {
             code: Code::PermissionMissing,
             credential: Some("mot-cua-1"),
             route: Some("ho-tich"),
+            service: None,
         };
         assert_eq!(decision.id(), decision.id());
         assert_eq!(decision.id().to_string(), "a2fb39cf565d21f7", "stable over versions and nodes");
@@ -81,6 +85,8 @@ mod tests {
             Decision { credential: None, ..decision },
             Decision { route: None, ..decision },
             Decision { credential: Some("mot-cua-1ho-tich"), route: None, ..decision },
+            Decision { service: Some("ho-tich"), ..decision },
+            Decision { route: None, service: Some("ho-tich"), ..decision },
         ];
         let ids: std::collections::HashSet<DecisionId> =
             others.iter().map(Decision::id).chain([decision.id()]).collect();

@@ -70,6 +70,22 @@ async fn what_is_not_granted_is_refused_and_what_does_not_exist_is_told_alike() 
 }
 
 #[tokio::test]
+async fn refusals_of_one_service_have_one_decision_id_and_another_service_has_another() {
+    for face in FACES {
+        let stand = stand(face).await;
+        let stranger = stand.client("tu-phap");
+        let mut ids = Vec::new();
+        for service in ["ho-tich", "ho-tich", "dat-dai"] {
+            let answer = stranger.send(&open_session(service)).await;
+            let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            ids.push(problem["decision_id"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(ids[0], ids[1], "{face:?}");
+        assert_ne!(ids[0], ids[2], "{face:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_asks_has_to_prove_it_and_ask_properly() {
     for face in FACES {
         let stand = stand(face).await;
