@@ -268,6 +268,11 @@ impl OpenRecord {
         self.ended = Some(at);
     }
 
+    /// When the request arrived.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Time since the request arrived, in microseconds.
     pub fn elapsed_micros(&self) -> u64 {
         self.micros_until(Instant::now())

@@ -110,7 +110,8 @@ pub struct Deadlines {
     pub first_byte_ms: u64,
     /// Between two pieces of a body, in either direction.
     pub idle_ms: u64,
-    /// For the whole exchange; 0 leaves it to `idle_ms`, because a 5 GiB stream has no sensible total.
+    /// For the whole exchange, from its head on; 0 leaves it to `idle_ms`, because a 5 GiB stream has no sensible total.
+    /// What takes longer is refused as `target-timeout`, or cut when its answer has begun, whichever side is slow.
     pub total_ms: u64,
 }
 

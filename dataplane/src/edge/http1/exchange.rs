@@ -176,6 +176,12 @@ impl Exchange<'_> {
         after.into()
     }
 
+    /// When all of it must be over, if ever.
+    fn total(&self) -> Option<Instant> {
+        let total_ms = self.forward.route.service.upstream.deadlines.total_ms;
+        (total_ms > 0).then(|| Instant::from_std(self.record.started()) + Duration::from_millis(total_ms))
+    }
+
     fn asked(&self) -> &Asked {
         &self.forward.asked
     }
@@ -216,19 +222,22 @@ impl Exchange<'_> {
     }
 
     async fn take_whole(&mut self, asked: Asked) -> Result<(), Unanswered> {
-        let idle = Duration::from_millis(asked.source_idle_ms);
+        let (idle, total) = (Duration::from_millis(asked.source_idle_ms), self.total());
         loop {
             self.take_buffered()?;
             if self.forward.upload.is_done() {
                 return Ok(());
             }
-            self.source.deadline.set(Instant::now() + idle);
+            self.source.deadline.set(earliest(Instant::now() + idle, total));
             let source = &mut *self.source;
             let read = std::future::poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
                 std::task::Poll::Ready(read) => std::task::Poll::Ready(Some(read)),
                 std::task::Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),
             });
             match read.await {
+                None if total.is_some_and(|total| total <= Instant::now()) => {
+                    return Err(Unanswered::Refused(Code::TargetTimeout));
+                }
                 None => return Err(Unanswered::Refused(Code::BodyTimeout)),
                 Some(Ok(0) | Err(_)) => return Err(Unanswered::SourceGone),
                 Some(Ok(_)) => {}
@@ -240,8 +249,8 @@ impl Exchange<'_> {
     async fn ask(&mut self) -> Result<Answered, Unanswered> {
         let upstream = self.forward.route.service.upstream.clone();
         upstream.budget.earn(upstream.retry.budget_percent);
-        let started = self.source.at;
-        let answer_by = started + Duration::from_millis(upstream.deadlines.first_byte_ms);
+        let first_byte = Duration::from_millis(upstream.deadlines.first_byte_ms);
+        let answer_by = earliest(self.source.at + first_byte, self.total());
         let mut tried = Tried::default();
         let mut failed = None;
         for attempt in 0..=upstream.retry.attempts {
@@ -257,7 +266,7 @@ impl Exchange<'_> {
                 Err(code) => return Err(Unanswered::Refused(failed.unwrap_or(code))),
             };
             self.record.exchange.endpoint = Some(lease.address());
-            match self.attempt(lease, started, answer_by).await {
+            match self.attempt(lease, answer_by).await {
                 Attempt::Answered(answered) => return Ok(answered),
                 Attempt::Over(unanswered) => return Err(unanswered),
                 Attempt::Again(code) => failed = Some(code),
@@ -267,7 +276,7 @@ impl Exchange<'_> {
     }
 
     /// Asks one endpoint: on an idle connection first, and on a new one when that turns out to be dead.
-    async fn attempt(&mut self, lease: Lease, started: Instant, answer_by: Instant) -> Attempt {
+    async fn attempt(&mut self, lease: Lease, answer_by: Instant) -> Attempt {
         let key = connect::key(&lease);
         let mut idle = self.context.pool.take(&key, self.source.at.into_std());
         loop {
@@ -287,7 +296,7 @@ impl Exchange<'_> {
                 self.source.look_at_clock();
             }
             let mut wire = Wire::new(stream);
-            let reply = self.converse(&mut wire, started, answer_by).await;
+            let reply = self.converse(&mut wire, answer_by).await;
             let blame = match reply {
                 Reply::Head(head) => return Attempt::Answered(Answered { wire, lease, head }),
                 Reply::SourceGone => return Attempt::Over(Unanswered::SourceGone),
@@ -315,12 +324,13 @@ impl Exchange<'_> {
         upload.is_done() && !out.is_body_begun() && (asked.idempotent || !out.is_begun())
     }
 
-    async fn converse(&mut self, target: &mut Wire, started: Instant, answer_by: Instant) -> Reply {
+    async fn converse(&mut self, target: &mut Wire, answer_by: Instant) -> Reply {
+        let total = self.total();
         let Forward { asked, route, question: _, upload, out } = &mut self.forward;
         let deadlines = &route.service.upstream.deadlines;
         let began = self.source.at;
         let mut conversation = Conversation {
-            total: total(started, deadlines.total_ms),
+            total,
             answer_by: upload.is_done().then_some(answer_by),
             source: self.source,
             target,
@@ -345,7 +355,7 @@ impl Exchange<'_> {
     /// Passes an answer on; the code to refuse with when nothing of it can be.
     async fn pass_on(&mut self, answered: &mut Answered) -> Result<Passed, Code> {
         let Answered { wire, lease, head } = answered;
-        let first_byte = self.source.at;
+        let (first_byte, total) = (self.source.at, self.total());
         let Forward { out, upload, asked, route, question: _ } = &mut self.forward;
         let mut rest = Sending::new(out, upload);
         let keep = rest.is_whole() && !self.source.is_closing();
@@ -361,7 +371,7 @@ impl Exchange<'_> {
         let patience = Patience {
             target: Duration::from_millis(deadlines.idle_ms),
             source: Duration::from_millis(asked.source_idle_ms),
-            total: total(first_byte, deadlines.total_ms),
+            total,
         };
         let relayed = relay.run(self.source, wire, &mut rest, patience).await;
         let request_whole = rest.is_whole();
@@ -415,8 +425,8 @@ enum Attempt {
     Again(Code),
 }
 
-fn total(started: Instant, total_ms: u64) -> Option<Instant> {
-    (total_ms > 0).then(|| started + Duration::from_millis(total_ms))
+fn earliest(one: Instant, total: Option<Instant>) -> Instant {
+    total.map_or(one, |total| total.min(one))
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -62,6 +62,12 @@ pub struct Patience {
     pub total: Option<Instant>,
 }
 
+impl Patience {
+    fn is_over(&self) -> bool {
+        self.total.is_some_and(|total| total <= Instant::now())
+    }
+}
+
 /// The side that has to move next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -313,8 +319,9 @@ impl Relay {
             source.deadline.set(patience.total.map_or(at, |total| total.min(at)));
         }
         source.deadline.poll_expired(cx).map(|()| match side {
-            Side::Source => Relayed::SourceGone,
-            Side::Target => Relayed::TargetCut(Code::TargetTimeout),
+            // Whoever is awaited just then, that the time is over is not the source's doing.
+            Side::Source if !patience.is_over() => Relayed::SourceGone,
+            Side::Source | Side::Target => Relayed::TargetCut(Code::TargetTimeout),
         })
     }
 }

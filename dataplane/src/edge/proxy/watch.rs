@@ -59,13 +59,19 @@ pub struct Patience {
     pub total_ms: u64,
 }
 
+/// That the request was admitted. The wait for its head, on a connection that was idle before, is not a part of it.
+#[derive(Debug, Clone, Copy)]
+struct Admitted {
+    patience: Patience,
+    at: MonotonicMillis,
+}
+
 /// One exchange's progress.
 #[derive(Debug)]
 pub struct Watch {
     head_ms: u64,
-    patience: OnceLock<Patience>,
+    admitted: OnceLock<Admitted>,
     stage: AtomicU8,
-    started: MonotonicMillis,
     progress: AtomicU64,
     target: Mutex<Option<TargetSocket>>,
     cut: OnceLock<Code>,
@@ -77,9 +83,8 @@ impl Watch {
         let now = MonotonicMillis::now();
         Self {
             head_ms: u64::try_from(head.as_millis()).unwrap_or(u64::MAX),
-            patience: OnceLock::new(),
+            admitted: OnceLock::new(),
             stage: AtomicU8::new(Stage::Head as u8),
-            started: now,
             progress: AtomicU64::new(now.0),
             target: Mutex::default(),
             cut: OnceLock::new(),
@@ -92,10 +97,14 @@ impl Watch {
         CURRENT.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Self::new(Duration::MAX)))
     }
 
-    /// Notes that the request was admitted, and how patient to be.
+    /// Notes that the request was admitted, and how patient to be from then on.
     pub fn admitted(&self, patience: Patience) {
+        self.admitted_at(patience, MonotonicMillis::now());
+    }
+
+    fn admitted_at(&self, patience: Patience, at: MonotonicMillis) {
         // It is admitted once.
-        let _ = self.patience.set(patience);
+        let _ = self.admitted.set(Admitted { patience, at });
     }
 
     /// Notes progress, and what is awaited next.
@@ -153,12 +162,12 @@ impl Watch {
             return None;
         }
         let silent_ms = now.0.saturating_sub(self.progress.load(Ordering::Relaxed));
-        let Some(patience) = self.patience.get() else {
+        let Some(Admitted { patience, at }) = self.admitted.get() else {
             return (silent_ms >= self.head_ms).then_some(Code::HeaderTimeout);
         };
-        let age_ms = now.0.saturating_sub(self.started.0);
+        let age_ms = now.0.saturating_sub(at.0);
         let stage = self.stage();
-        if patience.total_ms > 0 && age_ms >= patience.total_ms && stage != Stage::Upgraded as u8 {
+        if patience.total_ms > 0 && age_ms > patience.total_ms && stage != Stage::Upgraded as u8 {
             return Some(Code::TargetTimeout);
         }
         let (limit_ms, code) = match stage {
@@ -225,11 +234,24 @@ mod tests {
             assert_eq!(overdue_after(&watch, limit_ms - 1), None, "{stage:?}");
             assert_eq!(overdue_after(&watch, limit_ms), Some(code), "{stage:?}");
         }
-        assert_eq!(overdue_after(&watch, 1_000), Some(Code::TargetTimeout));
         watch.enter(Stage::Upgraded);
         assert_eq!(overdue_after(&watch, 2_000), None);
         watch.ended();
         assert_eq!(overdue_after(&watch, u64::MAX >> 1), None);
+    }
+
+    #[test]
+    fn the_whole_exchange_has_a_deadline_too_that_begins_when_it_is_admitted() {
+        const LONG: Patience = Patience { body_ms: 1 << 40, first_byte_ms: 1 << 40, idle_ms: 1 << 40, total_ms: 1_000 };
+        let (watch, idle) = (Watch::new(Duration::MAX), MonotonicMillis::now().0 + 5_000);
+        watch.admitted_at(LONG, MonotonicMillis(idle));
+        for stage in [Stage::Body, Stage::Answer, Stage::Response] {
+            watch.enter(stage);
+            assert_eq!(watch.overdue(MonotonicMillis(idle + 1_000)), None, "{stage:?}");
+            assert_eq!(watch.overdue(MonotonicMillis(idle + 1_001)), Some(Code::TargetTimeout), "{stage:?}");
+        }
+        watch.enter(Stage::Upgraded);
+        assert_eq!(watch.overdue(MonotonicMillis(idle + 1_001)), None);
     }
 
     #[test]
