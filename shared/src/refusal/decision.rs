@@ -1,8 +1,9 @@
 //! Names a refusal by what it was decided on, so that equal decisions have equal names.
 //!
 //! Two refusals have one decision id when the same revision refused the same credential on the same route (or the same
-//! service of a session call), at the same step, with the same code; on whatever node, however often. It tells retries of one refusal from another refusal, and
-//! reveals nothing of what it was made from. SHA-256 over a hundred bytes: about 0.2 µs, and only for refusals.
+//! service of a session call), at the same step, with the same code; on whatever node, however often. It tells retries of
+//! one refusal from another refusal, and reveals nothing of what it was made from. SHA-256 over a hundred bytes: about
+//! 0.2 µs, and only for refusals.
 
 use std::fmt;
 
