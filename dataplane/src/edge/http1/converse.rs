@@ -11,6 +11,7 @@ use lgsp_shared::refusal::Code;
 use lgsp_shared::resource::Deadlines;
 use tokio::time::Instant;
 
+use super::deadline::Total;
 use super::head::{Extent, Fields};
 use super::response;
 use super::sending::{STEPS_PER_PIECE, Sending, Sent};
@@ -48,7 +49,7 @@ pub struct Conversation<'a> {
     /// How long the source may pause.
     pub source_idle: Duration,
     /// When the whole exchange must be over, if ever.
-    pub total: Option<Instant>,
+    pub total: Total,
     /// When the first byte of the answer must be there; set once the request is complete.
     pub answer_by: Option<Instant>,
     /// When the request was written completely.
@@ -102,8 +103,7 @@ impl Conversation<'_> {
 
     /// Whom the deadline is about: the source while its body is awaited, the target otherwise.
     fn expired(&self) -> Reply {
-        let over = self.total.is_some_and(|total| total <= Instant::now());
-        if self.sending.upload.is_done() || !self.sending.out.is_empty() || over {
+        if self.sending.upload.is_done() || !self.sending.out.is_empty() || self.total.is_over() {
             Reply::Failed(Code::TargetTimeout)
         } else {
             Reply::Refused(Code::BodyTimeout)
@@ -122,7 +122,7 @@ impl Conversation<'_> {
                 self.answer_by.map_or(idle, |by| by.min(idle))
             }
         };
-        self.source.deadline.set(self.total.map_or(at, |total| total.min(at)));
+        self.source.deadline.set(self.total.bound(at));
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> Round {

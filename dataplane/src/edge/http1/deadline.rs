@@ -11,6 +11,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+/// When the whole exchange must be over, if ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Total(pub Option<Instant>);
+
+impl Total {
+    /// This deadline, or the end of the exchange if that comes first.
+    pub fn bound(self, at: Instant) -> Instant {
+        self.0.map_or(at, |total| total.min(at))
+    }
+
+    /// Whether the exchange should be over by now.
+    pub fn is_over(self) -> bool {
+        self.0.is_some_and(|total| total <= Instant::now())
+    }
+}
+
 /// A deadline that is moved often and reached rarely.
 #[derive(Debug)]
 pub struct Deadline {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::body::BodyDecoder;
 use super::connect::{self, NoConnection};
 use super::converse::{Conversation, Reply};
+use super::deadline::Total;
 use super::decide::{Arrival, Asked, Decision, Forward, decide};
 use super::framing::Framing;
 use super::platform::{self, PlatformCall};
@@ -177,9 +178,10 @@ impl Exchange<'_> {
     }
 
     /// When all of it must be over, if ever.
-    fn total(&self) -> Option<Instant> {
+    fn total(&self) -> Total {
         let total_ms = self.forward.route.service.upstream.deadlines.total_ms;
-        (total_ms > 0).then(|| Instant::from_std(self.record.started()) + Duration::from_millis(total_ms))
+        let end = || Instant::from_std(self.record.started()) + Duration::from_millis(total_ms);
+        Total((total_ms > 0).then(end))
     }
 
     fn asked(&self) -> &Asked {
@@ -228,16 +230,14 @@ impl Exchange<'_> {
             if self.forward.upload.is_done() {
                 return Ok(());
             }
-            self.source.deadline.set(earliest(Instant::now() + idle, total));
+            self.source.deadline.set(total.bound(Instant::now() + idle));
             let source = &mut *self.source;
             let read = std::future::poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
                 std::task::Poll::Ready(read) => std::task::Poll::Ready(Some(read)),
                 std::task::Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),
             });
             match read.await {
-                None if total.is_some_and(|total| total <= Instant::now()) => {
-                    return Err(Unanswered::Refused(Code::TargetTimeout));
-                }
+                None if total.is_over() => return Err(Unanswered::Refused(Code::TargetTimeout)),
                 None => return Err(Unanswered::Refused(Code::BodyTimeout)),
                 Some(Ok(0) | Err(_)) => return Err(Unanswered::SourceGone),
                 Some(Ok(_)) => {}
@@ -250,7 +250,7 @@ impl Exchange<'_> {
         let upstream = self.forward.route.service.upstream.clone();
         upstream.budget.earn(upstream.retry.budget_percent);
         let first_byte = Duration::from_millis(upstream.deadlines.first_byte_ms);
-        let answer_by = earliest(self.source.at + first_byte, self.total());
+        let answer_by = self.total().bound(self.source.at + first_byte);
         let mut tried = Tried::default();
         let mut failed = None;
         for attempt in 0..=upstream.retry.attempts {
@@ -423,10 +423,6 @@ enum Attempt {
     Over(Unanswered),
     /// Nothing reached the target that would forbid asking another.
     Again(Code),
-}
-
-fn earliest(one: Instant, total: Option<Instant>) -> Instant {
-    total.map_or(one, |total| total.min(one))
 }
 
 fn micros(duration: Duration) -> u64 {

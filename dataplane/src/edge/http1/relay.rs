@@ -14,6 +14,7 @@ use super::body::BodyDecoder;
 use super::chunked::{self, Step};
 use super::connection::Version;
 use super::converse::poll_gone;
+use super::deadline::Total;
 use super::decide::Asked;
 use super::fault::Fault;
 use super::framing::Framing;
@@ -59,13 +60,7 @@ pub struct Patience {
     /// The source, in taking what is written.
     pub source: Duration,
     /// The whole exchange.
-    pub total: Option<Instant>,
-}
-
-impl Patience {
-    fn is_over(&self) -> bool {
-        self.total.is_some_and(|total| total <= Instant::now())
-    }
+    pub total: Total,
 }
 
 /// The side that has to move next.
@@ -316,11 +311,11 @@ impl Relay {
                 Side::Target => patience.target,
             };
             let at = Instant::now() + pause;
-            source.deadline.set(patience.total.map_or(at, |total| total.min(at)));
+            source.deadline.set(patience.total.bound(at));
         }
         source.deadline.poll_expired(cx).map(|()| match side {
             // Whoever is awaited just then, that the time is over is not the source's doing.
-            Side::Source if !patience.is_over() => Relayed::SourceGone,
+            Side::Source if !patience.total.is_over() => Relayed::SourceGone,
             Side::Source | Side::Target => Relayed::TargetCut(Code::TargetTimeout),
         })
     }
