@@ -9,6 +9,8 @@ use super::database::Dialect;
 
 /// One version of the schema.
 struct Step {
+    /// Its number; numbers only grow, and may leave gaps.
+    version: i64,
     description: &'static str,
     sql: Sql,
 }
@@ -22,9 +24,10 @@ enum Sql {
     Both { sql: &'static str, append_only: &'static [&'static str] },
 }
 
-/// All steps in order; the first is version 1.
-const STEPS: [Step; 8] = [
+/// All steps, in the order of their versions.
+const STEPS: &[Step] = &[
     Step {
+        version: 1,
         description: "revisions",
         sql: Sql::Each {
             sqlite: include_str!("../../migrations/sqlite/0001_revisions.sql"),
@@ -32,22 +35,27 @@ const STEPS: [Step; 8] = [
         },
     },
     Step {
+        version: 2,
         description: "audit",
         sql: Sql::Both { sql: include_str!("../../migrations/0002_audit.sql"), append_only: &["audit"] },
     },
     Step {
+        version: 3,
         description: "operators",
         sql: Sql::Both { sql: include_str!("../../migrations/0003_operators.sql"), append_only: &[] },
     },
     Step {
+        version: 4,
         description: "credential use",
         sql: Sql::Both { sql: include_str!("../../migrations/0004_credential_use.sql"), append_only: &[] },
     },
     Step {
+        version: 5,
         description: "registry",
         sql: Sql::Both { sql: include_str!("../../migrations/0005_registry.sql"), append_only: &[] },
     },
     Step {
+        version: 6,
         description: "onboarding",
         sql: Sql::Both {
             sql: include_str!("../../migrations/0006_onboarding.sql"),
@@ -55,10 +63,12 @@ const STEPS: [Step; 8] = [
         },
     },
     Step {
+        version: 7,
         description: "reorganisation",
         sql: Sql::Both { sql: include_str!("../../migrations/0007_reorganisation.sql"), append_only: &["succession"] },
     },
     Step {
+        version: 8,
         description: "notices",
         sql: Sql::Both { sql: include_str!("../../migrations/0008_notices.sql"), append_only: &[] },
     },
@@ -66,14 +76,14 @@ const STEPS: [Step; 8] = [
 
 /// The number of the last step.
 pub(super) fn version() -> i64 {
-    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+    STEPS.iter().map(|step| step.version).max().unwrap_or(0)
 }
 
 pub(super) fn migrator(dialect: Dialect) -> Migrator {
-    let migrations = (1..).zip(STEPS).map(|(version, Step { description, sql })| {
+    let migrations = STEPS.iter().map(|Step { version, description, sql }| {
         let in_own_transaction = false;
         Migration::new(
-            version,
+            *version,
             Cow::Borrowed(description),
             MigrationType::Simple,
             AssertSqlSafe(sql.text(dialect)).into_sql_str(),
@@ -84,12 +94,12 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
 }
 
 impl Sql {
-    fn text(self, dialect: Dialect) -> String {
+    fn text(&self, dialect: Dialect) -> String {
         match (self, dialect) {
-            (Self::Each { sqlite, .. }, Dialect::Sqlite) => sqlite.to_owned(),
-            (Self::Each { postgres, .. }, Dialect::Postgres) => postgres.to_owned(),
+            (Self::Each { sqlite, .. }, Dialect::Sqlite) => (*sqlite).to_owned(),
+            (Self::Each { postgres, .. }, Dialect::Postgres) => (*postgres).to_owned(),
             (Self::Both { sql, append_only }, Dialect::Sqlite) => {
-                append_only.iter().fold(sql.to_owned(), |text, table| text + &sqlite_guard(table))
+                append_only.iter().fold((*sql).to_owned(), |text, table| text + &sqlite_guard(table))
             }
             (Self::Both { sql, append_only }, Dialect::Postgres) => {
                 // Texts sort by their bytes in both databases, whatever locale the server was made with.
@@ -120,6 +130,12 @@ fn postgres_guard(table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_only_grow() {
+        assert!(STEPS.is_sorted_by(|one, other| one.version < other.version));
+        assert_eq!(STEPS.last().map(|step| step.version), Some(version()));
+    }
 
     #[test]
     fn a_step_for_both_is_guarded_in_both_and_sorts_by_bytes_in_both() {
