@@ -18,11 +18,12 @@ jq         jq
 etcd       etcd-server
 etcdctl    etcd-client
 python3    python3
+nginx      nginx-light
 node       nodejs
 npm        npm
 javac      default-jdk-headless
 END
-    [ "${1:-}" != bench ] || printf '%s\n' 'nginx nginx-light' 'haproxy haproxy'
+    [ "${1:-}" != bench ] || echo 'haproxy haproxy'
 }
 
 has() {

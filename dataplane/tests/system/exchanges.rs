@@ -11,6 +11,7 @@ mod a_target_can_prove_who_is_calling;
 mod a_target_must_prove_who_it_is;
 mod a_thousand_connections_see_no_failure_while_revisions_change;
 mod a_wrong_signature_is_explained;
+mod an_answer_ends_when_its_last_byte_came;
 mod an_exchange_that_never_pauses_ends_in_time;
 mod every_refusal_says_why;
 mod no_hop_takes_away_what_decides;

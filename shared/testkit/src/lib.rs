@@ -11,6 +11,7 @@ pub mod child;
 pub mod client;
 pub mod etcd;
 pub mod eventually;
+pub mod foreign;
 pub mod node;
 pub mod oidc;
 pub mod port;

@@ -63,6 +63,18 @@ pub struct Patience {
     pub total: Total,
 }
 
+/// Why nothing more was staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Staged {
+    /// The target's input holds nothing more to use: the target has to send.
+    Drained,
+    /// There is no room, or a piece has to go first: the input may hold the rest of the answer, and no socket will wake
+    /// the task for bytes that were read already.
+    Full,
+    /// The end of the answer is staged.
+    Ended,
+}
+
 /// The side that has to move next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -177,17 +189,25 @@ impl Relay {
                 Ok(false) => {}
                 Err(relayed) => return Poll::Ready(relayed),
             }
-            if let Err(fault) = self.stage(target) {
-                let begun = self.begun_at.is_some() || self.staged_sent > 0;
-                return Poll::Ready(if begun { Relayed::TargetCut(fault.code) } else { Relayed::NotBegun(fault.code) });
-            }
+            let staged = match self.stage(target) {
+                Ok(staged) => staged,
+                Err(fault) => {
+                    let begun = self.begun_at.is_some() || self.staged_sent > 0;
+                    let failed = if begun { Relayed::TargetCut } else { Relayed::NotBegun };
+                    return Poll::Ready(failed(fault.code));
+                }
+            };
             match self.poll_deliver(cx, source, target) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Relayed::SourceGone),
+                // The source's socket wakes the task when it takes bytes again.
                 Poll::Pending => return self.wait(cx, source, Side::Source, patience),
             }
-            if self.ended {
-                return Poll::Ready(Relayed::Whole);
+            match staged {
+                Staged::Ended => return Poll::Ready(Relayed::Whole),
+                // What was read is used up first; one buffer holds it all, so this ends without a turn.
+                Staged::Full => continue,
+                Staged::Drained => {}
             }
             match target.poll_fill(cx, self.purpose) {
                 Poll::Ready(Ok(0)) if self.decoder.ends_with_connection() => self.end(&[]),
@@ -202,17 +222,19 @@ impl Relay {
                 Poll::Pending if rest.is_over() && poll_gone(&mut source.wire, cx).is_ready() => {
                     return Poll::Ready(Relayed::SourceGone);
                 }
+                // The target's socket wakes the task when more arrives. A rest that is still being sent waits for the
+                // socket that stopped it, a source that may leave for its own.
                 Poll::Pending => return self.wait(cx, source, Side::Target, patience),
             }
         }
     }
 
-    /// Takes from the target's input what can be written next.
-    fn stage(&mut self, target: &mut Wire) -> Result<(), Fault> {
+    /// Takes from the target's input what can be written next, and says why it stopped.
+    fn stage(&mut self, target: &mut Wire) -> Result<Staged, Fault> {
         while self.piece == 0 && !self.ended && self.staged.len() < STAGED_BYTES_MAX {
             let step = self.decoder.step(target.input()).map_err(|fault| Fault::target(fault.detail))?;
             match step {
-                Step::More => return Ok(()),
+                Step::More => return Ok(Staged::Drained),
                 Step::Framing(length) => target.consume(length),
                 Step::Content(length) => self.stage_content(target, length),
                 Step::End(length) => {
@@ -221,7 +243,7 @@ impl Relay {
                 }
             }
         }
-        Ok(())
+        Ok(if self.ended { Staged::Ended } else { Staged::Full })
     }
 
     fn stage_content(&mut self, target: &mut Wire, length: usize) {
