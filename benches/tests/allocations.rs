@@ -20,21 +20,28 @@ use lgsp_dataplane::snapshot::SnapshotStore;
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::l4::stream::Stream;
 
+#[path = "allocations/memory.rs"]
+mod memory;
+
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes this thread has allocated and not freed.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system allocator unchanged; counting touches only a thread-local number.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        LIVE.with(|live| live.set(live.get() + layout.size() as isize));
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.with(|live| live.set(live.get() - layout.size() as isize));
         // SAFETY: the caller keeps `dealloc`'s contract, and the pointer came from the system allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -111,7 +118,7 @@ fn read_head(stream: &mut TcpStream) -> bool {
     true
 }
 
-fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
+pub(crate) fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
     let mut documents = documents(1, 1);
     for document in documents.iter_mut().filter(|document| document.kind == "Service") {
         let endpoint = serde_json::json!([{"address": target}]);

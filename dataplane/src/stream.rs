@@ -150,16 +150,51 @@ impl BodyGate {
     }
 }
 
-/// Keeps the newest of the pieces back, behind the one held before: the target must not see the last chunk before the
-/// final, empty chunk and the trailers are verified.
+/// Keeps the newest byte back, behind the one held before: the target must not see the last one before the final, empty
+/// chunk and the trailers are verified. It is copied, because a slice would keep its whole chunk alive.
 fn hold_last(held: &mut Bytes, out: &mut Vec<Bytes>, before: usize) {
-    if out.len() > before
-        && let Some(last) = out.pop()
-    {
-        let earlier = std::mem::replace(held, last);
-        if !earlier.is_empty() {
-            out.insert(before, earlier);
-        }
+    let Some(mut last) = out.get(before..).and_then(<[Bytes]>::last).cloned() else { return };
+    let kept = last.split_off(last.len().saturating_sub(1));
+    let earlier = std::mem::replace(held, Bytes::copy_from_slice(&kept));
+    out.pop();
+    if !last.is_empty() {
+        out.push(last);
+    }
+    if !earlier.is_empty() {
+        out.insert(before, earlier);
+    }
+}
+
+/// A small body that is wanted whole, gathered in one buffer: pieces would each keep what they were read into.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    body: Vec<u8>,
+    pieces: Vec<Bytes>,
+}
+
+impl Gathered {
+    /// Takes one piece through the gate.
+    ///
+    /// # Errors
+    /// As [`BodyGate::push`].
+    pub fn take(&mut self, gate: &mut BodyGate, piece: Bytes) -> Result<(), Code> {
+        gate.push(piece, &mut self.pieces)?;
+        self.join();
+        Ok(())
+    }
+
+    /// The whole body, verified.
+    ///
+    /// # Errors
+    /// As [`BodyGate::finish`].
+    pub fn finish(mut self, gate: &mut BodyGate) -> Result<Vec<u8>, Code> {
+        gate.finish(&mut self.pieces)?;
+        self.join();
+        Ok(self.body)
+    }
+
+    fn join(&mut self) {
+        self.pieces.drain(..).for_each(|piece| self.body.extend_from_slice(&piece));
     }
 }
 

@@ -257,3 +257,26 @@ fn a_refused_body_stays_refused() {
     assert_eq!(verifier.push(Bytes::from_static(b"0"), &mut out), Err(ChunkError::Refused));
     assert_eq!(verifier.finish(), Err(ChunkError::Refused));
 }
+
+#[test]
+fn a_chunk_keeps_at_most_twice_its_bytes_alive_however_it_arrives() {
+    const READ_BUFFER_BYTES: usize = 64 << 10;
+    const CHUNK_BYTES: usize = 1 << 20;
+    for piece_bytes in [1_000, 4_096, 4_200, 40_000] {
+        let (mut verifier, _) = signed(Some(CHUNK_BYTES), false);
+        let mut out = Vec::new();
+        let header = format!("{CHUNK_BYTES:x};chunk-signature={}\r\n", "0".repeat(64));
+        verifier.push(Bytes::from(header.into_bytes()), &mut out).unwrap();
+        let before = super::allocations::live_bytes();
+        let mut sent = 0;
+        while sent + piece_bytes < CHUNK_BYTES {
+            // Each piece is a part of a buffer of its own, as reads leave them.
+            let piece = Bytes::from(vec![b'a'; READ_BUFFER_BYTES]).slice(..piece_bytes);
+            verifier.push(piece, &mut out).unwrap();
+            sent += piece_bytes;
+        }
+        let kept = super::allocations::live_bytes() - before;
+        assert!(kept <= 2 * sent as isize + 4_096, "pieces of {piece_bytes}: {sent} bytes keep {kept} alive");
+        assert!(verifier.held_bytes() >= sent, "what is held is counted");
+    }
+}

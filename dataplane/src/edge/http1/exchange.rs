@@ -16,7 +16,7 @@ use super::refuse::{self, After, refuse};
 use super::relay::{Patience, Relay, Relayed};
 use super::sending::Sending;
 use super::source::Source;
-use super::stock::{BODY_BYTES, Use};
+use super::stock::BODY_BYTES;
 use super::upload::Progress;
 use super::wire::Wire;
 use crate::admission::Refusal;
@@ -157,7 +157,8 @@ impl Exchange<'_> {
             Ok(()) => self.ask().await,
             Err(unanswered) => Err(unanswered),
         };
-        self.record.exchange.request_bytes = self.forward.upload.received_bytes();
+        let received = self.forward.upload.received_bytes();
+        self.record.exchange.request_bytes = self.record.exchange.request_bytes.max(received);
         let passed = match answered {
             Ok(mut answered) => self.pass_on(&mut answered).await.map(|passed| self.finish(&passed, answered)),
             Err(Unanswered::SourceGone) => return Next::Close,
@@ -191,25 +192,30 @@ impl Exchange<'_> {
     /// Invites the body, and verifies a small one before anything reaches the target.
     async fn verify_first(&mut self) -> Result<(), Unanswered> {
         let asked = *self.asked();
-        let waits = match asked.framing {
+        let whole = match asked.framing {
             // Usually nothing is waited for, and the clock need not be read again.
             Framing::Empty | Framing::Length(0) => return self.take_buffered(),
-            Framing::Length(length) => length <= VERIFIED_FIRST_BYTES_MAX,
-            Framing::Chunked | Framing::UntilClose => false,
+            Framing::Length(length) => {
+                (length <= VERIFIED_FIRST_BYTES_MAX).then(|| usize::try_from(length).unwrap_or(usize::MAX))
+            }
+            Framing::Chunked | Framing::UntilClose => None,
         };
-        let verified = self.take_body(asked, waits).await;
+        let verified = self.take_body(asked, whole).await;
         self.source.look_at_clock();
         verified
     }
 
-    async fn take_body(&mut self, asked: Asked, waits: bool) -> Result<(), Unanswered> {
+    async fn take_body(&mut self, asked: Asked, whole: Option<usize>) -> Result<(), Unanswered> {
         if asked.expects_continue
             && self.source.wire.input().is_empty()
             && !refuse::send(self.source, b"HTTP/1.1 100 Continue\r\n\r\n", asked.source_idle_ms).await
         {
             return Err(Unanswered::SourceGone);
         }
-        if waits { self.take_whole(asked).await } else { Ok(()) }
+        match whole {
+            Some(length) => self.take_whole(asked, length).await,
+            None => Ok(()),
+        }
     }
 
     fn take_buffered(&mut self) -> Result<(), Unanswered> {
@@ -223,17 +229,27 @@ impl Exchange<'_> {
         }
     }
 
-    async fn take_whole(&mut self, asked: Asked) -> Result<(), Unanswered> {
+    /// Leaves the body in the read buffer until all of it is there, and verifies it then: pieces would each keep a buffer.
+    async fn take_whole(&mut self, asked: Asked, length: usize) -> Result<(), Unanswered> {
+        let arrived = self.gather(asked, length).await;
+        if arrived.is_err() {
+            self.record.exchange.request_bytes = self.source.wire.input().len().min(length) as u64;
+            return arrived;
+        }
+        self.take_buffered()
+    }
+
+    async fn gather(&mut self, asked: Asked, length: usize) -> Result<(), Unanswered> {
+        if self.source.wire.input().len() >= length {
+            return Ok(());
+        }
         let (idle, total) = (Duration::from_millis(asked.source_idle_ms), self.total());
-        loop {
-            self.take_buffered()?;
-            if self.forward.upload.is_done() {
-                return Ok(());
-            }
+        while self.source.wire.input().len() < length {
             self.source.deadline.set(total.bound(Instant::now() + idle));
             let source = &mut *self.source;
-            let read = std::future::poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
+            let read = std::future::poll_fn(|cx| match source.wire.poll_gather(cx, length) {
                 std::task::Poll::Ready(read) => std::task::Poll::Ready(Some(read)),
+                // The source's socket wakes the task, or its deadline.
                 std::task::Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),
             });
             match read.await {
@@ -243,6 +259,7 @@ impl Exchange<'_> {
                 Some(Ok(_)) => {}
             }
         }
+        Ok(())
     }
 
     /// Asks endpoints until one begins to answer. Another is asked only while nothing of the body is gone.

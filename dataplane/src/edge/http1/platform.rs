@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lgsp_shared::refusal::Code;
 
 use super::body::BodyDecoder;
@@ -23,7 +22,7 @@ use crate::edge::answer::reply;
 use crate::record::{CallKind, Called, OpenRecord, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call};
 use crate::snapshot::Snapshot;
-use crate::stream::{BodyGate, Declared};
+use crate::stream::{BodyGate, Declared, Gathered};
 
 /// A call whose head was decided on.
 #[derive(Debug)]
@@ -115,17 +114,16 @@ async fn whole_body(
     gate: &mut BodyGate,
     decoder: &mut BodyDecoder,
 ) -> Result<Vec<u8>, Option<Code>> {
-    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut body = Gathered::default();
     loop {
         match decoder.step(source.wire.input()) {
             Ok(Step::Framing(length)) => source.wire.consume(length),
-            Ok(Step::Content(length)) => gate.push(source.wire.take(length), &mut pieces)?,
+            Ok(Step::Content(length)) => body.take(gate, source.wire.take(length))?,
             Ok(Step::End(length)) => {
                 source.wire.consume(length);
                 // At its end, so that the next request is found behind it whatever the verdict is.
                 *decoder = BodyDecoder::new(Framing::Empty);
-                gate.finish(&mut pieces)?;
-                return Ok(pieces.concat());
+                return Ok(body.finish(gate)?);
             }
             Ok(Step::More) => fill(source, asked).await?,
             Err(fault) => {

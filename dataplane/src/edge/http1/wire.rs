@@ -16,6 +16,9 @@ use super::stock::{self, Use};
 
 /// The least room worth a read.
 const ROOM_BYTES_MIN: usize = 1 << 10;
+/// A taken piece keeps the whole buffer it was read into alive. One shorter than this is copied instead, so that pieces
+/// never keep more than about twice their own bytes.
+const SHARED_BYTES_MIN: usize = stock::BODY_BYTES / 2;
 
 /// A connection and its unread input.
 #[derive(Debug)]
@@ -63,13 +66,19 @@ impl Wire {
         self.input.bytes.advance(length.min(self.input.bytes.len()));
     }
 
-    /// Takes `length` bytes from the front of the input.
+    /// Takes `length` bytes from the front of the input. What it returns keeps at most about twice `length` alive.
     pub fn take(&mut self, length: usize) -> Bytes {
         // Splitting would turn the buffer into a shared one, which costs an allocation, and most bodies end without bytes.
         if length == 0 {
             return Bytes::new();
         }
-        self.input.bytes.split_to(length.min(self.input.bytes.len())).freeze()
+        let length = length.min(self.input.bytes.len());
+        if length >= SHARED_BYTES_MIN {
+            return self.input.bytes.split_to(length).freeze();
+        }
+        let copied = Bytes::copy_from_slice(self.input.bytes.get(..length).unwrap_or_default());
+        self.input.bytes.advance(length);
+        copied
     }
 
     /// Puts bytes in front of everything that will be read.
@@ -81,6 +90,23 @@ impl Wire {
     /// Reads once and returns how many bytes came; 0 is the end of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, purpose: Use) -> Poll<io::Result<usize>> {
         self.make_room(purpose);
+        self.poll_read(cx)
+    }
+
+    /// The same towards an input of `total` bytes, at most one body buffer, which stay where they are until all of them
+    /// are there: however many reads that takes, one buffer holds them.
+    pub fn poll_gather(&mut self, cx: &mut Context<'_>, total: usize) -> Poll<io::Result<usize>> {
+        if self.input.bytes.capacity() < total {
+            let mut larger = stock::borrow(Use::Body);
+            larger.extend_from_slice(&self.input.bytes);
+            let filled = larger.len();
+            self.input.give_back();
+            self.input = Input { bytes: larger, filled };
+        }
+        self.poll_read(cx)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let read = pin!(self.stream.read_buf(&mut self.input.bytes)).poll(cx);
         match read {
             Poll::Ready(Ok(length)) => {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
 use pingora_proxy::Session;
@@ -17,7 +16,7 @@ use crate::edge::answer::reply;
 use crate::record::{CallKind, Called, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call, Reply};
 use crate::snapshot::Snapshot;
-use crate::stream::{BodyGate, Declared};
+use crate::stream::{BodyGate, Declared, Gathered};
 
 /// A call whose head was decided on.
 #[derive(Debug)]
@@ -87,12 +86,12 @@ impl PlatformCall {
 
     /// The body, verified; `None` when the source went away.
     async fn whole_body(&mut self, session: &mut Session, idle: Duration) -> Result<Option<Vec<u8>>, Code> {
-        let mut pieces: Vec<Bytes> = Vec::new();
+        let mut body = Gathered::default();
         loop {
             // On HTTP/2 Pingora has no deadline of its own for this.
             let read = tokio::time::timeout(idle, session.as_downstream_mut().read_request_body()).await;
             match read.map_err(|_| Code::BodyTimeout)? {
-                Ok(Some(piece)) => self.gate.push(piece, &mut pieces)?,
+                Ok(Some(piece)) => body.take(&mut self.gate, piece)?,
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(%error, "a call's body did not arrive");
@@ -100,7 +99,6 @@ impl PlatformCall {
                 }
             }
         }
-        self.gate.finish(&mut pieces)?;
-        Ok(Some(pieces.concat()))
+        body.finish(&mut self.gate).map(Some)
     }
 }

@@ -6,7 +6,7 @@
 
 mod trailer;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use hmac::Hmac;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -19,15 +19,13 @@ use super::timestamp::AmzDate;
 use crate::refusal::Code;
 use trailer::TrailerNames;
 
-/// The largest chunk. A chunk is held until it is verified, so this is what one chunk-signed request can hold in
-/// memory (besides the read buffer its last bytes lie in). AWS's clients send 64 KiB to 1 MiB.
+/// The largest chunk. A chunk is held until it is verified, in one buffer that grows with it and is at most twice as large
+/// as what it holds. AWS's clients send 64 KiB to 1 MiB.
 pub const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The longest chunk header: 8 digits of size, `;chunk-signature=`, 64 digits, CRLF. Held per request.
 pub const CHUNK_HEADER_BYTES_MAX: usize = 8 + 17 + 64 + 2;
 /// All trailers with their signature. Held per request.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
-/// Pieces shorter than this are copied together: a chunk that arrives byte by byte must not cost a handle per byte.
-const PIECE_BYTES_KEPT_MIN: usize = 4 * 1024;
 
 /// Why a chunk-signed body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -126,8 +124,8 @@ pub struct ChunkVerifier {
     decoded_bytes: u64,
     trailers: Option<TrailerNames>,
     state: State,
-    held: Vec<Bytes>,
-    small: BytesMut,
+    /// What came of the chunk so far. Copied: pieces would keep alive whatever buffers they were read into.
+    held: Vec<u8>,
 }
 
 impl std::fmt::Debug for ChunkVerifier {
@@ -158,7 +156,6 @@ impl ChunkVerifier {
             trailers: trailer_names.map(TrailerNames::new),
             state: State::Header(Vec::new()),
             held: Vec::new(),
-            small: BytesMut::new(),
         }
     }
 
@@ -202,12 +199,12 @@ impl ChunkVerifier {
                 let piece = input.split_to(left.min(input.len()));
                 let left = left - piece.len();
                 Digest::update(&mut hash, &piece);
-                self.hold(piece);
                 if left > 0 {
+                    self.held.extend_from_slice(&piece);
                     return Ok(State::Data { left, hash, signature });
                 }
                 self.verify_chunk(&hash.finalize().into(), &signature)?;
-                self.release(out);
+                self.release(piece, out);
                 Ok(State::DataEnd(b"\r\n"))
             }
             State::DataEnd(wanted) => {
@@ -252,22 +249,20 @@ impl ChunkVerifier {
         if self.chain.matches(&computed, given) { Ok(()) } else { Err(ChunkError::Signature) }
     }
 
-    fn hold(&mut self, piece: Bytes) {
-        if piece.len() < PIECE_BYTES_KEPT_MIN {
-            self.small.extend_from_slice(&piece);
+    /// Gives out a verified chunk, whose last piece this is. One that came in one piece is not copied.
+    fn release(&mut self, last: Bytes, out: &mut Vec<Bytes>) {
+        if self.held.is_empty() {
+            out.push(last);
             return;
         }
-        if !self.small.is_empty() {
-            self.held.push(self.small.split().freeze());
-        }
-        self.held.push(piece);
+        let mut chunk = std::mem::take(&mut self.held);
+        chunk.extend_from_slice(&last);
+        out.push(chunk.into());
     }
 
-    fn release(&mut self, out: &mut Vec<Bytes>) {
-        out.append(&mut self.held);
-        if !self.small.is_empty() {
-            out.push(self.small.split().freeze());
-        }
+    /// Bytes of memory that hold what is not verified yet.
+    pub fn held_bytes(&self) -> usize {
+        self.held.capacity()
     }
 
     fn check_trailers(&mut self, names: &TrailerNames, tail: &[u8]) -> Result<(), ChunkError> {
