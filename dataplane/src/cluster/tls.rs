@@ -13,12 +13,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be used.
-    #[error("`cluster`: cannot read a {wanted} in PEM form from `{}`: {source}", path.display())]
+    #[error("`cluster`: cannot read a {wanted} in PEM form from `{}`: {source}{instead}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What was looked for.
         wanted: &'static str,
+        /// What the file holds in its place, where that is known.
+        instead: &'static str,
         /// Why it was not found.
         source: pem::Error,
     },
@@ -38,13 +40,7 @@ impl ClusterTls {
     /// Reads the files. The certificate must name the node (as a DNS name) and be good for servers and clients.
     pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, TlsError> {
         let chain = certificates(certificate)?;
-        let private_key = || {
-            PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File {
-                path: key.to_owned(),
-                wanted: "private key",
-                source,
-            })
-        };
+        let private_key = || PrivateKeyDer::from_pem_file(key).map_err(|source| unreadable(key, "private key", source));
         let unusable = |error: &dyn std::fmt::Display| TlsError::Unusable(error.to_string());
         let mut roots = RootCertStore::empty();
         for root in certificates(authority)? {
@@ -71,8 +67,14 @@ impl ClusterTls {
     }
 }
 
+fn unreadable(path: &Path, wanted: &'static str, source: pem::Error) -> TlsError {
+    // A file that cannot be read is named as that by the error itself.
+    let instead = std::fs::read(path).map_or("", |text| lgsp_shared::pem::instead(&text));
+    TlsError::File { path: path.to_owned(), wanted, instead, source }
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |source| TlsError::File { path: path.to_owned(), wanted: "certificate", source };
+    let unreadable = |source| unreadable(path, "certificate", source);
     let found: Vec<_> =
         CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
     if found.is_empty() { Err(unreadable(pem::Error::NoItemsFound)) } else { Ok(found) }

@@ -32,12 +32,14 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// A file does not hold what it should.
-    #[error("`{}` holds no {wanted} in PEM form: {source}", path.display())]
+    #[error("`{}` holds no {wanted} in PEM form: {source}{instead}", path.display())]
     NotPem {
         /// The file.
         path: PathBuf,
         /// What was looked for.
         wanted: &'static str,
+        /// What it holds in its place, where that is known.
+        instead: &'static str,
         /// Why it was not found.
         source: pem::Error,
     },
@@ -129,16 +131,16 @@ pub fn install_crypto_provider() {
 }
 
 fn read_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
-    let not_pem = |path: &Path, wanted| {
-        let path = path.to_owned();
-        move |source| CertificateError::NotPem { path, wanted, source }
+    let not_pem = |path: &Path, wanted, text: &[u8]| {
+        let (path, instead) = (path.to_owned(), lgsp_shared::pem::instead(text));
+        move |source| CertificateError::NotPem { path, wanted, instead, source }
     };
-    let text = read_file(certificate)?;
+    let (text, key_text) = (read_file(certificate)?, read_file(key)?);
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
-        .map_err(not_pem(certificate, "certificate"))?;
-    let private = PrivateKeyDer::from_pem_slice(&read_file(key)?).map_err(not_pem(key, "private key"))?;
+        .map_err(not_pem(certificate, "certificate", &text))?;
+    let private = PrivateKeyDer::from_pem_slice(&key_text).map_err(not_pem(key, "private key", &key_text))?;
     CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider()).map_err(|source| {
         CertificateError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), source }
     })

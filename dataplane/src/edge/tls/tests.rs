@@ -35,6 +35,12 @@ fn a_bad_pair_is_refused_with_the_file_and_the_reason() {
     assert!(missing.contains("cannot read `/nowhere/cert.pem`"), "{missing}");
     let swapped = RotatingCertificate::load(&key, &certificate).unwrap_err().to_string();
     assert!(swapped.contains("key.pem` holds no certificate"), "{swapped}");
+    replace(&key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let encrypted = RotatingCertificate::load(&certificate, &key).unwrap_err().to_string();
+    assert!(encrypted.contains("its key is encrypted"), "{encrypted}");
+    replace(&key, &format!("\u{feff}{}", localhost().key_pem));
+    let marked = RotatingCertificate::load(&certificate, &key).unwrap_err().to_string();
+    assert!(marked.contains("byte-order mark"), "{marked}");
     replace(&key, &localhost().key_pem);
     let foreign = RotatingCertificate::load(&certificate, &key).unwrap_err().to_string();
     assert!(foreign.contains("install the key the certificate was issued for"), "{foreign}");
