@@ -206,12 +206,22 @@ impl Document {
     fn spec<S: serde::de::DeserializeOwned>(&self, unknown: &mut Vec<String>) -> Result<S, DocumentError> {
         let mut report = |path: serde_ignored::Path<'_>| unknown.push(format!("spec.{path}"));
         let watched = serde_ignored::Deserializer::new(&self.spec, &mut report);
-        serde_path_to_error::deserialize(watched).map_err(|error| {
+        let read = serde_path_to_error::deserialize(watched);
+        read.map_err(|error| {
             let path = match error.path().to_string().as_str() {
                 "." => "spec".to_owned(),
                 inner => format!("spec.{inner}"),
             };
-            self.error(&path, error.into_inner().to_string())
+            let message = error.into_inner().to_string();
+            // A field that is missing and one that is unknown beside it are mostly one field, misspelt.
+            let message = match unknown.as_slice() {
+                [] => message,
+                unknown if message.starts_with("missing field") => {
+                    format!("{message}; unknown here, and perhaps misspelt: `{}`", unknown.join("`, `"))
+                }
+                _ => message,
+            };
+            self.error(&path, message)
         })
     }
 

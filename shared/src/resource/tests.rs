@@ -33,3 +33,10 @@ fn unknown_fields_are_reported_with_their_paths() {
     let read = document("Route", "ho-tich", spec).read().unwrap();
     assert_eq!(read.unknown, ["spec.mood", "spec.require.badge"]);
 }
+
+#[test]
+fn a_misspelt_field_is_named_beside_the_one_that_is_missing() {
+    let spec = serde_json::json!({"code": "000.00.12.H61", "titel": "Sở Tư pháp"});
+    let error = Document { kind: "Agency".into(), name: "a".into(), spec }.read().unwrap_err();
+    assert!(error.message.contains("missing field `title`") && error.message.contains("`spec.titel`"), "{error}");
+}
