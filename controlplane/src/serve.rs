@@ -5,13 +5,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -54,9 +58,7 @@ impl Default for Limits {
 /// Serves until `stop`; then requests in flight finish.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
     let body_wait = limits.body_wait;
-    let router = router.layer(axum::middleware::map_request(move |request: Request| {
-        std::future::ready(request.map(|body| within(body, body_wait)))
-    }));
+    let router = router.layer(axum::middleware::from_fn(move |request, next| framed(request, next, body_wait)));
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
@@ -108,15 +110,31 @@ async fn accept(
     }
 }
 
-/// The body, which ends with an error when it is not whole after `wait`.
-fn within(body: Body, wait: Duration) -> Body {
+/// Answers a request whose body has to arrive within `wait`. An answer that leaves some of the body unread says that it
+/// ends the connection: a proxy that kept it would have its next request cut off.
+async fn framed(request: Request, next: Next, wait: Duration) -> Response {
+    let whole = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let read = whole.clone();
+    let mut response = next.run(request.map(|body| within(body, wait, read))).await;
+    if !whole.load(Ordering::Acquire) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The body, which ends with an error when it is not whole after `wait`; `whole` says when its end was read.
+fn within(body: Body, wait: Duration, whole: Arc<AtomicBool>) -> Body {
     let until = Instant::now() + wait;
-    Body::from_stream(stream::unfold(body.into_data_stream(), move |mut pieces| async move {
+    Body::from_stream(stream::unfold((body.into_data_stream(), whole), move |(mut pieces, whole)| async move {
         let piece = match tokio::time::timeout_at(until, pieces.next()).await {
-            Ok(piece) => piece?,
+            Ok(Some(piece)) => piece,
+            Ok(None) => {
+                whole.store(true, Ordering::Release);
+                return None;
+            }
             Err(_) => Err(axum::Error::new(format!("it did not arrive within {} s", wait.as_secs_f32()))),
         };
-        Some((piece, pieces))
+        Some((piece, (pieces, whole)))
     }))
 }
 
@@ -136,6 +154,7 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let large = post(async || "x".repeat(64 << 20));
         let router = Router::new().route("/", post(async |body: String| body)).route("/large", large);
+        let router = router.route("/unread", post(async || "no"));
         tokio::spawn(serve(listener, router, limits, stopped));
         (address, stop)
     }
@@ -164,6 +183,21 @@ mod tests {
         assert!(kept.starts_with("HTTP/1.1 200 ") && kept.ends_with("whole"), "an idle connection ends too: {kept}");
         let large = format!("POST / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(2 * HEAD_BYTES_MAX));
         assert!(told(address, &large).await.starts_with("HTTP/1.1 431 "));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_leaves_a_body_unread_says_that_the_connection_ends() {
+        let (address, _stop) = start(limits()).await;
+        // A body that has not arrived, and one that has and could be skipped.
+        for bytes in [2 * HEAD_BYTES_MAX, 2] {
+            let request = format!("POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: {bytes}\r\n\r\nxx");
+            let answer = told(address, &request).await.to_ascii_lowercase();
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{bytes}: {answer}");
+        }
+        let kept = told(address, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nwhole").await;
+        assert!(!kept.to_ascii_lowercase().contains("connection: close"), "{kept}");
+        let empty = told(address, "POST /unread HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(!empty.to_ascii_lowercase().contains("connection: close"), "{empty}");
     }
 
     #[tokio::test]
