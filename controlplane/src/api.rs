@@ -25,6 +25,7 @@ use crate::publish::{Demand, Status};
 use crate::rollout::Rollout;
 use crate::usage::Usage;
 
+mod arrival;
 mod audit;
 mod body;
 mod changes;
@@ -52,6 +53,9 @@ use problem::ProblemBody;
 /// The longest body of a change, in bytes: about 100,000 documents. Held in memory once as text and once as values,
 /// about five times this, and only for operators.
 pub const CHANGE_BYTES_MAX: usize = 32 << 20;
+/// The most documents in one change, put or removed: as many as small ones fit the bytes above. About 1 KiB each while it
+/// is made; a longer list is refused while it is read.
+pub const CHANGE_DOCUMENTS_MAX: usize = 200_000;
 /// The longest of all other bodies, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
@@ -148,7 +152,9 @@ fn routes() -> OpenApiRouter<Gate> {
         .routes(routes!(revisions::history))
         .routes(routes!(revisions::one))
         .routes(routes!(revisions::documents))
+        .routes(routes!(revisions::document))
         .routes(routes!(revisions::rollback))
+        .routes(routes!(arrival::arrival))
         .routes(routes!(credentials::list, credentials::issue))
         .routes(routes!(credentials::rotate))
         .routes(routes!(credentials::disable))

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Trail;
 use crate::store::registry::{Rule, Write};
-use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
+use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError, Writer};
 
 pub mod authority;
 pub mod change;
@@ -41,8 +41,9 @@ pub use whole::{Entry, Whole};
 
 /// Changed documents that the audit's entry of a revision names; about 100 bytes each.
 const AUDITED_DOCUMENTS_MAX: usize = 100;
-/// How often a change is tried anew because another process made a revision in between.
-const ATTEMPTS_MAX: u32 = 8;
+/// How often a change is computed again because another process made a revision in between. After that it is computed
+/// while no other process can write, which holds them up for as long as that takes.
+const ATTEMPTS_BESIDE_OTHERS: u32 = 3;
 /// How often the database is asked whether another process made a revision; one indexed look-up.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The same while it does not answer.
@@ -89,7 +90,7 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The whole would not be valid.
-    #[error("the configuration is refused: {} problems", .0.len())]
+    #[error("the configuration is refused: {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Refused(Vec<Problem>),
     /// The base is no longer current.
     #[error("the change was made against revision {base}, but {current} is current")]
@@ -215,7 +216,9 @@ impl Desired {
     ) -> Result<Outcome, ChangeError> {
         let make = Arc::new(make);
         let _turn = self.writer.acquire().await.map_err(|_| ChangeError::Interrupted)?;
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..=ATTEMPTS_BESIDE_OTHERS {
+            let last = attempt == ATTEMPTS_BESIDE_OTHERS;
+            let alone = if last { Some(self.store.alone().await.map_err(told)?) } else { None };
             self.take_over().await.map_err(ChangeError::Store)?;
             let (whole, keys, make) = (self.current(), self.keys.load(), make.clone());
             let authority = audit.authority.clone();
@@ -229,7 +232,7 @@ impl Desired {
                 self.store.try_write(&writes).await.map_err(told)?;
                 return Ok(outcome);
             }
-            match self.commit(&outcome, &writes, &audit).await {
+            match self.commit(alone, &outcome, &writes, &audit).await {
                 Ok(()) => return Ok(outcome),
                 Err(StoreError::Stale { .. }) => {}
                 Err(error) => return Err(told(error)),
@@ -261,8 +264,18 @@ impl Desired {
         Ok(())
     }
 
-    async fn commit(&self, outcome: &Outcome, writes: &[Write], audit: &Audit) -> Result<(), StoreError> {
+    async fn commit(
+        &self,
+        alone: Option<Writer>,
+        outcome: &Outcome,
+        writes: &[Write],
+        audit: &Audit,
+    ) -> Result<(), StoreError> {
         if outcome.edits.is_empty() {
+            // What is written beside no revision depends on none.
+            if let Some(alone) = alone {
+                alone.release().await?;
+            }
             return if writes.is_empty() { Ok(()) } else { self.store.write(writes, &audit.trail).await };
         }
         let Audit { author, message, at, authority: _, trail } = audit.clone();
@@ -276,7 +289,7 @@ impl Desired {
         let after = json!({
             "revision": number, "hash": row.hash.as_str(), "changed": changes.len(), "documents": named(&outcome.edits),
         });
-        self.store.commit(&row, &changes, writes, trail.done(&before, &after, Some(number))).await?;
+        self.store.commit(alone, &row, &changes, writes, trail.done(&before, &after, Some(number))).await?;
         trail.set_written();
         tracing::info!(revision = number.0, author = row.author, changes = changes.len(), "revision made");
         self.current.send_replace(whole.clone());

@@ -35,18 +35,23 @@ mod factor;
 mod migration;
 mod oidc;
 mod operator;
+mod past;
+mod reason;
 pub mod registry;
 mod revision;
 pub mod tables;
 mod touching;
 mod usage;
 
-pub use audit::{AUDIT_PAGE_MAX, AuditHead, AuditPage};
-pub use bearer::{BEARERS_MAX, BearerRow};
+pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditPage};
+pub use bearer::{BEARERS_MAX, BearerPlace, BearerRow};
 pub use database::Dialect;
 pub use oidc::PendingLogin;
 pub use operator::{Also, Counted, OPERATOR_PAGE_MAX, OperatorRow};
-pub use revision::{ChangeRow, Content, HISTORY_PAGE_MAX, RevisionRow};
+pub use past::PAST_PAGE_MAX;
+pub use reason::Reason;
+pub use revision::{ChangeRow, Content, HISTORY_PAGE_MAX, RevisionRow, Writer};
+pub use touching::Touching;
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -126,6 +131,25 @@ pub enum StoreError {
         /// The code.
         code: AgencyCode,
     },
+}
+
+impl StoreError {
+    /// Why the database refused, where that is known.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Database(error) => Reason::of(error),
+            Self::Open { .. }
+            | Self::Unreachable { .. }
+            | Self::Schema(_)
+            | Self::Damaged { .. }
+            | Self::Gone { .. }
+            | Self::Full { .. }
+            | Self::Stale { .. }
+            | Self::Moved { .. }
+            | Self::NotApproved { .. }
+            | Self::Ended { .. } => None,
+        }
+    }
 }
 
 impl Store {

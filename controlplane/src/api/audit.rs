@@ -1,6 +1,7 @@
 //! The audit, by page. Reading it is audited.
 
 use axum::Json;
+use lgsp_shared::timestamp::UnixSeconds;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,7 +10,7 @@ use super::needs::Needs;
 use super::problem::Problem;
 use crate::audit::Entry;
 use crate::operator::right;
-use crate::store::{AUDIT_PAGE_MAX, AuditHead, AuditPage};
+use crate::store::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditPage};
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -22,6 +23,14 @@ pub struct AuditQuery {
     before: Option<u64>,
     /// At most so many; 1000 at most.
     limit: Option<u32>,
+    /// Only what this operator attempted.
+    operator: Option<String>,
+    /// Only what was about something with this in its name, such as `Credential/mot-cua-1`.
+    target: Option<String>,
+    /// Only from this instant on, in RFC 3339.
+    since: Option<String>,
+    /// Only before this instant, in RFC 3339.
+    until: Option<String>,
 }
 
 /// One page of the audit.
@@ -34,6 +43,8 @@ pub struct AuditList {
     /// The entries.
     #[schema(value_type = Vec<Object>)]
     entries: Vec<Entry>,
+    /// The number to go on from, as `after` or as `before`; absent on the last page.
+    next: Option<u64>,
 }
 
 /// Who attempted what, and what became of it.
@@ -42,7 +53,14 @@ pub struct AuditList {
     responses((status = 200, description = "One page", body = AuditList))
 )]
 pub async fn list(needs: Needs<right::Audit>, Query(query): Query<AuditQuery>) -> Result<Json<AuditList>, Problem> {
-    let AuditQuery { after, before, limit } = query;
+    let AuditQuery { after, before, limit, operator, target, since, until } = query;
+    let instant = |name: &str, text: Option<String>| {
+        let wrong =
+            |text: &str| Problem::malformed(format!("`{name}={text}` is not an instant such as 2026-12-05T22:00:00Z"));
+        text.map(|text| UnixSeconds::parse(&text).map_err(|_| wrong(&text))).transpose()
+    };
+    let filter = AuditFilter { operator, target, since: instant("since", since)?, until: instant("until", until)? };
+    let limit = limit.unwrap_or(AUDIT_PAGE_MAX).clamp(1, AUDIT_PAGE_MAX);
     let page = match (after, before) {
         (Some(_), Some(_)) => return Err(Problem::malformed("`after` and `before` exclude each other")),
         (Some(after), None) => AuditPage::After(after),
@@ -52,6 +70,8 @@ pub async fn list(needs: Needs<right::Audit>, Query(query): Query<AuditQuery>) -
     needs.trail().about("the audit");
     let store = needs.desired.store();
     let AuditHead { number: head, hash: head_hash } = store.audit_head().await?;
-    let entries = store.audit_page(page, limit.unwrap_or(AUDIT_PAGE_MAX)).await?;
-    Ok(Json(AuditList { head, head_hash, entries }))
+    let entries = store.audit_page(page, &filter, limit).await?;
+    let full = u32::try_from(entries.len()).is_ok_and(|found| found == limit);
+    let next = entries.last().filter(|_| full).map(|last| last.number);
+    Ok(Json(AuditList { head, head_hash, entries, next }))
 }

@@ -1,5 +1,7 @@
 //! What requests carry: bodies and queries whose mistakes are told by path, and the shapes several routes share.
 
+use std::marker::PhantomData;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -7,8 +9,8 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::Document;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
@@ -64,6 +66,39 @@ pub fn parameter<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text:
     text.parse().map_err(|error| Problem::malformed(format!("`{name}`: {error}")))
 }
 
+/// The `next` of a page whose numbers go down to 1: the last number of a full page.
+pub fn next(last: Option<u64>, found: usize, limit: u32) -> Option<u64> {
+    last.filter(|last| *last > 1 && u32::try_from(found).is_ok_and(|found| found >= limit.max(1)))
+}
+
+/// Reads a list of at most `MAX` items. A longer one is refused at the first item too many, before the rest is held.
+pub fn at_most<'de, const MAX: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Items<const MAX: usize, T>(PhantomData<T>);
+
+    impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for Items<MAX, T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a list of at most {MAX}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = list.next_element()? {
+                if items.len() == MAX {
+                    return Err(serde::de::Error::custom(format!("there are more than {MAX}; split the change")));
+                }
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_seq(Items::<MAX, T>(PhantomData))
+}
+
 /// Reads a revision's number from the path.
 pub fn revision(text: &str) -> Result<Revision, Problem> {
     segment(text, "revision").map(Revision)
@@ -91,5 +126,34 @@ impl From<DocumentBody> for Document {
 impl From<Document> for DocumentBody {
     fn from(Document { kind, name, spec }: Document) -> Self {
         Self { kind, name, spec }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Listed {
+        #[serde(default, deserialize_with = "at_most::<3, _, _>")]
+        items: Vec<u8>,
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused_at_the_first_item_too_many() {
+        let read = |text: &str| serde_json::from_str::<Listed>(text).map(|listed| listed.items.len());
+        assert_eq!(read("{}").unwrap(), 0);
+        assert_eq!(read(r#"{"items": [1, 2, 3]}"#).unwrap(), 3);
+        // What comes behind is not even read.
+        let error = read(r#"{"items": [1, 2, 3, 4, 5, "#).unwrap_err().to_string();
+        assert!(error.contains("there are more than 3; split the change"), "{error}");
+    }
+
+    #[test]
+    fn a_full_page_has_a_next_one_unless_it_ends_with_the_first_number() {
+        assert_eq!(next(Some(7), 2, 2), Some(7));
+        assert_eq!(next(Some(7), 1, 2), None);
+        assert_eq!(next(Some(1), 2, 2), None);
+        assert_eq!(next(None, 0, 2), None);
     }
 }

@@ -6,10 +6,11 @@ use lgsp_shared::resource::{Document, ResourceKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::{Body, DocumentBody};
+use super::CHANGE_DOCUMENTS_MAX;
+use super::body::{Body, DocumentBody, at_most};
 use super::needs::Needs;
-use super::problem::{Finding, Problem, ProblemBody};
-use crate::desired::{Change, Edit, Mode, Outcome, Whole};
+use super::problem::{FINDINGS_MAX, Finding, Problem, ProblemBody};
+use crate::desired::{Change, Edit, Mode, Outcome, Whole, credential};
 use crate::operator::right;
 
 /// Documents that the audit's entry of a change names as its target.
@@ -23,11 +24,11 @@ pub struct ChangeBody {
     /// to whatever is current.
     #[serde(default)]
     base: Option<u64>,
-    /// Documents to add or replace.
-    #[serde(default)]
+    /// Documents to add or replace; 200,000 at most.
+    #[serde(default, deserialize_with = "at_most::<CHANGE_DOCUMENTS_MAX, _, _>")]
     puts: Vec<DocumentBody>,
-    /// `Kind/name` of documents to remove; nothing is removed that is not named.
-    #[serde(default)]
+    /// `Kind/name` of documents to remove; nothing is removed that is not named. 200,000 at most.
+    #[serde(default, deserialize_with = "at_most::<CHANGE_DOCUMENTS_MAX, _, _>")]
     deletes: Vec<String>,
     /// Why, for the history.
     #[serde(default)]
@@ -51,7 +52,7 @@ pub struct ChangeResult {
     pub created: bool,
     /// What changed, or would.
     pub edits: Vec<EditBody>,
-    /// What is probably not meant.
+    /// What is probably not meant; the first 1000.
     pub warnings: Vec<Finding>,
 }
 
@@ -76,7 +77,7 @@ impl ChangeResult {
             hash: whole.hash().to_string(),
             created: mode == Mode::Commit && !edits.is_empty(),
             edits: edits.iter().map(EditBody::new).collect(),
-            warnings: warnings.into_iter().map(Finding::from).collect(),
+            warnings: warnings.into_iter().take(FINDINGS_MAX).map(Finding::from).collect(),
         }
     }
 
@@ -95,7 +96,8 @@ impl EditBody {
 }
 
 /// Applies a change to the whole, validates the whole, and makes a revision or refuses with every error. Takes a role
-/// that may change each kind the change touches; a dry run does too, so that it tells what would really happen.
+/// that may change each kind the change touches; a dry run does too, so that it tells what would really happen. A
+/// credential without `secret`, as those read it who may not change it, keeps the secret it has.
 #[utoipa::path(
     post, path = "/v1/changes", request_body = ChangeBody, security(("operator_token" = ["change"])),
     responses(
@@ -116,9 +118,17 @@ pub async fn apply(needs: Needs<right::Change>, Body(body): Body<ChangeBody>) ->
         puts: puts.into_iter().map(Document::from).collect(),
         allow_large_removal,
     };
+    let hidden = change.puts.iter().any(|put| credential::lacks_secret(put));
     let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
     needs.trail().about(target(&change, mode));
-    let outcome = needs.desired.apply(change, mode, needs.audit(&message)?).await?;
+    let make = move |whole: &Whole, _: &_| {
+        let mut change = change.clone();
+        if hidden {
+            change.puts.iter_mut().for_each(|put| credential::keep_secret(whole, put));
+        }
+        Ok(change)
+    };
+    let outcome = needs.desired.edit(mode, needs.audit(&message)?, make).await?;
     Ok(Json(ChangeResult::new(outcome, mode)))
 }
 

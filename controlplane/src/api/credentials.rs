@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lgsp_shared::id::{CredentialId, SystemId};
+use lgsp_shared::id::{CredentialId, ResourceName, SystemId};
 use lgsp_shared::resource::CredentialSpec;
 use lgsp_shared::seal::SealKey;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::body::{Body, segment};
+use super::body::{Body, Query, parameter, segment};
 use super::changes::ChangeResult;
 use super::needs::Needs;
 use super::problem::{Code, Problem, ProblemBody};
@@ -43,6 +43,22 @@ pub struct CredentialBody {
     unused_days: Option<i64>,
 }
 
+/// The most credentials on one page; about 300 bytes each.
+const PAGE_MAX: usize = 1_000;
+
+/// Which credentials.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CredentialQuery {
+    /// Only those of this system.
+    system: Option<String>,
+    /// Only after this name: `next` of the page before.
+    after: Option<String>,
+    /// At most so many; 1000 at most and when absent.
+    limit: Option<usize>,
+}
+
 /// The credentials of the current revision.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CredentialList {
@@ -50,6 +66,8 @@ pub struct CredentialList {
     revision: u64,
     /// By name.
     credentials: Vec<CredentialBody>,
+    /// Give it as `after` for the next page; absent on the last.
+    next: Option<String>,
 }
 
 /// A credential that was just made, with its secret.
@@ -95,12 +113,19 @@ pub struct RotateBody {
     message: String,
 }
 
-/// All credentials, without secrets.
+/// Credentials, without secrets.
 #[utoipa::path(
-    get, path = "/v1/credentials", security(("operator_token" = ["look"])),
-    responses((status = 200, description = "All of them", body = CredentialList))
+    get, path = "/v1/credentials", params(CredentialQuery), security(("operator_token" = ["look"])),
+    responses((status = 200, description = "One page", body = CredentialList))
 )]
-pub async fn list(needs: Needs<right::Look>) -> Json<CredentialList> {
+pub async fn list(
+    needs: Needs<right::Look>,
+    Query(query): Query<CredentialQuery>,
+) -> Result<Json<CredentialList>, Problem> {
+    let CredentialQuery { system, after, limit } = query;
+    let system: Option<SystemId> = system.map(|system| parameter("system", &system)).transpose()?;
+    let after: Option<ResourceName> = after.map(|after| parameter("after", &after)).transpose()?;
+    let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let whole = needs.desired.current();
     let sight = needs.sight(&whole);
     let now = now();
@@ -115,10 +140,11 @@ pub async fn list(needs: Needs<right::Look>) -> Json<CredentialList> {
         not_before: spec.not_before.map(|instant| instant.to_string()),
         not_after: spec.not_after.map(|instant| instant.to_string()),
     };
-    Json(CredentialList {
-        revision: whole.revision().0,
-        credentials: credential::list(&whole, &sight).map(body).collect(),
-    })
+    let of_system = |(_, spec): &(CredentialId, CredentialSpec)| system.as_ref().is_none_or(|one| spec.system == *one);
+    let mut rest = credential::list(&whole, &sight, after.as_ref()).filter(of_system);
+    let credentials: Vec<_> = rest.by_ref().take(limit).map(body).collect();
+    let next = credentials.last().filter(|_| rest.next().is_some()).map(|last| last.name.clone());
+    Ok(Json(CredentialList { revision: whole.revision().0, credentials, next }))
 }
 
 /// Issues a credential for a system. The secret key is in this answer and never shown again.
@@ -169,18 +195,32 @@ pub async fn rotate(
     make_one(&needs, &message, make).await
 }
 
-/// Refuses the credential from now on.
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DisableBody {
+    /// Why, for the history.
+    #[serde(default)]
+    message: String,
+}
+
+/// Refuses the credential from now on: in the revision of the answer, and on every node that serves it
+/// (`/v1/revisions/{revision}/arrival`).
 #[utoipa::path(
-    post, path = "/v1/credentials/{name}/disable", params(("name" = String, Path)),
+    post, path = "/v1/credentials/{name}/disable", params(("name" = String, Path)), request_body = DisableBody,
     security(("operator_token" = ["keys"])),
     responses(
         (status = 200, description = "Disabled", body = ChangeResult),
         (status = 404, description = "There is no such credential", body = ProblemBody),
     )
 )]
-pub async fn disable(needs: Needs<right::Keys>, Path(name): Path<String>) -> Result<Json<ChangeResult>, Problem> {
+pub async fn disable(
+    needs: Needs<right::Keys>,
+    Path(name): Path<String>,
+    Body(DisableBody { message }): Body<DisableBody>,
+) -> Result<Json<ChangeResult>, Problem> {
     let name: CredentialId = segment(&name, "credential")?;
-    let audit = needs.audit(&format!("credential disable {name}"))?;
+    let audit = needs.audit(&or_default(message, || format!("credential disable {name}")))?;
     needs.trail().about(format!("Credential/{name}"));
     let outcome = needs.desired.edit(Mode::Commit, audit, move |whole, _| credential::disable(whole, &name)).await?;
     Ok(Json(ChangeResult::new(outcome, Mode::Commit)))
@@ -205,7 +245,7 @@ async fn make_one(
     let edit = move |whole: &Whole, key: &SealKey| make(whole, key, &drawn).map(|(_, change)| change);
     let outcome = needs.desired.edit(Mode::Commit, needs.audit(message)?, edit).await?;
     let access_key = draw.access_key().map_err(|error| Problem::malformed(error.to_string()))?;
-    let (name, spec) = credential::list(&outcome.whole, &needs.sight(&outcome.whole))
+    let (name, spec) = credential::list(&outcome.whole, &needs.sight(&outcome.whole), None)
         .find(|(_, spec)| spec.access_key == access_key)
         .ok_or_else(|| Problem::not_found("credential that was just made"))?;
     let issued = IssuedCredential {

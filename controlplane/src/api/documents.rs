@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use axum::Json;
 use axum::extract::Path;
-use lgsp_shared::resource::{Kind, ResourceKey};
+use lgsp_shared::resource::{Document, Kind, ResourceKey};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,6 +14,7 @@ use super::problem::{Problem, ProblemBody};
 use crate::desired::Whole;
 use crate::desired::sight::Sight;
 use crate::operator::right;
+use crate::store::RevisionRow;
 
 /// The most documents on one page; about 1 KiB each.
 const PAGE_MAX: usize = 1_000;
@@ -38,21 +39,67 @@ pub struct DocumentPage {
     revision: u64,
     /// The hash of all documents of the revision.
     hash: String,
-    /// How many documents of the revision are seen.
-    total: usize,
+    /// How many documents of the revision are seen; absent where counting them would cost the whole of an old revision.
+    total: Option<usize>,
     /// This page, in the order of kind and name.
     documents: Vec<DocumentBody>,
     /// Give it as `after` for the next page; absent on the last.
     next: Option<String>,
 }
 
+/// Where a page begins, and how long it is.
+#[derive(Debug)]
+pub struct Place {
+    kind: Option<Kind>,
+    after: Option<ResourceKey>,
+    limit: usize,
+}
+
+impl PageQuery {
+    /// Reads the query.
+    pub fn place(self) -> Result<Place, Problem> {
+        let Self { kind, after, limit } = self;
+        let kind = kind.map(|kind| parse_kind(&kind)).transpose()?;
+        let malformed = |after: &String| Problem::malformed(format!("`after={after}` is not `Kind/name`"));
+        let after =
+            after.as_ref().map(|after| ResourceKey::parse(after).ok_or_else(|| malformed(after))).transpose()?;
+        Ok(Place { kind, after, limit: limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX) })
+    }
+}
+
+impl Place {
+    /// The kinds the page may hold, in their order.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let from = self.after.as_ref().map(|after| after.kind);
+        let wanted = self.kind;
+        Kind::ALL.into_iter().filter(move |kind| wanted.is_none_or(|wanted| wanted == *kind) && from <= Some(*kind))
+    }
+
+    /// The name after which the page goes on in this kind.
+    pub fn after_in(&self, kind: Kind) -> &str {
+        self.after.as_ref().filter(|after| after.kind == kind).map_or("", |after| after.name.as_str())
+    }
+
+    /// Documents on the page.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+impl DocumentPage {
+    /// A page of an old revision: `found` holds one document more than `limit` where another page follows.
+    pub fn of_past(row: RevisionRow, total: Option<usize>, mut found: Vec<Document>, limit: usize) -> Self {
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(Document::label);
+        let documents = found.into_iter().map(DocumentBody::from).collect();
+        Self { revision: row.number.0, hash: row.hash.to_string(), total, documents, next }
+    }
+}
+
 /// Cuts one page out of what is seen of a revision.
 pub fn page(whole: &Whole, sight: &Sight, query: PageQuery) -> Result<DocumentPage, Problem> {
-    let PageQuery { kind, after, limit } = query;
-    let kind = kind.map(|kind| parse_kind(&kind)).transpose()?;
-    let malformed = |after: &String| Problem::malformed(format!("`after={after}` is not `Kind/name`"));
-    let after = after.as_ref().map(|after| ResourceKey::parse(after).ok_or_else(|| malformed(after))).transpose()?;
-    let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let Place { kind, after, limit } = query.place()?;
     let comes_later = |key: &ResourceKey| after.as_ref().is_none_or(|after| key > after);
     let mut rest = whole
         .entries()
@@ -63,7 +110,7 @@ pub fn page(whole: &Whole, sight: &Sight, query: PageQuery) -> Result<DocumentPa
     Ok(DocumentPage {
         revision: whole.revision().0,
         hash: whole.hash().to_string(),
-        total: if sight.is_whole() { whole.len() } else { sight.restrict(whole).len() },
+        total: Some(if sight.is_whole() { whole.len() } else { sight.restrict(whole).len() }),
         documents: found.into_iter().filter_map(|(_, entry)| sight.show(entry.document())).map(Into::into).collect(),
         next,
     })

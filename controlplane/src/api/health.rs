@@ -19,6 +19,6 @@ pub async fn livez() -> &'static str {
     )
 )]
 pub async fn readyz(open: Open) -> Result<&'static str, Problem> {
-    open.desired.store().ping().await?;
+    open.desired.store().ping().await.map_err(Problem::of_store_to_strangers)?;
     Ok("ok\n")
 }

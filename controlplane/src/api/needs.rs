@@ -18,7 +18,7 @@ use crate::desired::sight::Sight;
 use crate::desired::whole::Whole;
 use crate::operator::accounts::Known;
 use crate::operator::right::Named;
-use crate::operator::{Operator, Right};
+use crate::operator::{BearerKind, Operator, Right};
 
 /// The longest message of a change, in characters.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -55,7 +55,7 @@ impl<R: Named> FromRequestParts<Gate> for Needs<R> {
             return Err(Problem::new(Code::Forbidden, "the password was given by somebody else", next));
         }
         if !known.operator.may(R::RIGHT) {
-            return Err(forbidden(&known.operator, R::RIGHT));
+            return Err(forbidden(&known, R::RIGHT));
         }
         Ok(Self { app: app.clone(), known, trail, right: PhantomData })
     }
@@ -135,11 +135,20 @@ fn no_operator() -> Problem {
     Problem::new(Code::Unauthorized, "there is no operator token", "Send `Authorization: Bearer <token>`.")
 }
 
-fn forbidden(operator: &Operator, right: Right) -> Problem {
+fn forbidden(known: &Known, right: Right) -> Problem {
+    let operator = &known.operator;
     let holders: Vec<String> = right.roles().iter().map(|role| format!("`{role}`")).collect();
     let detail = match operator.agency() {
         Some(agency) if !right.within_agency() => {
             format!("the right `{}` is over the whole platform, and you are bound to `Agency/{agency}`", right.label())
+        }
+        // A token may be worth less than its operator.
+        Some(_) | None if known.bearer.kind == BearerKind::Token => {
+            format!(
+                "this takes the right `{}`, and this token of `{}` does not have it",
+                right.label(),
+                operator.name()
+            )
         }
         Some(_) | None => {
             format!("this takes the right `{}`, and `{}` does not have it", right.label(), operator.name())

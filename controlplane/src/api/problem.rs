@@ -120,10 +120,24 @@ pub struct Finding {
     pub message: String,
 }
 
+/// Errors and warnings in one answer; what is beyond is counted.
+pub const FINDINGS_MAX: usize = 1_000;
+/// The longest text of a finding, in characters: it may repeat what was sent.
+const FINDING_CHARS_MAX: usize = 1_000;
+
 impl From<validate::Problem> for Finding {
     fn from(validate::Problem { document, path, message }: validate::Problem) -> Self {
-        Self { document, path, message }
+        Self { document: shortened(document), path: shortened(path), message: shortened(message) }
     }
+}
+
+/// The text, cut where it is too long.
+fn shortened(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(FINDING_CHARS_MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 /// A problem document as it is written.
@@ -142,9 +156,12 @@ pub struct ProblemBody {
     detail: String,
     /// What to do next.
     next: String,
-    /// Everything that is wrong, for `refused`.
+    /// What is wrong, for `refused`; the first 1000.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
+    /// How many errors there are, where `errors` does not hold all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors_total: Option<usize>,
     /// The current revision, for `stale-base`.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<u64>,
@@ -157,13 +174,14 @@ pub struct Problem {
     detail: String,
     next: String,
     errors: Vec<Finding>,
+    errors_total: Option<usize>,
     current: Option<u64>,
 }
 
 impl Problem {
     /// A problem of this code.
     pub fn new(code: Code, detail: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), next: next.into(), errors: Vec::new(), current: None }
+        Self { code, detail: detail.into(), next: next.into(), errors: Vec::new(), errors_total: None, current: None }
     }
 
     /// Something that does not exist.
@@ -183,11 +201,11 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { code, detail, next, errors, current } = self;
+        let Self { code, detail, next, errors, errors_total, current } = self;
         let status = code.status();
         let uri = format!("urn:lgsp:problem:{}", code.label());
         let (title, number) = (code.title(), status.as_u16());
-        let body = ProblemBody { uri, title, status: number, code, detail, next, errors, current };
+        let body = ProblemBody { uri, title, status: number, code, detail, next, errors, errors_total, current };
         let mut response = (status, Json(body)).into_response();
         response.extensions_mut().insert(code);
         let headers = response.headers_mut();
@@ -205,8 +223,9 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::Refused(problems) => {
                 let next = "Correct what `errors` lists; nothing was changed.";
-                let errors = problems.into_iter().map(Finding::from).collect();
-                Self { errors, ..Self::new(Code::Refused, detail, next) }
+                let errors_total = Some(problems.len()).filter(|total| *total > FINDINGS_MAX);
+                let errors = problems.into_iter().take(FINDINGS_MAX).map(Finding::from).collect();
+                Self { errors, errors_total, ..Self::new(Code::Refused, detail, next) }
             }
             ChangeError::Stale { base: _, current } => {
                 let next = format!("Look at `lgspctl diff`, then apply against revision {current}.");
@@ -249,7 +268,20 @@ impl From<StoreError> for Problem {
         }
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::error!(%error, cause, "the database failed");
-        Self::unavailable(error.to_string())
+        match error.reason() {
+            Some(reason) => Self::new(Code::Unavailable, format!("{error}: {}", reason.text()), reason.next()),
+            None => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+impl Problem {
+    /// The same for those who are no operators: that the database failed, and not why.
+    pub fn of_store_to_strangers(error: StoreError) -> Self {
+        let detail = error.to_string();
+        // The cause is in the log.
+        drop(Self::from(error));
+        Self::unavailable(detail)
     }
 }
 
@@ -271,7 +303,7 @@ impl From<AccountError> for Problem {
                 tracing::error!("a password, a second factor or a token cannot be made or read");
                 Self::new(Code::Internal, detail, "Look at the control plane's log.")
             }
-            AccountError::Store(source) => source.into(),
+            AccountError::Store(source) => Self::of_store_to_strangers(source),
         }
     }
 }
@@ -295,7 +327,7 @@ impl From<OidcError> for Problem {
                 Self::unavailable(detail)
             }
             OidcError::Account(source) => source.into(),
-            OidcError::Store(source) => source.into(),
+            OidcError::Store(source) => Self::of_store_to_strangers(source),
         }
     }
 }

@@ -3,21 +3,21 @@
 use axum::Json;
 use axum::extract::Path;
 use lgsp_shared::id::Revision;
-use lgsp_shared::resource::{Document, ResourceKey};
+use lgsp_shared::resource::{Document, Kind, ResourceKey};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Rooms;
-use super::body::{Body, Query, revision};
+use super::body::{Body, DocumentBody, Query, next, revision};
 use super::changes::ChangeResult;
-use super::documents::{DocumentPage, PageQuery, page};
+use super::documents::{DocumentPage, PageQuery};
 use super::needs::Needs;
 use super::problem::{Problem, ProblemBody};
 use crate::desired::rollback::{self, Credentials};
 use crate::desired::sight::Sight;
 use crate::desired::{Mode, Whole};
 use crate::operator::right;
-use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError};
+use crate::store::{ChangeRow, Content, HISTORY_PAGE_MAX, PAST_PAGE_MAX, RevisionRow, StoreError, Touching};
 
 /// Revisions on one page when nothing else is said.
 const PAGE_DEFAULT: u32 = 50;
@@ -31,9 +31,9 @@ pub struct RevisionBody {
     base: u64,
     /// The hash of all its documents.
     hash: String,
-    /// How many documents it has.
-    documents: u64,
-    /// Who made it.
+    /// How many documents it has; not for those who are bound to an agency.
+    documents: Option<u64>,
+    /// Who made it; empty where it changed what is not seen too.
     author: String,
     /// Why.
     message: String,
@@ -59,7 +59,19 @@ impl From<RevisionRow> for RevisionBody {
         let RevisionRow { number, base, hash, documents, author, message, created_at } = row;
         let (revision, base, hash) = (number.0, base.0, hash.to_string());
         let created_at = created_at.to_string();
-        Self { revision, base, hash, documents, author, message, created_at, changes: None }
+        Self { revision, base, hash, documents: Some(documents), author, message, created_at, changes: None }
+    }
+}
+
+impl RevisionBody {
+    /// What those may know of it who do not see all of it: why, and by whom, only where it changed nothing else.
+    fn narrowed(mut self, nothing_else: bool) -> Self {
+        self.documents = None;
+        if !nothing_else {
+            self.message.clear();
+            self.author.clear();
+        }
+        self
     }
 }
 
@@ -81,6 +93,8 @@ pub struct History {
     current: u64,
     /// Newest first.
     revisions: Vec<RevisionBody>,
+    /// Give it as `before` for the next page; absent on the last.
+    next: Option<u64>,
 }
 
 /// The revisions, newest first; for whoever is bound to an agency, those that changed what concerns it now.
@@ -92,36 +106,23 @@ pub async fn history(
     needs: Needs<right::Look>,
     Query(HistoryQuery { before, limit }): Query<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
-    let (before, limit) = (before.map(Revision), limit.unwrap_or(PAGE_DEFAULT));
+    let (before, limit) = (before.map(Revision), limit.unwrap_or(PAGE_DEFAULT).clamp(1, HISTORY_PAGE_MAX));
     let (store, whole) = (needs.desired.store(), needs.desired.current());
     let sight = needs.sight(&whole);
-    let revisions = if sight.is_whole() {
+    let revisions: Vec<RevisionBody> = if sight.is_whole() {
         store.history(before, limit).await?.into_iter().map(RevisionBody::from).collect()
     } else {
         let seen = sight.restrict(&whole);
-        concerning(store, seen.entries().keys(), before, limit).await?
+        store.touching(seen.entries().keys(), before, limit).await?.into_iter().map(RevisionBody::from).collect()
     };
-    Ok(Json(History { current: whole.revision().0, revisions }))
+    let next = next(revisions.last().map(|body| body.revision), revisions.len(), limit);
+    Ok(Json(History { current: whole.revision().0, revisions, next }))
 }
 
-/// The revisions that changed one of these. A message is told only where it can be about nothing else.
-async fn concerning(
-    store: &Store,
-    keys: impl Iterator<Item = &ResourceKey>,
-    before: Option<Revision>,
-    limit: u32,
-) -> Result<Vec<RevisionBody>, Problem> {
-    let mut revisions = Vec::new();
-    for (number, seen) in store.touching(keys, before, limit).await? {
-        let Some(row) = store.revision(number).await? else { continue };
-        let alone = store.change_count(number).await? == seen;
-        let mut body = RevisionBody::from(row);
-        if !alone {
-            body.message.clear();
-        }
-        revisions.push(body);
+impl From<Touching> for RevisionBody {
+    fn from(Touching { row, nothing_else }: Touching) -> Self {
+        Self::from(row).narrowed(nothing_else)
     }
-    Ok(revisions)
 }
 
 /// One revision and what it changed.
@@ -137,16 +138,14 @@ pub async fn one(needs: Needs<right::Look>, Path(number): Path<String>) -> Resul
     let row = find(&needs, revision(&number)?).await?;
     let number = row.number;
     let rows = needs.desired.store().changes(number).await?;
-    let (sight, all) = (needs.sight(&needs.desired.current()), rows.len());
+    let (sight, all) = (sight_at(&needs, number).await?, rows.len());
     let changes = rows.into_iter().map(|row| change(row, &sight)).filter_map(Result::transpose);
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     if changes.is_empty() && !sight.is_whole() {
         return Err(no_such_revision(number));
     }
-    let mut body = RevisionBody::from(row);
-    if changes.len() != all {
-        body.message.clear();
-    }
+    let body = RevisionBody::from(row);
+    let body = if sight.is_whole() { body } else { body.narrowed(changes.len() == all) };
     Ok(Json(RevisionBody { changes: Some(changes), ..body }))
 }
 
@@ -159,6 +158,48 @@ fn change(ChangeRow { kind, name, content }: ChangeRow, sight: &Sight) -> Result
     let spec = serde_json::from_str(&spec).map_err(|_| StoreError::Damaged { what: "document" })?;
     let shown = sight.show(&Document { kind, name, spec });
     Ok(shown.map(|shown| RevisionChange { document, spec: Some(shown.spec) }))
+}
+
+/// What whoever asks sees of a revision, by what belonged to whom in that revision. Costs its systems and services for
+/// those who are bound to an agency, and nothing for the others.
+async fn sight_at<R>(needs: &Needs<R>, number: Revision) -> Result<Sight, Problem> {
+    let mut owners = Vec::new();
+    if needs.operator().agency().is_some() {
+        for kind in [Kind::System, Kind::Service] {
+            let mut after = String::new();
+            loop {
+                let page = needs.desired.store().documents_of(number, kind, &after, PAST_PAGE_MAX).await?;
+                let Some(last) = page.last() else { break };
+                last.name.clone_into(&mut after);
+                owners.extend(page);
+            }
+        }
+    }
+    let owners = Whole::new(number, owners).ok_or(StoreError::Damaged { what: "document name" })?;
+    Ok(needs.sight(&owners))
+}
+
+/// One document of one revision.
+#[utoipa::path(
+    get, path = "/v1/revisions/{revision}/documents/{kind}/{name}",
+    params(("revision" = u64, Path), ("kind" = String, Path), ("name" = String, Path)),
+    security(("operator_token" = ["look"])),
+    responses(
+        (status = 200, description = "The document", body = DocumentBody),
+        (status = 404, description = "There is no such revision, or it has none", body = ProblemBody),
+    )
+)]
+pub async fn document(
+    needs: Needs<right::Look>,
+    Path((number, kind, name)): Path<(String, String, String)>,
+) -> Result<Json<DocumentBody>, Problem> {
+    let number = find(&needs, revision(&number)?).await?.number;
+    let written = format!("{kind}/{name}");
+    let missing = || Problem::not_found(&format!("`{written}` in revision {number}"));
+    let key = ResourceKey::parse(&written).ok_or_else(missing)?;
+    let document = needs.desired.store().document_at(number, &key).await?.ok_or_else(missing)?;
+    let shown = sight_at(&needs, number).await?.show(&document);
+    shown.map(|document| Json(document.into())).ok_or_else(missing)
 }
 
 /// All documents of one revision.
@@ -175,8 +216,22 @@ pub async fn documents(
     Path(number): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<DocumentPage>, Problem> {
-    let whole = load(&needs, revision(&number)?).await?;
-    page(&whole, &needs.sight(&whole), query).map(Json)
+    let row = find(&needs, revision(&number)?).await?;
+    let (sight, at) = (sight_at(&needs, row.number).await?, query.place()?);
+    let mut found = Vec::new();
+    for kind in at.kinds() {
+        let mut after = at.after_in(kind).to_owned();
+        // One more than the page holds tells whether there is another page.
+        while found.len() <= at.limit() {
+            let wanted = if sight.is_whole() { at.limit() + 1 - found.len() } else { PAST_PAGE_MAX };
+            let read = needs.desired.store().documents_of(row.number, kind, &after, wanted).await?;
+            let Some(last) = read.last() else { break };
+            last.name.clone_into(&mut after);
+            found.extend(read.iter().filter_map(|document| sight.show(document)));
+        }
+    }
+    let total = sight.is_whole().then(|| usize::try_from(row.documents).unwrap_or(usize::MAX));
+    Ok(Json(DocumentPage::of_past(row, total, found, at.limit())))
 }
 
 /// What to bring back.
@@ -229,7 +284,8 @@ pub async fn rollback(
     Ok(Json(ChangeResult::new(outcome, mode)))
 }
 
-async fn find(rooms: &Rooms, number: Revision) -> Result<RevisionRow, Problem> {
+/// The revision, or the refusal that there is none.
+pub(super) async fn find(rooms: &Rooms, number: Revision) -> Result<RevisionRow, Problem> {
     let row = rooms.desired.store().revision(number).await?;
     row.ok_or_else(|| no_such_revision(number))
 }

@@ -22,6 +22,7 @@ fn every_path_under_v1_is_described_with_its_security() {
         "/v1/audit",
         "/v1/changes",
         "/v1/contacts/{kind}/{name}",
+        "/v1/contacts/{kind}/{name}/remove",
         "/v1/credentials",
         "/v1/credentials/{name}/disable",
         "/v1/credentials/{name}/rotate",
@@ -53,7 +54,9 @@ fn every_path_under_v1_is_described_with_its_security() {
         "/v1/reseal",
         "/v1/revisions",
         "/v1/revisions/{revision}",
+        "/v1/revisions/{revision}/arrival",
         "/v1/revisions/{revision}/documents",
+        "/v1/revisions/{revision}/documents/{kind}/{name}",
         "/v1/revisions/{revision}/rollback",
         "/v1/services",
         "/v1/systems",
@@ -65,4 +68,22 @@ fn every_path_under_v1_is_described_with_its_security() {
     ];
     assert_eq!(paths, expected);
     assert!(openapi["components"]["securitySchemes"]["operator_token"].is_object());
+}
+
+#[tokio::test]
+async fn the_answer_to_a_bad_change_is_bounded_however_much_is_wrong() {
+    use axum::response::IntoResponse as _;
+    use lgsp_shared::validate;
+
+    let one = |at: usize| validate::Problem {
+        document: format!("Agency/{at}"),
+        path: "kind".into(),
+        message: "ộ".repeat(1 << 12),
+    };
+    let errors: Vec<_> = (0..5_000).map(one).collect();
+    let response = problem::Problem::from(crate::desired::ChangeError::Refused(errors)).into_response();
+    let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!((body["errors"].as_array().unwrap().len(), &body["errors_total"]), (1_000, &serde_json::json!(5_000)));
+    assert!(body["detail"].as_str().unwrap().contains("5000 problems"), "{}", body["detail"]);
 }

@@ -17,7 +17,7 @@ use super::problem::{Code, Problem, ProblemBody};
 use crate::operator::bearer::{BearerKind, Terms};
 use crate::operator::manage::{self, Account};
 use crate::operator::{Right, right};
-use crate::store::{Also, BearerRow};
+use crate::store::{Also, BearerPlace, BearerRow};
 
 /// How long a token lasts when nothing else is said: 90 days.
 const SECS_DEFAULT: u32 = 90 * 86_400;
@@ -25,7 +25,7 @@ const SECS_DEFAULT: u32 = 90 * 86_400;
 const SECS_MAX: u32 = 366 * 86_400;
 /// The longest name, in characters.
 const TITLE_CHARS_MAX: usize = 80;
-/// The most that are listed.
+/// The most on one page; about 300 bytes each.
 const LISTED_MAX: u32 = 1_000;
 
 /// Whose.
@@ -36,6 +36,10 @@ pub struct TokenQuery {
     /// Of everybody, which takes the right `operators` over the whole platform.
     #[serde(default)]
     all: bool,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// At most so many; 1000 at most and when absent.
+    limit: Option<u32>,
 }
 
 /// Sessions and tokens, without their texts.
@@ -44,16 +48,18 @@ pub struct TokenList {
     /// By operator and age.
     #[schema(value_type = Vec<Object>)]
     tokens: Vec<serde_json::Value>,
+    /// Give it as `after` for the next page; absent on the last.
+    next: Option<String>,
 }
 
 /// One's own sessions and tokens.
 #[utoipa::path(
     get, path = "/v1/tokens", params(TokenQuery), security(("operator_token" = ["tokens"])),
-    responses((status = 200, description = "All of them", body = TokenList))
+    responses((status = 200, description = "One page", body = TokenList))
 )]
 pub async fn list(
     needs: Needs<right::Tokens>,
-    Query(TokenQuery { all }): Query<TokenQuery>,
+    Query(TokenQuery { all, after, limit }): Query<TokenQuery>,
 ) -> Result<Json<TokenList>, Problem> {
     let operator = needs.operator();
     if all && !(operator.may(Right::Operators) && operator.agency().is_none()) {
@@ -61,8 +67,16 @@ pub async fn list(
         return Err(Problem::new(Code::Forbidden, "you may not see the tokens of others", next));
     }
     let whose = (!all).then_some(&needs.known().bearer.operator);
-    let rows = needs.desired.store().bearers(whose, LISTED_MAX).await?;
-    Ok(Json(TokenList { tokens: rows.iter().map(BearerRow::public).collect() }))
+    let unknown = |text: String| Problem::malformed(format!("`after={text}` is not the `next` of a page"));
+    let after = after.map(|text| BearerPlace::parse(&text).ok_or_else(|| unknown(text))).transpose()?;
+    let limit = limit.unwrap_or(LISTED_MAX).clamp(1, LISTED_MAX);
+    // One more than the page holds tells whether there is another page.
+    let mut rows = needs.desired.store().bearers(whose, after.as_ref(), limit + 1).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > wanted;
+    rows.truncate(wanted);
+    let next = rows.last().filter(|_| more).map(|last| BearerPlace::of(last).to_string());
+    Ok(Json(TokenList { tokens: rows.iter().map(BearerRow::public).collect(), next }))
 }
 
 /// What a token is worth.

@@ -30,7 +30,7 @@ async fn fill(store: &Store) {
         };
         let content = content.map(|spec| Content { hash: "h".into(), spec: spec.into() });
         let change = ChangeRow { kind: "Agency".into(), name: "a".into(), content };
-        store.commit(&row, &[change], &[], trail("commit").attempt("done")).await.unwrap();
+        store.commit(None, &row, &[change], &[], trail("commit").attempt("done")).await.unwrap();
     }
 }
 

@@ -61,7 +61,7 @@ pub fn propose(current: &Whole, change: &Change, keys: &SealKeys) -> Result<Prop
     }
     let mut problems = delete_problems(current, puts, deletes);
     let (report, index) = check(current, puts, deletes);
-    problems.extend(report.problems);
+    problems.extend(report.problems.into_iter().map(|problem| still_referring(problem, puts, deletes)));
     problems.extend(puts.iter().filter_map(|put| foreign_secret(put, keys)));
     problems.extend(puts.iter().filter_map(too_long));
     if !problems.is_empty() {
@@ -84,6 +84,17 @@ pub(super) fn check(current: &Whole, puts: &[Document], deletes: &[ResourceKey])
     let kept = current.entries().iter().filter(|(key, _)| stays(key)).map(|(_, entry)| entry.document());
     let documents: Vec<Document> = puts.iter().chain(kept).cloned().collect();
     validate_change(Base { index: &Index::default(), document: &|_| None }, &documents, &[])
+}
+
+/// What refers to a document that the change removes is told so: the name in it is no mistake.
+fn still_referring(problem: Problem, puts: &[Document], deletes: &[ResourceKey]) -> Problem {
+    let missing = |key: &&ResourceKey| problem.message.starts_with(&format!("there is no `{key}`"));
+    let Some(key) = deletes.iter().find(missing) else { return problem };
+    let message = match puts.iter().any(|put| put.label() == problem.document) {
+        true => format!("it refers to `{key}`, which the same change removes; keep that, or refer to another"),
+        false => format!("it still refers to `{key}`, which the change removes; remove or change this one too"),
+    };
+    Problem { message, ..problem }
 }
 
 fn delete_problems(current: &Whole, puts: &[Document], deletes: &[ResourceKey]) -> Vec<Problem> {

@@ -1,6 +1,6 @@
 //! Credentials as changes: issue, rotate, disable. Pure; random bytes and the time are arguments.
 
-use lgsp_shared::id::{AccessKey, CredentialId, SystemId};
+use lgsp_shared::id::{AccessKey, CredentialId, ResourceName, SystemId};
 use lgsp_shared::resource::{CredentialSpec, CredentialState, Document, Kind, Resource, ResourceKey};
 use lgsp_shared::seal::{NONCE_BYTES, SealKey, Secret, credential_identity};
 use lgsp_shared::timestamp::UnixSeconds;
@@ -125,9 +125,31 @@ pub fn disable(whole: &Whole, name: &CredentialId) -> Result<Change, ChangeError
     Ok(Change { puts: vec![write(name, &spec)?], ..Change::default() })
 }
 
-/// All credentials that are seen, by name.
-pub fn list(whole: &Whole, sight: &Sight) -> impl Iterator<Item = (CredentialId, CredentialSpec)> {
-    whole.of_kind(Kind::Credential).filter(|document| sight.sees(document)).filter_map(read)
+/// Whether it is a credential as those read it who do not see sealed secrets.
+pub fn lacks_secret(document: &Document) -> bool {
+    document.kind == Kind::Credential.as_str() && document.spec.is_object() && document.spec.get("secret").is_none()
+}
+
+/// Gives a credential that lacks its secret the one it has now, so that what was read can be applied again. One that does
+/// not exist stays without, and is refused for that.
+pub fn keep_secret(whole: &Whole, document: &mut Document) {
+    if !lacks_secret(document) {
+        return;
+    }
+    let key = document.key().ok();
+    let secret = key.and_then(|key| whole.get(&key)?.spec.get("secret").cloned());
+    if let (Some(secret), Some(spec)) = (secret, document.spec.as_object_mut()) {
+        spec.insert("secret".to_owned(), secret);
+    }
+}
+
+/// The credentials that are seen, by name; only those after `after`. Nothing before it is looked at.
+pub fn list<'a>(
+    whole: &'a Whole,
+    sight: &'a Sight,
+    after: Option<&'a ResourceName>,
+) -> impl Iterator<Item = (CredentialId, CredentialSpec)> + 'a {
+    whole.of_kind_after(Kind::Credential, after).filter(|document| sight.sees(document)).filter_map(read)
 }
 
 /// Every credential, by name.

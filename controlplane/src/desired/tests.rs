@@ -28,7 +28,7 @@ fn deletes(keys: &[&str]) -> Change {
 
 fn list(whole: &Whole) -> std::vec::IntoIter<(CredentialId, CredentialSpec)> {
     let sight = Authority::everything().sight(whole);
-    credential::list(whole, &sight).collect::<Vec<_>>().into_iter()
+    credential::list(whole, &sight, None).collect::<Vec<_>>().into_iter()
 }
 
 fn trail() -> Trail {
@@ -61,6 +61,58 @@ async fn a_change_makes_the_next_revision_and_survives_a_restart() {
     let outcome = commit(&first, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
     assert_eq!((outcome.whole.revision(), outcome.edits.len()), (Revision(1), 2));
     assert_eq!(desired(&directory).await.current(), outcome.whole);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_others_are_always_faster_than_is_made_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (slow, fast) = (desired(&directory).await, std::sync::Arc::new(desired(&directory).await));
+    commit(&slow, puts(vec![agency("a", "A")])).await.unwrap();
+    let (runtime, rivals) = (tokio::runtime::Handle::current(), std::sync::atomic::AtomicU32::new(0));
+    // Whenever the change is computed, another process makes a revision, if it can within this time.
+    const RIVAL_TRIES: std::time::Duration = std::time::Duration::from_millis(500);
+    let make = move |whole: &Whole, _: &_| {
+        let title = format!("rival {}", rivals.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let rival = commit(&fast, puts(vec![agency("a", &title)]));
+        let _ = runtime.block_on(async { tokio::time::timeout(RIVAL_TRIES, rival).await });
+        assert!(whole.get(&ResourceKey::parse("Agency/a").unwrap()).is_some());
+        Ok(puts(vec![system("s", "a")]))
+    };
+    let made = slow.edit(Mode::Commit, audit(), make).await.unwrap();
+    assert_eq!(made.edits.len(), 1, "the last rival's revision is part of it");
+    assert!(made.whole.get(&ResourceKey::parse("Agency/a").unwrap()).unwrap().spec["title"] != "A");
+}
+
+#[tokio::test]
+async fn a_credential_whose_secret_was_not_shown_can_be_applied_as_it_was_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    let draw = Draw::random().unwrap();
+    let make = move |whole: &Whole, key: &SealKey| {
+        issue(whole, key, &draw, &"s".parse().unwrap(), None).map(|(_, change)| change)
+    };
+    let whole = desired.edit(Mode::Commit, audit(), make).await.unwrap().whole;
+    let full = whole.get(&ResourceKey::parse("Credential/s-1").unwrap()).unwrap();
+    let mut shown = full.clone();
+    shown.spec.as_object_mut().unwrap().remove("secret");
+    assert!(credential::lacks_secret(&shown) && !credential::lacks_secret(full));
+    credential::keep_secret(&whole, &mut shown);
+    assert_eq!(&shown, full);
+    let mut unknown = Document { name: "s-2".into(), ..shown.clone() };
+    unknown.spec.as_object_mut().unwrap().remove("secret");
+    credential::keep_secret(&whole, &mut unknown);
+    assert!(credential::lacks_secret(&unknown), "one that does not exist has no secret to keep");
+}
+
+#[tokio::test]
+async fn what_still_refers_to_a_removed_document_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let desired = desired(&directory).await;
+    commit(&desired, puts(vec![agency("a", "A"), system("s", "a")])).await.unwrap();
+    let Err(ChangeError::Refused(problems)) = commit(&desired, deletes(&["Agency/a"])).await else { panic!() };
+    assert_eq!(problems[0].document, "System/s");
+    assert!(problems[0].message.starts_with("it still refers to `Agency/a`, which the change removes"), "{problems:?}");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! All documents of one revision, immutable and cheap to derive the next one from.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use lgsp_shared::bundle::{self, ContentHash};
-use lgsp_shared::id::Revision;
+use lgsp_shared::id::{ResourceName, Revision};
 use lgsp_shared::resource::{Document, Kind, ResourceKey};
 use lgsp_shared::sorted::Sorted;
 use lgsp_shared::validate::{Index, validate_indexed};
@@ -134,6 +135,22 @@ impl Whole {
     /// All documents of a kind, by name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Document> {
         entries_of(&self.entries, kind).map(|(_, entry)| &entry.document)
+    }
+
+    /// The documents of a kind after this name, by name; all of them without one.
+    pub fn of_kind_after<'a>(
+        &'a self,
+        kind: Kind,
+        after: Option<&'a ResourceName>,
+    ) -> impl Iterator<Item = &'a Document> + 'a {
+        let later = move |key: &ResourceKey| after.is_none_or(|after| key.name > *after);
+        let compare = move |key: &ResourceKey| match key.kind.cmp(&kind) {
+            Ordering::Equal if later(key) => Ordering::Greater,
+            Ordering::Equal => Ordering::Less,
+            other => other,
+        };
+        let from = self.entries.from(compare).take_while(move |(key, _)| key.kind == kind);
+        from.map(|(_, entry)| &entry.document)
     }
 
     /// All documents, in the order of kind and name.

@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::built::Built;
 use super::{Store, StoreError, to_sql};
 use crate::audit::{Attempt, Entry};
 
@@ -19,6 +20,19 @@ pub enum AuditPage {
     After(u64),
     /// The entries before this number, newest first; the newest of all when absent.
     Before(Option<u64>),
+}
+
+/// Which entries, of those on a page's way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only what this operator attempted.
+    pub operator: Option<String>,
+    /// Only what was about something that has this in its name.
+    pub target: Option<String>,
+    /// Only from this instant on.
+    pub since: Option<UnixSeconds>,
+    /// Only before this instant.
+    pub until: Option<UnixSeconds>,
 }
 
 /// The last entry that was written.
@@ -45,19 +59,39 @@ impl Store {
         head(&row)
     }
 
-    /// One page of entries, at most [`AUDIT_PAGE_MAX`].
-    pub async fn audit_page(&self, page: AuditPage, limit: u32) -> Result<Vec<Entry>, StoreError> {
-        let (sql, from) = match page {
-            AuditPage::After(number) => {
-                ("SELECT * FROM audit WHERE number > $1 ORDER BY number LIMIT $2", Some(number))
-            }
-            AuditPage::Before(number) => {
-                ("SELECT * FROM audit WHERE number < $1 ORDER BY number DESC LIMIT $2", number)
-            }
+    /// One page of the entries that `filter` lets through, at most [`AUDIT_PAGE_MAX`].
+    pub async fn audit_page(
+        &self,
+        page: AuditPage,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut sql = Built::new("SELECT * FROM audit WHERE number ");
+        match page {
+            AuditPage::After(after) => sql.push("> ").number(number(after)),
+            AuditPage::Before(before) => sql.push("< ").number(before.map_or(i64::MAX, number)),
         };
-        let from = from.map_or(i64::MAX, |number| i64::try_from(number).unwrap_or(i64::MAX));
-        let limit = i64::from(limit.clamp(1, AUDIT_PAGE_MAX));
-        let rows = sqlx::query(sql).bind(from).bind(limit).fetch_all(self.pool()).await?;
+        let AuditFilter { operator, target, since, until } = filter;
+        if let Some(operator) = operator {
+            sql.push(" AND operator = ").text(operator.as_str());
+        }
+        if let Some(target) = target.as_deref().filter(|target| !target.is_empty()) {
+            // What `LIKE` takes for equal differs between the databases.
+            sql.push(" AND REPLACE(target, ").text(target).push(", '') <> target");
+        }
+        if let Some(since) = since {
+            sql.push(" AND made_at >= ").number(since.0);
+        }
+        if let Some(until) = until {
+            sql.push(" AND made_at < ").number(until.0);
+        }
+        sql.push(match page {
+            AuditPage::After(_) => " ORDER BY number LIMIT ",
+            AuditPage::Before(_) => " ORDER BY number DESC LIMIT ",
+        });
+        sql.number(i64::from(limit.clamp(1, AUDIT_PAGE_MAX)));
+        let rows = sql.query().fetch_all(self.pool()).await?;
         rows.iter().map(entry).collect()
     }
 }

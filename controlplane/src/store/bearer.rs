@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::built::Built;
 use super::operator::{roles_of, roles_text};
 use super::{Store, StoreError, audit};
 use crate::audit::Trail;
@@ -52,6 +53,35 @@ impl std::fmt::Debug for BearerRow {
     }
 }
 
+/// Where a page of them ends: what they are ordered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerPlace {
+    operator: ResourceName,
+    created_at: UnixSeconds,
+    id: String,
+}
+
+impl BearerPlace {
+    /// The place of one.
+    pub fn of(row: &BearerRow) -> Self {
+        Self { operator: row.operator.clone(), created_at: row.created_at, id: row.id.clone() }
+    }
+
+    /// Reads what [`std::fmt::Display`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (operator, rest) = text.split_once('/')?;
+        let (created_at, id) = rest.split_once('/')?;
+        let (operator, created_at) = (operator.parse().ok()?, UnixSeconds(created_at.parse().ok()?));
+        Some(Self { operator, created_at, id: id.to_owned() })
+    }
+}
+
+impl std::fmt::Display for BearerPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.operator, self.created_at.0, self.id)
+    }
+}
+
 impl BearerRow {
     /// Whether it still counts.
     pub fn is_alive(&self, now: UnixSeconds) -> bool {
@@ -86,14 +116,23 @@ impl Store {
         Ok(())
     }
 
-    /// The tokens of an operator, sessions too; of everybody without one. By operator and time.
-    pub async fn bearers(&self, operator: Option<&ResourceName>, limit: u32) -> Result<Vec<BearerRow>, StoreError> {
-        let sql = "SELECT * FROM bearer WHERE ($1 = '' OR operator = $1) ORDER BY operator, created_at, id LIMIT $2";
-        let rows = sqlx::query(sql)
-            .bind(operator.map_or("", ResourceName::as_str))
-            .bind(i64::from(limit))
-            .fetch_all(self.pool())
-            .await?;
+    /// The tokens of an operator, sessions too; of everybody without one. By operator and time, only those after a place.
+    pub async fn bearers(
+        &self,
+        operator: Option<&ResourceName>,
+        after: Option<&BearerPlace>,
+        limit: u32,
+    ) -> Result<Vec<BearerRow>, StoreError> {
+        let mut sql = Built::new("SELECT * FROM bearer WHERE 1 = 1");
+        if let Some(operator) = operator {
+            sql.push(" AND operator = ").text(operator.as_str());
+        }
+        if let Some(BearerPlace { operator, created_at, id }) = after {
+            sql.push(" AND (operator, created_at, id) > (").text(operator.as_str()).push(", ").number(created_at.0);
+            sql.push(", ").text(id.as_str()).push(")");
+        }
+        sql.push(" ORDER BY operator, created_at, id LIMIT ").number(i64::from(limit));
+        let rows = sql.query().fetch_all(self.pool()).await?;
         rows.iter().map(bearer_row).collect()
     }
 

@@ -72,6 +72,11 @@ const STEPS: &[Step] = &[
         description: "notices",
         sql: Sql::Both { sql: include_str!("../../migrations/0008_notices.sql"), append_only: &[] },
     },
+    Step {
+        version: 50,
+        description: "audit by operator",
+        sql: Sql::Both { sql: include_str!("../../migrations/0050_audit_by_operator.sql"), append_only: &[] },
+    },
 ];
 
 /// The number of the last step.

@@ -7,7 +7,7 @@ use lgsp_shared::id::Revision;
 use lgsp_shared::resource::Document;
 use lgsp_shared::timestamp::UnixSeconds;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row, Transaction};
 
 use super::registry::{self, Write};
 use super::{Store, StoreError, audit, from_sql, placeholders, to_sql};
@@ -35,6 +35,17 @@ pub struct RevisionRow {
     pub message: String,
     /// When.
     pub created_at: UnixSeconds,
+}
+
+/// The only writer of the database, until it is used or dropped.
+#[derive(Debug)]
+pub struct Writer(Transaction<'static, Any>);
+
+impl Writer {
+    /// Lets others write again.
+    pub async fn release(self) -> Result<(), StoreError> {
+        Ok(self.0.rollback().await?)
+    }
 }
 
 /// One key's change in a revision.
@@ -133,16 +144,26 @@ impl Store {
             .collect()
     }
 
+    /// Keeps every other writer out, of every process, until the writer is used or dropped. For a change that others were
+    /// faster than again and again; it is computed meanwhile, which has to end before the database takes the lock away.
+    pub async fn alone(&self) -> Result<Writer, StoreError> {
+        Ok(Writer(self.begin().await?))
+    }
+
     /// Makes `revision` and writes what belongs to it, all of it or nothing; refuses when `revision.base` is not current.
-    /// The audit's entry is part of it.
+    /// The audit's entry is part of it. `alone` is the writer that keeps others out already, where there is one.
     pub async fn commit(
         &self,
+        alone: Option<Writer>,
         revision: &RevisionRow,
         changes: &[ChangeRow],
         writes: &[Write],
         attempt: Attempt,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = match alone {
+            Some(Writer(transaction)) => transaction,
+            None => self.begin().await?,
+        };
         let current: Option<i64> =
             sqlx::query_scalar("SELECT MAX(number) FROM revision").fetch_one(&mut *transaction).await?;
         let current = from_sql(current.unwrap_or(0))?;
@@ -218,7 +239,7 @@ fn change_row(row: &AnyRow) -> Result<ChangeRow, StoreError> {
     Ok(ChangeRow { kind: row.try_get("kind")?, name: row.try_get("name")?, content })
 }
 
-fn revision_row(row: &AnyRow) -> Result<RevisionRow, StoreError> {
+pub(super) fn revision_row(row: &AnyRow) -> Result<RevisionRow, StoreError> {
     let documents: i64 = row.try_get("documents")?;
     Ok(RevisionRow {
         number: from_sql(row.try_get("number")?)?,

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use lgsp_shared::bundle::ContentHash;
+use lgsp_shared::resource::{Kind, ResourceKey};
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_testkit::postgres::{PASSWORD, Postgres};
 
@@ -65,7 +66,7 @@ pub(crate) fn trail(action: &str) -> Trail {
 }
 
 async fn commit(store: &Store, revision: &RevisionRow, changes: &[ChangeRow]) -> Result<(), StoreError> {
-    store.commit(revision, changes, &[], trail("commit").attempt("done")).await
+    store.commit(None, revision, changes, &[], trail("commit").attempt("done")).await
 }
 
 fn put(name: &str, spec: &str) -> ChangeRow {
@@ -140,6 +141,62 @@ async fn a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_co
     assert_eq!(store.head().await.unwrap().unwrap().number, Revision(1));
 }
 
+async fn a_page_and_a_document_of_any_revision_are_what_the_whole_of_it_holds(store: Store) {
+    commit(&store, &revision(1, 0), &[put("a", "1"), put("b", "1"), put("c", "1"), put("d", "1")]).await.unwrap();
+    commit(&store, &revision(2, 1), &[put("b", "2"), delete("c")]).await.unwrap();
+    commit(&store, &revision(3, 2), &[put("c", "3"), delete("a"), delete("d")]).await.unwrap();
+    for number in (0..=3).map(Revision) {
+        let whole = store.documents(number).await.unwrap();
+        let (mut paged, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = store.documents_of(number, Kind::Agency, &after, 2).await.unwrap();
+            assert!(page.len() <= 2);
+            let Some(last) = page.last() else { break };
+            after = last.name.clone();
+            paged.extend(page);
+        }
+        assert_eq!(paged, whole, "{number}");
+        for name in ["a", "b", "c", "d", "e"] {
+            let key = ResourceKey::parse(&format!("Agency/{name}")).unwrap();
+            let expected = whole.iter().find(|document| document.name == name).cloned();
+            assert_eq!(store.document_at(number, &key).await.unwrap(), expected, "{name} in {number}");
+        }
+    }
+    assert!(store.documents_of(Revision(3), Kind::Route, "", 2).await.unwrap().is_empty());
+}
+
+async fn revisions_that_touched_documents_are_found_with_whether_they_touched_others(store: Store) {
+    commit(&store, &revision(1, 0), &[put("a", "1"), put("b", "1")]).await.unwrap();
+    commit(&store, &revision(2, 1), &[put("b", "2")]).await.unwrap();
+    commit(&store, &revision(3, 2), &[put("c", "3")]).await.unwrap();
+    commit(&store, &revision(4, 3), &[put("b", "4"), put("c", "4")]).await.unwrap();
+    let keys: Vec<_> = ["Agency/b", "Agency/c", "Agency/never"].map(|key| ResourceKey::parse(key).unwrap()).into();
+    let found = async |keys: &[ResourceKey], before: Option<u64>, limit| {
+        let found = store.touching(keys.iter(), before.map(Revision), limit).await.unwrap();
+        found.into_iter().map(|one| (one.row.number.0, one.nothing_else)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&keys, None, 10).await, [(4, true), (3, true), (2, true), (1, false)]);
+    assert_eq!(found(&keys, Some(4), 2).await, [(3, true), (2, true)]);
+    assert_eq!(found(&keys[..1], None, 1).await, [(4, false)]);
+    assert!(found(&[], None, 10).await.is_empty());
+    // More keys than any list of placeholders may have.
+    let many: Vec<_> =
+        (0..40_000).map(|at| ResourceKey::parse(&format!("Agency/x{at}")).unwrap()).chain(keys).collect();
+    assert_eq!(found(&many, None, 1).await, [(4, true)]);
+}
+
+async fn a_writer_that_is_alone_lets_no_other_write_until_it_is_released(store: Store) {
+    let alone = store.alone().await.unwrap();
+    let other = tokio::spawn({
+        let store = store.clone();
+        async move { commit(&store, &revision(1, 0), &[put("a", "other")]).await }
+    });
+    store.commit(Some(alone), &revision(1, 0), &[put("a", "1")], &[], trail("commit").attempt("done")).await.unwrap();
+    assert!(matches!(other.await.unwrap(), Err(StoreError::Stale { current: Revision(1) })));
+    store.alone().await.unwrap().release().await.unwrap();
+    commit(&store, &revision(2, 1), &[put("a", "2")]).await.unwrap();
+}
+
 async fn names_sort_by_their_bytes(store: Store) {
     let names = ["B", "a", "a-b", "a.c", "aB", "ab"];
     let changes: Vec<ChangeRow> = names.iter().map(|name| put(name, "1")).collect();
@@ -174,6 +231,9 @@ on_both![
     a_revision_never_changes_even_by_hand,
     a_change_of_thousands_of_documents_is_one_revision,
     a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_connected,
+    a_page_and_a_document_of_any_revision_are_what_the_whole_of_it_holds,
+    revisions_that_touched_documents_are_found_with_whether_they_touched_others,
+    a_writer_that_is_alone_lets_no_other_write_until_it_is_released,
     names_sort_by_their_bytes,
     writers_of_one_revision_are_told_apart,
 ];

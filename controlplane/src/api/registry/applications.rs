@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::agencies::unknown;
 use super::{Reach, authorised, participants};
 use crate::api::Rooms;
-use crate::api::body::{Body, Query, parameter, segment};
+use crate::api::body::{Body, Query, next, parameter, segment};
 use crate::api::changes::ChangeResult;
 use crate::api::needs::Needs;
 use crate::api::problem::{Code, Problem, ProblemBody};
@@ -23,7 +23,7 @@ use crate::registry::application::{
 };
 use crate::registry::contact::{self, Contact};
 use crate::store::registry::Write;
-use crate::store::registry::application::{Applications, contacts_of};
+use crate::store::registry::application::{APPLICATIONS_PAGE_MAX, Applications, contacts_of};
 
 /// Applications on one page when nothing else is said.
 const PAGE_DEFAULT: u32 = 50;
@@ -178,6 +178,8 @@ pub struct ApplicationQuery {
     state: Option<String>,
     /// Only for this system.
     system: Option<String>,
+    /// Only of the agency with this code.
+    agency: Option<String>,
     /// Only below this number.
     before: Option<u64>,
     /// At most so many; 200 at most, 50 when absent.
@@ -189,6 +191,8 @@ pub struct ApplicationQuery {
 pub struct ApplicationList {
     /// Newest first.
     applications: Vec<ApplicationBody>,
+    /// Give it as `before` for the next page; absent on the last.
+    next: Option<u64>,
 }
 
 /// Applications, newest first.
@@ -204,11 +208,13 @@ pub async fn list(
     needs: Needs<right::Look>,
     Query(query): Query<ApplicationQuery>,
 ) -> Result<Json<ApplicationList>, Problem> {
-    let ApplicationQuery { state, system, before, limit } = query;
+    let ApplicationQuery { state, system, agency, before, limit } = query;
+    let asked: Option<AgencyCode> = agency.map(|code| parameter("agency", &code)).transpose()?;
     let agency = match Reach::of(&needs)? {
-        Reach::Everywhere => None,
-        Reach::Agency(code) => Some(code),
-        Reach::Nowhere => return Ok(Json(ApplicationList { applications: Vec::new() })),
+        Reach::Everywhere => asked,
+        Reach::Agency(code) if asked.as_ref().is_none_or(|asked| *asked == code) => Some(code),
+        Reach::Agency(_) => return Ok(Json(ApplicationList { applications: Vec::new(), next: None })),
+        Reach::Nowhere => return Ok(Json(ApplicationList { applications: Vec::new(), next: None })),
     };
     let state = state.map(|text| {
         let known = ApplicationState::ALL.map(ApplicationState::label).join("`, `");
@@ -223,7 +229,8 @@ pub async fn list(
         limit: limit.unwrap_or(PAGE_DEFAULT),
     };
     let found = needs.desired.store().applications(&which).await?;
-    Ok(Json(ApplicationList { applications: found.into_iter().map(ApplicationBody::from).collect() }))
+    let next = next(found.last().map(|last| last.number), found.len(), which.limit.min(APPLICATIONS_PAGE_MAX));
+    Ok(Json(ApplicationList { applications: found.into_iter().map(ApplicationBody::from).collect(), next }))
 }
 
 /// One application with its contacts and its history.

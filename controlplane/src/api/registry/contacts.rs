@@ -41,6 +41,65 @@ pub async fn list(
     Ok(Json(ContactList { contacts: needs.desired.store().contacts(&subject).await? }))
 }
 
+/// Adds somebody at the end of the contacts of an agency (by code), a system or a service (by name).
+#[utoipa::path(
+    post, path = "/v1/contacts/{kind}/{name}",
+    params(("kind" = String, Path), ("name" = String, Path)), request_body = Contact,
+    security(("operator_token" = ["register"])),
+    responses(
+        (status = 200, description = "All of its contacts", body = ContactList),
+        (status = 400, description = "The contact is not usable, or one too many", body = ProblemBody),
+        (status = 404, description = "There is no such agency, system or service", body = ProblemBody),
+    )
+)]
+pub async fn add(
+    needs: Needs<right::Register>,
+    Path((kind, name)): Path<(String, String)>,
+    Body(one): Body<Contact>,
+) -> Result<Json<ContactList>, Problem> {
+    let subject = subject(&needs, &kind, &name).await?;
+    needs.trail().about(subject.as_str());
+    let added = needs.desired.store().add_contact(&subject, &one, needs.trail()).await?;
+    let contacts = added.map_err(|error| Problem::malformed(error.to_string()))?;
+    Ok(Json(ContactList { contacts }))
+}
+
+/// Who is taken off. A name is personal data: it is in no `Debug`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactRemoved {
+    /// The person's name, as listed.
+    name: String,
+}
+
+impl std::fmt::Debug for ContactRemoved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ContactRemoved(..)")
+    }
+}
+
+/// Takes somebody off the contacts of an agency (by code), a system or a service (by name).
+#[utoipa::path(
+    post, path = "/v1/contacts/{kind}/{name}/remove",
+    params(("kind" = String, Path), ("name" = String, Path)), request_body = ContactRemoved,
+    security(("operator_token" = ["register"])),
+    responses(
+        (status = 200, description = "The contacts that stay", body = ContactList),
+        (status = 404, description = "There is no such agency, system or service, or no such contact", body = ProblemBody),
+    )
+)]
+pub async fn remove(
+    needs: Needs<right::Register>,
+    Path((kind, name)): Path<(String, String)>,
+    Body(ContactRemoved { name: person }): Body<ContactRemoved>,
+) -> Result<Json<ContactList>, Problem> {
+    let subject = subject(&needs, &kind, &name).await?;
+    needs.trail().about(subject.as_str());
+    let stay = needs.desired.store().remove_contact(&subject, &person, needs.trail()).await?;
+    let nobody = || Problem::not_found(&format!("contact of `{subject}` with this name"));
+    Ok(Json(ContactList { contacts: stay.ok_or_else(nobody)? }))
+}
+
 /// Replaces the contacts of an agency (by code), a system or a service (by name).
 #[utoipa::path(
     put, path = "/v1/contacts/{kind}/{name}",

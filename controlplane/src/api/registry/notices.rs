@@ -88,6 +88,8 @@ pub struct NoticeQuery {
     /// Also those whose work is over.
     #[serde(default)]
     all: bool,
+    /// `next` of the page before.
+    after: Option<String>,
     /// At most so many; 200 at most and when absent.
     limit: Option<u32>,
 }
@@ -97,6 +99,8 @@ pub struct NoticeQuery {
 pub struct NoticeList {
     /// The soonest first.
     notices: Vec<NoticeBody>,
+    /// Give it as `after` for the next page; absent on the last.
+    next: Option<String>,
 }
 
 /// Notices whose work is ahead or underway, the soonest first: those to one's own agency, and those to all.
@@ -106,11 +110,24 @@ pub struct NoticeList {
     responses((status = 200, description = "One page", body = NoticeList))
 )]
 pub async fn list(needs: Needs<right::Look>, Query(query): Query<NoticeQuery>) -> Result<Json<NoticeList>, Problem> {
-    let NoticeQuery { all, limit } = query;
+    let NoticeQuery { all, after, limit } = query;
+    let place = |text: &str| {
+        let (starts, number) = text.split_once('.')?;
+        Some((UnixSeconds(starts.parse().ok()?), number.parse().ok()?))
+    };
+    let unknown = |text: String| Problem::malformed(format!("`after={text}` is not the `next` of a page"));
+    let after = after.map(|text| place(&text).ok_or_else(|| unknown(text))).transpose()?;
+    let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let now = now();
     let ends_after = if all { UnixSeconds(i64::MIN) } else { now };
-    let found = needs.desired.store().notices(ends_after, needs.operator().agency(), limit.unwrap_or(PAGE_MAX)).await?;
-    Ok(Json(NoticeList { notices: found.into_iter().map(|notice| NoticeBody::new(notice, now)).collect() }))
+    // One more than the page holds tells whether there is another page.
+    let reader = needs.operator().agency();
+    let mut found = needs.desired.store().notices(ends_after, reader, after, limit + 1).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    let next = found.last().filter(|_| more).map(|last| format!("{}.{}", last.starts.0, last.number));
+    Ok(Json(NoticeList { notices: found.into_iter().map(|notice| NoticeBody::new(notice, now)).collect(), next }))
 }
 
 /// Announces maintenance to one agency or to all of them.

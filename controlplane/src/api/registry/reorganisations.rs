@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::Rooms;
-use crate::api::body::{Body, Query, segment};
+use crate::api::body::{Body, Query, next, segment};
 use crate::api::changes::ChangeResult;
 use crate::api::needs::Needs;
 use crate::api::problem::{Code, Problem, ProblemBody};
@@ -20,6 +20,7 @@ use crate::registry::application::Decision;
 use crate::registry::reorganisation::{
     AHEAD_SECS_MAX, ALIAS_SECS_DEFAULT, ALIAS_SECS_MAX, Operation, Reorganisation, State as Standing,
 };
+use crate::store::registry::reorganisation::REORGANISATIONS_PAGE_MAX;
 
 /// Reorganisations on one page when nothing else is said.
 const PAGE_DEFAULT: u32 = 50;
@@ -210,6 +211,8 @@ pub struct ReorganisationQuery {
 pub struct ReorganisationList {
     /// Newest first.
     reorganisations: Vec<ReorganisationBody>,
+    /// Give it as `before` for the next page; absent on the last.
+    next: Option<u64>,
 }
 
 /// Reorganisations, newest first.
@@ -223,8 +226,10 @@ pub async fn list(
     Query(query): Query<ReorganisationQuery>,
 ) -> Result<Json<ReorganisationList>, Problem> {
     let ReorganisationQuery { before, limit } = query;
-    let found = needs.desired.store().reorganisations(before, limit.unwrap_or(PAGE_DEFAULT)).await?;
-    Ok(Json(ReorganisationList { reorganisations: found.into_iter().map(ReorganisationBody::from).collect() }))
+    let limit = limit.unwrap_or(PAGE_DEFAULT).min(REORGANISATIONS_PAGE_MAX);
+    let found = needs.desired.store().reorganisations(before, limit).await?;
+    let next = next(found.last().map(|last| last.number), found.len(), limit);
+    Ok(Json(ReorganisationList { reorganisations: found.into_iter().map(ReorganisationBody::from).collect(), next }))
 }
 
 /// One reorganisation.

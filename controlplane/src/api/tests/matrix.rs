@@ -28,6 +28,8 @@ GET  /v1/documents/{kind}/{name}         look     S R A Y O U G
 GET  /v1/revisions                       look     S R A Y O U G
 GET  /v1/revisions/{revision}            look     S R A Y O U G
 GET  /v1/revisions/{revision}/documents  look     S R A Y O U G
+GET  /v1/revisions/{revision}/documents/{kind}/{name} look S R A Y O U G
+GET  /v1/revisions/{revision}/arrival    look     S R A Y O U G
 POST /v1/revisions/{revision}/rollback   change   S R A Y . . G
 POST /v1/changes                         change   S R A Y . . G
 GET  /v1/credentials                     look     S R A Y O U G
@@ -63,6 +65,8 @@ GET  /v1/agencies/{code}/history         watch    S R A Y O U .
 POST /v1/agencies/import                 register . R . Y . . .
 GET  /v1/contacts/{kind}/{name}          look     S R A Y O U G
 PUT  /v1/contacts/{kind}/{name}          register . R . Y . . .
+POST /v1/contacts/{kind}/{name}          register . R . Y . . .
+POST /v1/contacts/{kind}/{name}/remove   register . R . Y . . .
 GET  /v1/applications                    look     S R A Y O U G
 POST /v1/applications                    register . R . Y . . .
 GET  /v1/applications/{number}           look     S R A Y O U G

@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::Trail;
 use crate::audit::verify::{Broken, Chain};
 use crate::store::tests::{on_both, trail};
 
@@ -7,7 +8,7 @@ async fn verify(store: &Store) -> Result<u64, Broken> {
     let head = store.audit_head().await.unwrap().number;
     let mut chain = Chain::new(None);
     loop {
-        let page = store.audit_page(AuditPage::After(chain.end().0), 7).await.unwrap();
+        let page = store.audit_page(AuditPage::After(chain.end().0), &AuditFilter::default(), 7).await.unwrap();
         if page.is_empty() {
             break;
         }
@@ -34,7 +35,7 @@ async fn writers_at_one_instant_keep_one_chain(store: Store) {
         writer.await.unwrap();
     }
     assert_eq!(verify(&store).await, Ok(40));
-    let newest = store.audit_page(AuditPage::Before(None), 2).await.unwrap();
+    let newest = store.audit_page(AuditPage::Before(None), &AuditFilter::default(), 2).await.unwrap();
     assert_eq!(newest.iter().map(|entry| entry.number).collect::<Vec<_>>(), [40, 39]);
 }
 
@@ -51,13 +52,35 @@ async fn whatever_a_stranger_sends_can_be_written_and_is_bounded(store: Store) {
     trail.by("nul \0 escape \u{1b}[31m line\n", "");
     trail.about("ộ".repeat(20_000));
     store.record(trail.attempt("refused")).await.unwrap();
-    let entry = store.audit_page(AuditPage::After(0), 1).await.unwrap().remove(0);
+    let entry = store.audit_page(AuditPage::After(0), &AuditFilter::default(), 1).await.unwrap().remove(0);
     assert_eq!(entry.attempt.operator, "nul \u{fffd} escape \u{fffd}[31m line\u{fffd}");
     assert!(entry.attempt.target.len() <= crate::audit::TEXT_BYTES_MAX);
     assert_eq!(verify(&store).await, Ok(1));
 }
 
+async fn entries_are_found_by_operator_target_and_time(store: Store) {
+    for (at, operator, target) in
+        [(10, "lan", "Credential/a-1"), (20, "mai", "Credential/a-1"), (30, "lan", "Route/A-1"), (40, "lan", "100 %_")]
+    {
+        let trail = Trail::new(UnixSeconds(at), std::net::Ipv4Addr::LOCALHOST.into(), "x".into(), target.into());
+        trail.by(operator, "");
+        store.record(trail.attempt("done")).await.unwrap();
+    }
+    let found = async |filter: AuditFilter| {
+        let page = store.audit_page(AuditPage::Before(None), &filter, 10).await.unwrap();
+        page.into_iter().map(|entry| entry.number).collect::<Vec<_>>()
+    };
+    let none = AuditFilter::default;
+    assert_eq!(found(none()).await, [4, 3, 2, 1]);
+    assert_eq!(found(AuditFilter { operator: Some("lan".into()), ..none() }).await, [4, 3, 1]);
+    assert_eq!(found(AuditFilter { target: Some("a-1".into()), ..none() }).await, [2, 1], "capitals are told apart");
+    assert_eq!(found(AuditFilter { target: Some("%_".into()), ..none() }).await, [4], "nothing is a wildcard");
+    let time = AuditFilter { since: Some(UnixSeconds(20)), until: Some(UnixSeconds(40)), ..none() };
+    assert_eq!(found(time).await, [3, 2]);
+}
+
 on_both![
+    entries_are_found_by_operator_target_and_time,
     writers_at_one_instant_keep_one_chain,
     an_entry_never_changes_even_by_hand,
     whatever_a_stranger_sends_can_be_written_and_is_bounded,

@@ -14,11 +14,12 @@ use crate::registry::notice::{Notice, PAGE_MAX};
 
 impl Store {
     /// Notices whose work ends after `ends_after`, the soonest first; those that were called off included. Whoever is
-    /// bound to an agency is given those to it and those to all.
+    /// bound to an agency is given those to it and those to all. Only those after a start and a number.
     pub async fn notices(
         &self,
         ends_after: UnixSeconds,
         reader: Option<&AgencyId>,
+        after: Option<(UnixSeconds, u64)>,
         limit: u32,
     ) -> Result<Vec<Notice>, StoreError> {
         let mut sql = Built::new("SELECT * FROM notice WHERE ends > ");
@@ -26,7 +27,10 @@ impl Store {
         if let Some(agency) = reader {
             sql.push(" AND (agency IS NULL OR agency = ").text(agency.as_str()).push(")");
         }
-        sql.push(" ORDER BY starts, number LIMIT ").number(i64::from(limit.clamp(1, PAGE_MAX)));
+        if let Some((starts, number)) = after {
+            sql.push(" AND (starts, number) > (").number(starts.0).push(", ").number(number_to_sql(number)).push(")");
+        }
+        sql.push(" ORDER BY starts, number LIMIT ").number(i64::from(limit.clamp(1, PAGE_MAX + 1)));
         let rows = sql.query().fetch_all(self.pool()).await?;
         rows.iter().map(notice).collect()
     }

@@ -207,8 +207,16 @@ async fn a_notice_is_called_off_once(store: Store) {
         cancelled_at: None,
     };
     let number = store.add_notice(&notice, &trail("add")).await.unwrap();
-    assert_eq!(store.notices(UnixSeconds(19), None, 10).await.unwrap().len(), 1);
-    assert!(store.notices(UnixSeconds(20), None, 10).await.unwrap().is_empty());
+    assert_eq!(store.notices(UnixSeconds(19), None, None, 10).await.unwrap().len(), 1);
+    assert!(store.notices(UnixSeconds(20), None, None, 10).await.unwrap().is_empty());
+    let later = Notice { starts: UnixSeconds(11), ends: UnixSeconds(19), ..notice.clone() };
+    let second = store.add_notice(&later, &trail("add")).await.unwrap();
+    let after = store.notices(UnixSeconds(0), None, Some((UnixSeconds(10), number)), 10).await.unwrap();
+    assert_eq!(
+        after.iter().map(|notice| notice.number).collect::<Vec<_>>(),
+        [second],
+        "a page goes on where one ended"
+    );
     assert!(store.cancel_notice(number, "operator", &trail("cancel")).await.unwrap());
     assert!(!store.cancel_notice(number, "operator", &trail("cancel")).await.unwrap());
     assert_eq!(store.notice(number).await.unwrap().unwrap().cancelled_at, Some(trail("").at()));
