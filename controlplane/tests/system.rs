@@ -39,10 +39,14 @@ mod every_refusal_can_be_explained;
 mod fleet;
 #[path = "system/no_key_exists_before_approval.rs"]
 mod no_key_exists_before_approval;
+#[path = "system/no_update_is_lost.rs"]
+mod no_update_is_lost;
 #[path = "system/nothing_is_lost.rs"]
 mod nothing_is_lost;
 #[path = "system/nothing_is_removed_without_prune.rs"]
 mod nothing_is_removed_without_prune;
+#[path = "system/nothing_that_others_wrote_steers_a_terminal.rs"]
+mod nothing_that_others_wrote_steers_a_terminal;
 #[path = "system/one_of_several_control_planes_publishes.rs"]
 mod one_of_several_control_planes_publishes;
 #[path = "system/only_known_identities_log_in.rs"]
@@ -65,7 +69,11 @@ mod strangers_learn_nothing;
 mod the_api_does_what_its_description_says;
 #[path = "system/the_audit_shows_what_was_done_to_it.rs"]
 mod the_audit_shows_what_was_done_to_it;
+#[path = "system/the_command_line_serves_people_and_programs.rs"]
+mod the_command_line_serves_people_and_programs;
 #[path = "system/two_control_planes_decide_once.rs"]
 mod two_control_planes_decide_once;
 #[path = "system/what_was_acknowledged_survives_every_kill.rs"]
 mod what_was_acknowledged_survives_every_kill;
+#[path = "system/what_was_taken_away_is_refused_when_the_command_ends.rs"]
+mod what_was_taken_away_is_refused_when_the_command_ends;

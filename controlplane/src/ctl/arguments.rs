@@ -25,9 +25,9 @@ const EVERYWHERE: &str = "Options of every command";
 /// Administers an LGSP platform: applies resources, issues credentials, looks at revisions and nodes.
 ///
 /// Exit codes: 0 done; 1 there are differences (diff), or it is refused (explain); 2 wrong usage; 3 refused, or not valid; 4 conflict;
-/// 5 unreachable, or a file cannot be read or written.
+/// 5 unreachable, a file cannot be read or written, or a revision is made and not every node serves it in time.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = FIRST_STEPS)]
+#[command(name = "lgspctl", version, max_term_width = 100, after_help = FIRST_STEPS)]
 pub struct Arguments {
     #[command(flatten)]
     pub connection: Connection,
@@ -55,6 +55,10 @@ pub struct Connection {
 pub enum Format {
     /// For people.
     Table,
+    /// For people, with every column.
+    Wide,
+    /// Only names, one a line, such as `Route/ho-tich`.
+    Name,
     /// For programs.
     Json,
     /// As documents are written.
@@ -68,11 +72,13 @@ pub enum Command {
     /// Remove resources.
     Delete(DeleteArguments),
     /// Show what `apply` would change: exit code 0 for nothing, 1 for differences.
-    Diff(FilesArguments),
+    Diff(DiffArguments),
     /// Check files by themselves, without a server. They must hold everything they refer to.
     Validate(FilesArguments),
     /// Show resources: all, a kind, or one.
     Get(GetArguments),
+    /// Show one resource, what it refers to, and what refers to it.
+    Describe(DescribeArguments),
     /// List revisions, newest first.
     History(HistoryArguments),
     /// Show what a revision changed.
@@ -130,6 +136,19 @@ pub enum Command {
     Audit(AuditCommand),
     /// Print a ready signed curl command for one request through the platform.
     Sign(SignArguments),
+    /// Print the version.
+    Version,
+    /// Print the script that completes commands in a shell: `source <(lgspctl completion bash)`.
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command into a directory.
+    Man {
+        /// The directory; it is made when it is missing.
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -153,9 +172,24 @@ pub struct ChangeArguments {
     /// Allow the change to remove more than half of all documents, which is otherwise taken for a mistake.
     #[arg(long)]
     pub allow_large_removal: bool,
-    /// Wait until every node that reports serves the new revision, at most so many seconds.
+    /// Wait until every node that reports serves the new revision, at most so many seconds. `delete`, and `apply` with
+    /// `--prune` or `--delete`, wait without it.
     #[arg(long, num_args = 0..=1, default_missing_value = "30", value_name = "SECONDS")]
+    #[arg(conflicts_with_all = ["no_wait", "timeout"])]
     pub wait: Option<u64>,
+    #[command(flatten)]
+    pub waiting: WaitArguments,
+}
+
+/// Of every command that takes something away: it ends when every node that reports refuses that.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WaitArguments {
+    /// End when the revision is made, before nodes serve it.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait until every node that reports serves the revision, in seconds; after that the exit code is 5.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", conflicts_with = "no_wait")]
+    pub timeout: u64,
 }
 
 #[derive(Debug, Args)]
@@ -173,22 +207,41 @@ pub struct ApplyArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct DiffArguments {
+    #[command(flatten)]
+    pub files: FilesArguments,
+    /// Also show what the server has and the files do not, as `apply --prune` would remove it. Credentials are left out.
+    #[arg(long)]
+    pub prune: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct DeleteArguments {
-    /// What to remove.
-    #[arg(required = true, value_name = "KIND/NAME")]
+    /// What to remove: `Route/a Route/b`, or `route a b`.
+    #[arg(required_unless_present = "files", value_name = "KIND/NAME")]
     pub keys: Vec<String>,
+    /// Also remove every resource that a file or a directory of files names; `-` reads standard input. May be repeated.
+    #[arg(short, long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub change: ChangeArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct GetArguments {
-    /// A kind, such as `routes`, or one resource, such as `Route/ho-tich`; all when absent.
-    #[arg(value_name = "KIND[/NAME]")]
-    pub what: Option<String>,
+    /// A kind, such as `routes`, or one resource, such as `Route/ho-tich` or `route ho-tich`; all when absent.
+    #[arg(value_name = "KIND[/NAME]", num_args = 0..=2)]
+    pub what: Vec<String>,
     /// As it was in this revision.
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct DescribeArguments {
+    /// The resource, such as `Route/ho-tich` or `route ho-tich`.
+    #[arg(value_name = "KIND/NAME", num_args = 1..=2, required = true)]
+    pub what: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -223,6 +276,8 @@ pub struct RollbackArguments {
     /// Allow the change to remove more than half of all documents, which is otherwise taken for a mistake.
     #[arg(long)]
     pub allow_large_removal: bool,
+    #[command(flatten)]
+    pub waiting: WaitArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -246,14 +301,25 @@ pub enum CredentialCommand {
         overlap: u32,
         #[command(flatten)]
         made: MadeArguments,
+        #[command(flatten)]
+        waiting: WaitArguments,
     },
-    /// Refuse a credential from now on.
+    /// Refuse a credential from now on; ends when every node that reports refuses it.
     Disable {
         /// The credential.
         name: String,
+        /// Why, for the history.
+        #[arg(short, long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+        message: String,
+        #[command(flatten)]
+        waiting: WaitArguments,
     },
     /// List credentials, without secrets.
-    List,
+    List {
+        /// Only those of this system.
+        #[arg(long, value_name = "NAME")]
+        system: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use ureq::http::{Method, Request, StatusCode};
 
 use super::arguments::Connection;
 use super::failure::{Exit, Failure};
-use super::session;
+use super::{session, shown};
 use crate::tls::{self, DEBIAN_CA_FILE};
 
 /// A change of 100,000 documents takes a few seconds.
@@ -41,6 +41,11 @@ impl Client {
                 let message = format!("cannot read the token file `{}`: {error}", path.display());
                 Failure::new(Exit::Unreachable, message, "Write the operator token to it, and `chmod 600` it.")
             })?,
+            (None, Ok(token)) if token.trim().is_empty() => {
+                let hint =
+                    format!("`unset {TOKEN_VARIABLE}` to use the session of `lgspctl login`, or put the token in it.");
+                return Err(Failure::new(Exit::Usage, format!("`{TOKEN_VARIABLE}` is set and empty"), hint));
+            }
             (None, Ok(token)) => token,
             (None, Err(_)) => session::find(&client.server)?.ok_or_else(|| {
                 let hint = format!("Run `lgspctl login NAME`, set `{TOKEN_VARIABLE}`, or give `--token-file FILE`.");
@@ -130,13 +135,20 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
-        let message = format!("cannot reach `{}`: {error}", self.server);
+        let text = error.to_string();
+        // What rustls says of an answer that is no TLS.
+        if let (true, Some(rest)) = (text.contains("InvalidContentType"), self.server.strip_prefix("https://")) {
+            let message = format!("`{}` does not speak TLS", self.server);
+            return Failure::new(Exit::Unreachable, message, format!("Write `--server http://{rest}`."));
+        }
+        let message = format!("cannot reach `{}`: {text}", self.server);
         Failure::new(Exit::Unreachable, message, "Is `lgsp-controlplane` running there? Check `--server`.")
     }
 }
 
 fn failure(status: StatusCode, problem: &Value) -> Failure {
-    let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    // The server repeats what others wrote: nothing of it begins another line.
+    let text = |field: &str| shown::inline(problem.get(field).and_then(Value::as_str).unwrap_or_default());
     let exit = match (status, text("code").as_str()) {
         (_, "stale-base" | "not-now") => Exit::Conflict,
         (status, _) if status.is_server_error() => Exit::Unreachable,
@@ -144,10 +156,20 @@ fn failure(status: StatusCode, problem: &Value) -> Failure {
     };
     let details = problem.get("errors").and_then(Value::as_array).into_iter().flatten().map(|error| {
         let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-        format!("{}: {}: {}", field("document"), field("path"), field("message"))
+        shown::inline(&format!("{}: {}: {}", field("document"), field("path"), field("message")))
     });
-    let next = text("next");
-    let (details, hint) = (details.collect(), (!next.is_empty()).then_some(next));
+    let mut details: Vec<String> = details.collect();
+    if let Some(total) = problem.get("errors_total").and_then(Value::as_u64) {
+        details.push(format!("{total} in all; the first {} are shown", details.len()));
+    }
+    let hint = match text("next") {
+        next if next.is_empty() => None,
+        // Who types a command does not read the description of the API.
+        next if next.contains("/openapi.json") => {
+            Some("Correct it; `lgspctl help COMMAND` shows what is taken.".to_owned())
+        }
+        next => Some(next),
+    };
     Failure { exit, message: text("detail"), details, hint, code: text("code") }
 }
 

@@ -1,9 +1,11 @@
 //! One file per group of commands.
 
+pub mod about;
 pub mod apply;
 pub mod audit;
 mod conflict;
 pub mod credential;
+pub mod describe;
 pub mod explain;
 pub mod get;
 pub mod history;
@@ -13,3 +15,4 @@ pub mod operator;
 pub mod registry;
 pub mod sign;
 pub mod validate;
+pub mod wait;

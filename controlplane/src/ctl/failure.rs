@@ -16,20 +16,27 @@ pub enum Exit {
     Refused,
     /// Somebody was faster.
     Conflict,
-    /// The server or a file cannot be reached.
+    /// The server or a file cannot be reached, or a revision is not everywhere in time.
     Unreachable,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(match exit {
+impl Exit {
+    /// The code as the shell sees it.
+    pub fn number(self) -> u8 {
+        match self {
             Exit::Done => 0,
             Exit::Differences => 1,
             Exit::Usage => 2,
             Exit::Refused => 3,
             Exit::Conflict => 4,
             Exit::Unreachable => 5,
-        })
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.number())
     }
 }
 
@@ -52,6 +59,15 @@ impl Failure {
     /// A failure with its hint.
     pub fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit, message: message.into(), details: Vec::new(), hint: Some(hint.into()), code: String::new() }
+    }
+
+    /// The same for programs: what `-o json` writes to standard error as its last line.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Self { exit, message, details, hint, code } = self;
+        let code = (!code.is_empty()).then_some(code);
+        serde_json::json!({
+            "error": message, "details": details, "hint": hint, "code": code, "exit_code": exit.number(),
+        })
     }
 }
 

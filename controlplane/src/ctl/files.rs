@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lgsp_shared::resource::Document;
+use lgsp_shared::resource::{Document, Kind};
 use lgsp_shared::yaml;
 use serde::Deserialize;
 use serde_json::Value;
@@ -98,6 +98,8 @@ fn document(value: Value) -> Result<Document, String> {
         let path = error.path().to_string();
         if path == "." { error.into_inner().to_string() } else { format!("`{path}`: {}", error.into_inner()) }
     })?;
+    // `kind: agency` is understood as `get agency` is.
+    let kind = Kind::parse(&kind).map_or(kind, |kind| kind.to_string());
     Ok(Document { kind, name, spec })
 }
 
@@ -184,6 +186,14 @@ mod tests {
         assert_eq!(names, ["a", "b", "c"]);
         let place = format!(" ({}, document 2)", directory.path().join("a.yaml").display());
         assert_eq!(sourced.place("Agency/b"), place);
+    }
+
+    #[test]
+    fn a_kind_in_another_case_is_the_kind_and_what_is_no_kind_stays_as_it_is() {
+        let (_directory, paths) =
+            files(&[("a.yaml", "kind: agency\nname: a\nspec: {}\n---\nkind: mood\nname: b\nspec: {}\n")]);
+        let kinds: Vec<_> = read(&paths).unwrap().documents.into_iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, ["Agency", "mood"]);
     }
 
     #[test]

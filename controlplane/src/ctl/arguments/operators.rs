@@ -3,6 +3,13 @@
 use clap::{Args, Subcommand};
 
 use super::parse_duration_secs;
+use super::registry::parse_instant;
+use crate::operator::Role;
+
+/// The roles there are: a misspelt one is refused with all of them.
+fn roles() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(Role::ALL.map(Role::label))
+}
 
 #[derive(Debug, Args)]
 pub struct LoginArguments {
@@ -39,7 +46,7 @@ pub enum OperatorCommand {
         /// The name.
         name: String,
         /// A role, such as `service-administrator`. May be repeated.
-        #[arg(long = "role", value_name = "ROLE")]
+        #[arg(long = "role", value_name = "ROLE", value_parser = roles())]
         roles: Vec<String>,
         /// The agency beyond which nothing is seen or done.
         #[arg(long)]
@@ -58,7 +65,7 @@ pub enum OperatorCommand {
         /// The operator.
         name: String,
         /// The roles.
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = roles())]
         roles: Vec<String>,
     },
     /// Take roles away.
@@ -66,7 +73,7 @@ pub enum OperatorCommand {
         /// The operator.
         name: String,
         /// The roles.
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = roles())]
         roles: Vec<String>,
     },
     /// End every session and token of an operator, and let none begin.
@@ -96,7 +103,7 @@ pub enum TokenCommand {
         /// What to call it.
         title: String,
         /// One of your roles; all of them when none is named. May be repeated.
-        #[arg(long = "role", value_name = "ROLE")]
+        #[arg(long = "role", value_name = "ROLE", value_parser = roles())]
         roles: Vec<String>,
         /// An agency beyond which it is worth nothing.
         #[arg(long)]
@@ -128,6 +135,18 @@ pub enum AuditCommand {
         /// Only before this number.
         #[arg(long)]
         before: Option<u64>,
+        /// Only what this operator attempted.
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
+        /// Only what was about something with this in its name, such as `Credential/mot-cua-1`.
+        #[arg(long, value_name = "TEXT")]
+        target: Option<String>,
+        /// Only from then on, such as `2027-01-01` (midnight in Vietnam) or `2027-01-01T08:00:00+07:00`.
+        #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+        since: Option<String>,
+        /// Only before then.
+        #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+        until: Option<String>,
     },
     /// Follow the chain from its beginning: finds entries that were changed, taken out, moved or cut off.
     Verify {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use lgsp_shared::timestamp::UnixSeconds;
 
-use super::parse_duration_secs;
+use super::{WaitArguments, parse_duration_secs};
 
 #[derive(Debug, Subcommand)]
 pub enum AgencyCommand {
@@ -124,6 +124,8 @@ pub struct ReorganiseArguments {
     pub alias_until: Option<String>,
     #[command(flatten)]
     pub decided: DecidedArguments,
+    #[command(flatten)]
+    pub waiting: WaitArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,6 +141,12 @@ pub enum ApplicationCommand {
         /// Only in this state: submitted, reviewing, approved, refused, withdrawn or cancelled.
         #[arg(long)]
         state: Option<String>,
+        /// Only of the agency with this code.
+        #[arg(long, value_name = "CODE")]
+        agency: Option<String>,
+        /// Only for this system.
+        #[arg(long, value_name = "NAME")]
+        system: Option<String>,
         /// At most so many.
         #[arg(long, default_value_t = 50)]
         limit: u32,
@@ -173,12 +181,15 @@ pub enum ApplicationCommand {
         #[command(flatten)]
         decided: DecidedArguments,
     },
-    /// Take an open application back; of an approved one, end the connection: its keys are refused from now on.
+    /// Take an open application back; of an approved one, end the connection: its keys are refused from now on, and the
+    /// command ends when every node that reports refuses them.
     Cancel {
         /// Its number.
         number: u64,
         #[command(flatten)]
         decided: DecidedArguments,
+        #[command(flatten)]
+        waiting: WaitArguments,
     },
 }
 
@@ -211,12 +222,15 @@ pub enum SystemCommand {
         #[command(flatten)]
         decided: DecidedArguments,
     },
-    /// End a system's connection at once: keys are disabled, permissions from it and to its services withdrawn.
+    /// End a system's connection at once: keys are disabled, permissions from it and to its services withdrawn. Ends when
+    /// every node that reports refuses them.
     Cancel {
         /// The system.
         system: String,
         #[command(flatten)]
         decided: DecidedArguments,
+        #[command(flatten)]
+        waiting: WaitArguments,
     },
 }
 
@@ -312,7 +326,7 @@ pub enum NoticeCommand {
 }
 
 /// Reads a day (midnight in Vietnam) or an instant, and writes it as RFC 3339.
-fn parse_instant(text: &str) -> Result<String, String> {
+pub(super) fn parse_instant(text: &str) -> Result<String, String> {
     let instant = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00+07:00") };
     UnixSeconds::parse(&instant).map(|instant| instant.to_string()).map_err(|_| {
         format!("`{text}` is neither a day such as `2027-01-01` nor a time such as `2027-01-01T08:00:00+07:00`")

@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 
-use lgsp_shared::resource::Kind;
+use lgsp_shared::resource::{Document, Kind};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::conflict;
 use super::get::pages;
-use super::nodes::wait_for;
-use crate::ctl::arguments::{ApplyArguments, ChangeArguments, DeleteArguments, FilesArguments};
+use super::wait::{self, Patience};
+use crate::ctl::arguments::{ApplyArguments, ChangeArguments, DeleteArguments, DiffArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::files::{self, Sourced};
-use crate::ctl::output::{Output, items, note, text, yaml};
+use crate::ctl::names;
+use crate::ctl::output::{Output, items, note, raw, text, yaml};
 
 /// Lines of context around a difference.
 const CONTEXT_LINES: usize = 3;
@@ -26,10 +27,18 @@ pub fn apply(client: &Client, output: &Output, arguments: ApplyArguments) -> Res
         let current = client.get("/v1/documents?limit=1")?.get("revision").and_then(Value::as_u64);
         change.base = change.base.or(current);
         delete.extend(unwritten(client, &sourced)?);
+    }
+    if !delete.is_empty() {
+        delete = names::keys(&delete)?.iter().map(ToString::to_string).collect();
         delete.sort();
         delete.dedup();
     }
-    self::change(client, output, &sourced, &delete, &change)
+    let patience = match (change.wait, delete.is_empty()) {
+        (Some(secs), _) => Patience::Secs(secs),
+        (None, true) => Patience::None,
+        (None, false) => Patience::of(change.waiting),
+    };
+    self::change(client, output, &sourced, &delete, &change, patience)
 }
 
 /// What the current revision has and the files do not, without credentials.
@@ -37,20 +46,35 @@ fn unwritten(client: &Client, sourced: &Sourced) -> Result<Vec<String>, Failure>
     let written: HashSet<(&str, &str)> =
         sourced.documents.iter().map(|one| (one.kind.as_str(), one.name.as_str())).collect();
     let all = pages(client, "/v1/documents", None)?;
-    let names = all.iter().map(|one| (text(one, "kind"), text(one, "name")));
+    let names = all.iter().map(|one| (raw(one, "kind"), raw(one, "name")));
     Ok(names
-        .filter(|(kind, name)| kind != Kind::Credential.as_str() && !written.contains(&(kind.as_str(), name.as_str())))
+        .filter(|key @ (kind, _)| *kind != Kind::Credential.as_str() && !written.contains(key))
         .map(|(kind, name)| format!("{kind}/{name}"))
         .collect())
 }
 
 pub fn delete(client: &Client, output: &Output, arguments: DeleteArguments) -> Result<Exit, Failure> {
-    change(client, output, &Sourced::default(), &arguments.keys, &arguments.change)
+    let DeleteArguments { keys, files, change } = arguments;
+    let mut keys: Vec<String> = match keys.as_slice() {
+        [] => Vec::new(),
+        named => names::keys(named)?.iter().map(ToString::to_string).collect(),
+    };
+    if !files.is_empty() {
+        let sourced = files::read(&files)?;
+        keys.extend(sourced.documents.iter().map(Document::label));
+    }
+    keys.sort();
+    keys.dedup();
+    let patience = change.wait.map_or_else(|| Patience::of(change.waiting), Patience::Secs);
+    self::change(client, output, &Sourced::default(), &keys, &change, patience)
 }
 
-pub fn diff(client: &Client, output: &Output, arguments: &FilesArguments) -> Result<Exit, Failure> {
-    let sourced = files::read(&arguments.files)?;
-    let body = json!({"puts": sourced.documents, "dry_run": true});
+pub fn diff(client: &Client, output: &Output, arguments: &DiffArguments) -> Result<Exit, Failure> {
+    let DiffArguments { files, prune } = arguments;
+    let sourced = files::read(&files.files)?;
+    let deletes = if *prune { unwritten(client, &sourced)? } else { Vec::new() };
+    // Showing a large removal is no removal.
+    let body = json!({"puts": sourced.documents, "deletes": deletes, "dry_run": true, "allow_large_removal": true});
     let answer = client.post("/v1/changes", &body).map_err(|failure| placed(failure, &sourced))?;
     warn(&answer, &sourced);
     let edits = items(&answer, "edits");
@@ -65,8 +89,9 @@ fn change(
     sourced: &Sourced,
     deletes: &[String],
     arguments: &ChangeArguments,
+    patience: Patience,
 ) -> Result<Exit, Failure> {
-    let ChangeArguments { message, base, dry_run, allow_large_removal, wait } = arguments;
+    let ChangeArguments { message, base, dry_run, allow_large_removal, wait: _, waiting: _ } = arguments;
     let body = json!({
         "base": base, "puts": sourced.documents, "deletes": deletes, "message": message, "dry_run": dry_run,
         "allow_large_removal": allow_large_removal,
@@ -77,10 +102,7 @@ fn change(
     })?;
     warn(&answer, sourced);
     output.write(&answer, || summary(&answer))?;
-    match (wait, dry_run) {
-        (Some(secs), false) => wait_for(client, answer.get("revision").and_then(Value::as_u64), *secs),
-        (Some(_), true) | (None, _) => Ok(Exit::Done),
-    }
+    wait::after(client, &answer, *dry_run, patience)
 }
 
 /// Adds to every detail where its document was read.

@@ -7,24 +7,52 @@ use crate::audit::verify::{Broken, Chain, Pin};
 use crate::ctl::arguments::operators::AuditCommand;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, table, text};
+use crate::ctl::listing::{Listing, encoded};
+use crate::ctl::output::{Detail, Output, items, raw, table, text};
+
+/// Entries asked for at once.
+const LISTED_AT_ONCE: u32 = 1_000;
 
 pub fn run(client: &Client, output: &Output, command: AuditCommand) -> Result<Exit, Failure> {
     match command {
-        AuditCommand::List { limit, before } => list(client, output, limit, before),
+        AuditCommand::List { limit, before, operator, target, since, until } => {
+            let filters = [("operator", operator), ("target", target), ("since", since), ("until", until)];
+            let given = filters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value.as_ref()?))));
+            let query = given.collect::<Vec<_>>().join("&");
+            let path = if query.is_empty() { "/v1/audit".to_owned() } else { format!("/v1/audit?{query}") };
+            list(client, output, &path, limit, before)
+        }
         AuditCommand::Verify { head } => verify(client, output, head),
     }
 }
 
-fn list(client: &Client, output: &Output, limit: u32, before: Option<u64>) -> Result<Exit, Failure> {
-    let before = before.map_or_else(String::new, |before| format!("&before={before}"));
-    let answer = client.get(&format!("/v1/audit?limit={limit}{before}"))?;
-    output.write(&answer, || {
-        // Last what may be long.
-        let fields = ["number", "at", "operator", "bearer", "source", "outcome", "revision", "action", "target"];
-        let rows: Vec<_> = items(&answer, "entries").iter().map(|one| fields.map(|field| text(one, field))).collect();
-        table(["N", "AT", "OPERATOR", "BY", "FROM", "OUTCOME", "REVISION", "ACTION", "TARGET"], &rows)
-    })?;
+fn list(client: &Client, output: &Output, path: &str, limit: u32, from: Option<u64>) -> Result<Exit, Failure> {
+    let (field, cursor) = ("entries", "before");
+    let answer = Listing { path, field, cursor, page_max: LISTED_AT_ONCE, from }.read(client, limit)?;
+    let listed = items(&answer, field);
+    output.write_list(
+        &answer,
+        listed,
+        |one| text(one, "number"),
+        |detail| {
+            // Last what may be long.
+            let fields = ["number", "at", "operator", "bearer", "source", "outcome", "revision", "action", "target"];
+            let header = ["N", "AT", "OPERATOR", "BY", "FROM", "OUTCOME", "REVISION", "ACTION", "TARGET"];
+            match detail {
+                Detail::Usual => {
+                    table(header, &listed.iter().map(|one| fields.map(|field| text(one, field))).collect::<Vec<_>>())
+                }
+                Detail::Wide => {
+                    let [a, b, c, d, e, f, g, h, i] = header;
+                    let row = |one: &Value| {
+                        let [a, b, c, d, e, f, g, h, i] = fields.map(|field| text(one, field));
+                        [a, b, c, d, e, f, g, h, i, text(one, "before"), text(one, "after")]
+                    };
+                    table([a, b, c, d, e, f, g, h, i, "BEFORE", "AFTER"], &listed.iter().map(row).collect::<Vec<_>>())
+                }
+            }
+        },
+    )?;
     Ok(Exit::Done)
 }
 
@@ -35,8 +63,9 @@ fn verify(client: &Client, output: &Output, head: Option<String>) -> Result<Exit
         let (number, _) = chain.end();
         let page = client.get(&format!("/v1/audit?after={number}"))?;
         // Reading adds entries: the end that matters is the one there was at the start.
-        let (wanted, hash) = last
-            .get_or_insert_with(|| (page.get("head").and_then(Value::as_u64).unwrap_or(0), text(&page, "head_hash")));
+        let (wanted, hash) = last.get_or_insert_with(|| {
+            (page.get("head").and_then(Value::as_u64).unwrap_or(0), raw(&page, "head_hash").to_owned())
+        });
         for value in items(&page, "entries") {
             let entry: Entry = serde_json::from_value(value.clone()).map_err(|error| {
                 Failure::new(

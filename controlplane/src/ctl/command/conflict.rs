@@ -10,7 +10,7 @@ use super::get::pages;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::files::Sourced;
-use crate::ctl::output::{text, yaml};
+use crate::ctl::output::{raw, yaml};
 
 /// Documents whose three sides are shown; the rest is only named.
 const SHOWN_MAX: usize = 20;
@@ -76,7 +76,7 @@ fn compare(
 
 fn read(client: &Client, path: &str, kind: Kind) -> Result<Documents, Failure> {
     let documents = pages(client, path, Some(kind))?;
-    let entry = |one: Value| Some((format!("{kind}/{}", text(&one, "name")), one.get("spec")?.clone()));
+    let entry = |one: Value| Some((format!("{kind}/{}", raw(&one, "name")), one.get("spec")?.clone()));
     Ok(documents.into_iter().filter_map(entry).collect())
 }
 

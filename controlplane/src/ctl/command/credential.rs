@@ -4,14 +4,19 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use lgsp_shared::resource::Kind;
 use serde_json::{Value, json};
 
 use super::apply::summary;
+use super::wait::{self, Patience};
 use crate::ctl::arguments::{CredentialCommand, MadeArguments, ResealArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, note, table, text};
+use crate::ctl::listing::{Listing, encoded};
+use crate::ctl::output::{Detail, Output, items, note, raw, table, text};
 
+/// Credentials asked for at once.
+const LISTED_AT_ONCE: u32 = 1_000;
 /// The names under which `--save` writes the keys, for a shell to read.
 pub const ACCESS_KEY_VARIABLE: &str = "LGSP_ACCESS_KEY";
 pub const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
@@ -19,29 +24,49 @@ pub const SECRET_KEY_VARIABLE: &str = "LGSP_SECRET_KEY";
 pub fn run(client: &Client, output: &Output, command: CredentialCommand) -> Result<Exit, Failure> {
     match command {
         CredentialCommand::Issue { system, name, made } => issue(client, output, &system, name.as_deref(), &made),
-        CredentialCommand::Rotate { name, overlap, made } => {
+        CredentialCommand::Rotate { name, overlap, made, waiting } => {
             let body = json!({"overlap_secs": overlap, "message": made.message});
-            make(client, output, &format!("/v1/credentials/{}/rotate", segment(&name)?), &body, &made)
+            // The new secret is shown before anything is waited for.
+            let answer = make(client, output, &format!("/v1/credentials/{}/rotate", segment(&name)?), &body, &made)?;
+            wait::after(client, &answer, false, Patience::of(waiting))
         }
-        CredentialCommand::Disable { name } => {
-            let answer = client.post(&format!("/v1/credentials/{}/disable", segment(&name)?), &json!({}))?;
+        CredentialCommand::Disable { name, message, waiting } => {
+            let path = format!("/v1/credentials/{}/disable", segment(&name)?);
+            let answer = client.post(&path, &json!({"message": message}))?;
             output.write(&answer, || summary(&answer))?;
-            Ok(Exit::Done)
+            wait::after(client, &answer, false, Patience::of(waiting))
         }
-        CredentialCommand::List => {
-            let answer = client.get("/v1/credentials")?;
-            output.write(&answer, || {
-                let row = |one: &Value| {
-                    let [name, system, key, state, until] =
-                        ["name", "system", "access_key", "state", "not_after"].map(|name| text(one, name));
+        CredentialCommand::List { system } => list(client, output, system.as_deref()),
+    }
+}
+
+fn list(client: &Client, output: &Output, system: Option<&str>) -> Result<Exit, Failure> {
+    let path = system.map_or("/v1/credentials".to_owned(), |one| format!("/v1/credentials?system={}", encoded(one)));
+    let listing = Listing { path: &path, field: "credentials", cursor: "after", page_max: LISTED_AT_ONCE, from: None };
+    let answer = listing.all(client)?;
+    let listed = items(&answer, "credentials");
+    let name = |one: &Value| format!("{}/{}", Kind::Credential, text(one, "name"));
+    output.write_list(&answer, listed, name, |detail| {
+        let fields = ["name", "system", "access_key", "state", "not_after"];
+        let rows = listed.iter().map(|one| (fields.map(|name| text(one, name)), one));
+        match detail {
+            Detail::Usual => {
+                let row = |([name, system, key, state, until], one): ([String; 5], &Value)| {
                     [name, system, key, state, until, last_used(one)]
                 };
-                let rows: Vec<_> = items(&answer, "credentials").iter().map(row).collect();
-                table(["NAME", "SYSTEM", "ACCESS KEY", "STATE", "UNTIL", "LAST USED"], &rows)
-            })?;
-            Ok(Exit::Done)
+                let header = ["NAME", "SYSTEM", "ACCESS KEY", "STATE", "UNTIL", "LAST USED"];
+                table(header, &rows.map(row).collect::<Vec<_>>())
+            }
+            Detail::Wide => {
+                let row = |([name, system, key, state, until], one): ([String; 5], &Value)| {
+                    [name, system, key, state, text(one, "not_before"), until, last_used(one)]
+                };
+                let header = ["NAME", "SYSTEM", "ACCESS KEY", "STATE", "FROM", "UNTIL", "LAST USED"];
+                table(header, &rows.map(row).collect::<Vec<_>>())
+            }
         }
-    }
+    })?;
+    Ok(Exit::Done)
 }
 
 pub fn reseal(client: &Client, output: &Output, arguments: &ResealArguments) -> Result<Exit, Failure> {
@@ -69,7 +94,7 @@ pub fn issue(
     made: &MadeArguments,
 ) -> Result<Exit, Failure> {
     let body = json!({"system": system, "name": name, "message": made.message});
-    make(client, output, "/v1/credentials", &body, made)
+    make(client, output, "/v1/credentials", &body, made).map(|_| Exit::Done)
 }
 
 /// A name as part of a path.
@@ -81,7 +106,7 @@ fn segment(name: &str) -> Result<&str, Failure> {
     Ok(name)
 }
 
-fn make(client: &Client, output: &Output, path: &str, body: &Value, made: &MadeArguments) -> Result<Exit, Failure> {
+fn make(client: &Client, output: &Output, path: &str, body: &Value, made: &MadeArguments) -> Result<Value, Failure> {
     // Made before the credential is, so that a secret is never made that cannot be kept.
     let mut file = made.save.as_deref().map(create).transpose()?;
     let answer = client.post(path, body).inspect_err(|_| {
@@ -92,7 +117,7 @@ fn make(client: &Client, output: &Output, path: &str, body: &Value, made: &MadeA
     })?;
     if let (Some(path), Some(file)) = (&made.save, &mut file) {
         let (name, system) = (text(&answer, "name"), text(&answer, "system"));
-        let (access_key, secret_key) = (text(&answer, "access_key"), text(&answer, "secret_key"));
+        let (access_key, secret_key) = (raw(&answer, "access_key"), raw(&answer, "secret_key"));
         let lines = format!(
             "# Credential/{name} of System/{system}\n\
              {ACCESS_KEY_VARIABLE}={access_key}\n{SECRET_KEY_VARIABLE}={secret_key}\n"
@@ -103,7 +128,7 @@ fn make(client: &Client, output: &Output, path: &str, body: &Value, made: &MadeA
         }
     }
     output.write(&answer, || people(&answer, made.save.as_deref()))?;
-    Ok(Exit::Done)
+    Ok(answer)
 }
 
 fn people(answer: &Value, saved: Option<&Path>) -> String {

@@ -8,6 +8,7 @@ use crate::ctl::arguments::{Connection, ExplainArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, items, note, text};
+use crate::ctl::shown;
 
 pub fn explain(connection: &Connection, output: &Output, arguments: &ExplainArguments) -> Result<Exit, Failure> {
     let answer = match &arguments.node {
@@ -124,7 +125,7 @@ fn block(one: &Value, nodes: &[&Value]) -> String {
         };
         lines.push_str(&format!("  [{mark}] {:<10} {}\n", text(line, "step"), text(line, "text")));
         for fact in items(line, "facts") {
-            lines.push_str(&format!("{:18}{}\n", "", fact.as_str().unwrap_or_default()));
+            lines.push_str(&format!("{:18}{}\n", "", shown::inline(fact.as_str().unwrap_or_default())));
         }
     }
     lines

@@ -2,22 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use lgsp_shared::resource::{Kind, ResourceKey};
+use lgsp_shared::resource::Kind;
 use serde_json::Value;
 
 use crate::ctl::arguments::GetArguments;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, table, text};
-
-enum What {
-    All,
-    Kind(Kind),
-    One(ResourceKey),
-}
+use crate::ctl::names::{self, What};
+use crate::ctl::output::{Detail, Output, items, raw, table, text};
 
 pub fn get(client: &Client, output: &Output, arguments: &GetArguments) -> Result<Exit, Failure> {
-    let what = arguments.what.as_deref().map_or(Ok(What::All), parse)?;
+    let what = names::what(&arguments.what)?;
     let base = match arguments.revision {
         Some(revision) => format!("/v1/revisions/{revision}/documents"),
         None => "/v1/documents".to_owned(),
@@ -25,25 +20,27 @@ pub fn get(client: &Client, output: &Output, arguments: &GetArguments) -> Result
     let documents = match (&what, arguments.revision) {
         (What::One(key), None) => vec![client.get(&format!("/v1/documents/{}/{}", key.kind, key.name))?],
         (What::One(key), Some(revision)) => {
-            let all = pages(client, &base, Some(key.kind))?;
-            let found: Vec<Value> = all.into_iter().filter(|one| text(one, "name") == key.name.as_str()).collect();
-            if found.is_empty() {
-                let message = format!("there is no `{key}` in revision {revision}");
-                return Err(Failure::new(
-                    Exit::Refused,
-                    message,
-                    format!("`lgspctl get {} --revision {revision}` lists them.", key.kind),
-                ));
-            }
-            found
+            let found = client.get(&format!("{base}/{}/{}", key.kind, key.name)).map_err(|failure| {
+                let hint = format!("`lgspctl get {} --revision {revision}` lists them.", key.kind);
+                if failure.code == "not-found" { Failure { hint: Some(hint), ..failure } } else { failure }
+            })?;
+            vec![found]
         }
         (What::Kind(kind), _) => pages(client, &base, Some(*kind))?,
         (What::All, _) => pages(client, &base, None)?,
     };
     let counts = shadow_counts(client, &documents);
-    output.write_documents(&documents, || {
+    output.write_documents(&documents, |detail| {
         let row = |one: &Value| [text(one, "kind"), text(one, "name"), summary(one) + &tried(one, &counts)];
-        table(["KIND", "NAME", "SUMMARY"], &documents.iter().map(row).collect::<Vec<_>>())
+        let rows = documents.iter().map(row);
+        match detail {
+            Detail::Usual => table(["KIND", "NAME", "SUMMARY"], &rows.collect::<Vec<_>>()),
+            Detail::Wide => {
+                let wide =
+                    rows.zip(&documents).map(|([kind, name, summary], one)| [kind, name, summary, text(one, "spec")]);
+                table(["KIND", "NAME", "SUMMARY", "SPEC"], &wide.collect::<Vec<_>>())
+            }
+        }
     })?;
     Ok(Exit::Done)
 }
@@ -56,14 +53,14 @@ fn shadow_counts(client: &Client, documents: &[Value]) -> BTreeMap<String, Vec<S
     for node in items(&answer, "nodes") {
         for count in items(node, "shadow") {
             let told = format!("{} on {}", text(count, "requests"), text(node, "node"));
-            counts.entry(text(count, "permission")).or_default().push(told);
+            counts.entry(raw(count, "permission").to_owned()).or_default().push(told);
         }
     }
     counts
 }
 
 fn is_tried(document: &Value) -> bool {
-    text(document, "kind") == Kind::Permission.as_str()
+    raw(document, "kind") == Kind::Permission.as_str()
         && document.pointer("/spec/mode").is_some_and(|mode| mode != "enforce")
 }
 
@@ -73,7 +70,7 @@ fn tried(document: &Value, counts: &BTreeMap<String, Vec<String>>) -> String {
         return String::new();
     }
     let mode = document.pointer("/spec/mode").and_then(Value::as_str).unwrap_or_default();
-    let counted = counts.get(&text(document, "name")).map_or("not counted yet".to_owned(), |counts| counts.join(", "));
+    let counted = counts.get(raw(document, "name")).map_or("not counted yet".to_owned(), |counts| counts.join(", "));
     format!("; {mode}: {counted}")
 }
 
@@ -93,37 +90,11 @@ pub(super) fn pages(client: &Client, base: &str, kind: Option<Kind>) -> Result<V
     }
 }
 
-/// `routes`, `Route` or `Route/ho-tich`.
-fn parse(what: &str) -> Result<What, Failure> {
-    let unknown = || {
-        let known = Kind::ALL.map(Kind::as_str).join("`, `");
-        Failure::new(
-            Exit::Usage,
-            format!("`{what}` is neither a kind nor `KIND/NAME`"),
-            format!("Kinds are `{known}`."),
-        )
-    };
-    let kind = |text: &str| {
-        let singular = match text.strip_suffix("ies") {
-            Some(stem) => format!("{stem}y"),
-            None => text.strip_suffix('s').unwrap_or(text).to_owned(),
-        };
-        Kind::parse(text).or_else(|| Kind::parse(&singular))
-    };
-    match what.split_once('/') {
-        Some((text, name)) => {
-            let name = name.parse().map_err(|_| unknown())?;
-            Ok(What::One(ResourceKey { kind: kind(text).ok_or_else(unknown)?, name }))
-        }
-        None => kind(what).map(What::Kind).ok_or_else(unknown),
-    }
-}
-
 /// The line that tells a person which one it is.
 fn summary(document: &Value) -> String {
     let empty = Value::Null;
     let spec = document.get("spec").unwrap_or(&empty);
-    match Kind::parse(&text(document, "kind")) {
+    match Kind::parse(raw(document, "kind")) {
         Some(Kind::Agency) => format!("{}  {}", text(spec, "code"), text(spec, "title")),
         Some(Kind::System) => format!("{} of {}", text(spec, "title"), text(spec, "agency")),
         Some(Kind::Service) => format!("{} by {}", text(spec, "title"), text(spec, "system")),
@@ -135,26 +106,5 @@ fn summary(document: &Value) -> String {
             format!("{} may {} {}", text(spec, "source"), text(spec, "methods"), text(spec, "service"))
         }
         Some(Kind::Defaults) | None => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_are_understood_as_people_write_them() {
-        for (text, kind) in [
-            ("routes", Kind::Route),
-            ("Agency", Kind::Agency),
-            ("agencies", Kind::Agency),
-            ("defaults", Kind::Defaults),
-        ] {
-            assert!(matches!(parse(text), Ok(What::Kind(found)) if found == kind), "{text}");
-        }
-        assert!(matches!(parse("routes/ho-tich"), Ok(What::One(key)) if key.to_string() == "Route/ho-tich"));
-        for bad in ["mood", "route/A", "/a", ""] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -3,21 +3,38 @@
 use serde_json::{Value, json};
 
 use super::apply::summary;
+use super::wait::{self, Patience};
 use crate::ctl::arguments::{HistoryArguments, RollbackArguments, ShowArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, table, text, yaml};
+use crate::ctl::listing::Listing;
+use crate::ctl::output::{Detail, Output, items, table, text, yaml};
+
+/// Revisions asked for at once.
+const LISTED_AT_ONCE: u32 = 500;
 
 pub fn history(client: &Client, output: &Output, arguments: &HistoryArguments) -> Result<Exit, Failure> {
     let HistoryArguments { limit, before } = arguments;
-    let before = before.map_or_else(String::new, |before| format!("&before={before}"));
-    let answer = client.get(&format!("/v1/revisions?limit={limit}{before}"))?;
-    output.write(&answer, || {
-        let row =
-            |one: &Value| ["revision", "created_at", "author", "documents", "message"].map(|name| text(one, name));
-        let rows: Vec<_> = items(&answer, "revisions").iter().map(row).collect();
-        table(["REVISION", "MADE", "BY", "DOCUMENTS", "MESSAGE"], &rows)
-    })?;
+    let (path, field, cursor) = ("/v1/revisions", "revisions", "before");
+    let answer = Listing { path, field, cursor, page_max: LISTED_AT_ONCE, from: *before }.read(client, *limit)?;
+    let listed = items(&answer, field);
+    output.write_list(
+        &answer,
+        listed,
+        |one| text(one, "revision"),
+        |detail| match detail {
+            Detail::Usual => {
+                let fields = ["revision", "created_at", "author", "documents", "message"];
+                let rows: Vec<_> = listed.iter().map(|one| fields.map(|name| text(one, name))).collect();
+                table(["REVISION", "MADE", "BY", "DOCUMENTS", "MESSAGE"], &rows)
+            }
+            Detail::Wide => {
+                let fields = ["revision", "base", "created_at", "author", "documents", "hash", "message"];
+                let rows: Vec<_> = listed.iter().map(|one| fields.map(|name| text(one, name))).collect();
+                table(["REVISION", "BASE", "MADE", "BY", "DOCUMENTS", "HASH", "MESSAGE"], &rows)
+            }
+        },
+    )?;
     Ok(Exit::Done)
 }
 
@@ -53,19 +70,22 @@ fn people(answer: &Value) -> Result<String, Failure> {
 }
 
 pub fn rollback(client: &Client, output: &Output, arguments: RollbackArguments) -> Result<Exit, Failure> {
-    let RollbackArguments { revision, message, restore_credentials, dry_run, allow_large_removal } = arguments;
+    let RollbackArguments { revision, message, restore_credentials, dry_run, allow_large_removal, waiting } = arguments;
     let body = json!({
         "message": message, "restore_credentials": restore_credentials, "dry_run": dry_run,
         "allow_large_removal": allow_large_removal,
     });
     let answer = client.post(&format!("/v1/revisions/{revision}/rollback"), &body).map_err(|mut failure| {
-        // What usually stands in the way: systems that are gone in the old content, but still have credentials.
+        // What usually stands in the way: systems that are gone in the old content, but have credentials by now.
         if failure.details.iter().any(|detail| detail.starts_with("Credential/")) {
-            failure.hint =
-                Some("Credentials stay as they are now; `--restore-credentials` brings them back too.".into());
+            failure.hint = Some(format!(
+                "Credentials stay as they are now, and these need what revision {revision} lacks. See what bringing \
+                 credentials back would do before doing it: `lgspctl rollback {revision} --restore-credentials \
+                 --dry-run`. It removes keys issued since, and keys that were disabled since work again."
+            ));
         }
         failure
     })?;
     output.write(&answer, || summary(&answer))?;
-    Ok(Exit::Done)
+    wait::after(client, &answer, dry_run, Patience::of(waiting))
 }

@@ -7,8 +7,8 @@ use crate::ctl::arguments::operators::{FactorCommand, LoginArguments};
 use crate::ctl::callback::{self, Callback};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, note, text};
-use crate::ctl::{prompt, session};
+use crate::ctl::output::{Output, items, note, raw, text};
+use crate::ctl::{prompt, session, shown};
 
 pub fn login(connection: &Connection, output: &Output, arguments: LoginArguments) -> Result<Exit, Failure> {
     let client = Client::open(connection)?;
@@ -39,15 +39,15 @@ fn with_password(client: &Client, name: &str, code: Option<String>) -> Result<Va
 fn with_provider(client: &Client, paste: bool) -> Result<Value, Failure> {
     let callback = Callback::listen()?;
     let started = client.post("/v1/login/oidc/start", &json!({"redirect_uri": callback.address()}))?;
-    let (state, url) = (text(&started, "state"), text(&started, "url"));
+    let (state, url) = (raw(&started, "state"), raw(&started, "url"));
     let code = if paste {
         // Nobody is to come to this port.
         drop(callback);
         note(&format!("Open this in a browser on any machine:\n  {url}\nIt ends at a page that cannot be shown."));
-        callback::pasted(&prompt::line("the address of that page")?, &state)?
+        callback::pasted(&prompt::line("the address of that page")?, state)?
     } else {
         note(&format!("Open this in a browser on this machine (`--paste` for another one):\n  {url}"));
-        callback.wait(&state)?
+        callback.wait(state)?
     };
     client.post("/v1/login/oidc/finish", &json!({"state": state, "code": code}))
 }
@@ -68,7 +68,7 @@ fn keep(client: &Client, output: &Output, mut begun: Value) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-pub fn logout(client: &Client) -> Result<Exit, Failure> {
+pub fn logout(client: &Client, output: &Output) -> Result<Exit, Failure> {
     let ended = client.post("/v1/logout", &json!({}));
     match ended {
         // One that is over already is forgotten all the same.
@@ -76,7 +76,7 @@ pub fn logout(client: &Client) -> Result<Exit, Failure> {
         Ok(_) | Err(_) => {}
     }
     session::keep(client.server(), None)?;
-    note("logged out");
+    output.write(&json!({"logged_out": true}), || "logged out\n".to_owned())?;
     Ok(Exit::Done)
 }
 
@@ -84,7 +84,7 @@ pub fn whoami(client: &Client, output: &Output) -> Result<Exit, Failure> {
     let me = client.get("/v1/me")?;
     output.write(&me, || {
         let list = |field: &str| {
-            let words: Vec<&str> = items(&me, field).iter().filter_map(Value::as_str).collect();
+            let words: Vec<String> = items(&me, field).iter().filter_map(Value::as_str).map(shown::inline).collect();
             if words.is_empty() { "-".to_owned() } else { words.join(", ") }
         };
         format!(
@@ -100,11 +100,11 @@ pub fn whoami(client: &Client, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub fn password(client: &Client) -> Result<Exit, Failure> {
+pub fn password(client: &Client, output: &Output) -> Result<Exit, Failure> {
     let old = prompt::secret("password")?;
     let new = prompt::new_secret("new password")?;
     client.post("/v1/me/password", &json!({"old": old, "new": new}))?;
-    note("changed; all other sessions are over");
+    output.write(&json!({"changed": true}), || "changed; all other sessions have ended\n".to_owned())?;
     Ok(Exit::Done)
 }
 
@@ -131,7 +131,7 @@ pub fn factor(client: &Client, output: &Output, command: FactorCommand) -> Resul
         }
         FactorCommand::Remove { code } => {
             client.post("/v1/me/factor/remove", &json!({"password": password, "code": code}))?;
-            note("the second factor is not asked for any more");
+            output.write(&json!({"second_factor": false}), || "the second factor is removed\n".to_owned())?;
         }
     }
     Ok(Exit::Done)

@@ -1,16 +1,12 @@
 //! `nodes` and `publish`: where the current revision is.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::ctl::arguments::PublishArguments;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, note, table, text};
+use crate::ctl::output::{Output, counted, items, table, text};
 
-/// Between two looks while waiting.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Errors shown per node; all that are reported are in `-o json`.
 const ERRORS_SHOWN: usize = 5;
 
@@ -24,7 +20,7 @@ pub fn nodes(client: &Client, output: &Output) -> Result<Exit, Failure> {
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("publish".to_owned(), publish.clone());
     }
-    output.write(&answer, || people(&answer, &publish))?;
+    output.write_list(&answer, items(&answer, "nodes"), |one| text(one, "node"), |_| people(&answer, &publish))?;
     failure.map_or(Ok(Exit::Done), Err)
 }
 
@@ -53,7 +49,8 @@ fn people(answer: &Value, publish: &Value) -> String {
     for node in nodes {
         let errors = items(node, "errors");
         if !errors.is_empty() {
-            lines.push_str(&format!("{}: {} errors\n", text(node, "node"), text(node, "errors_total")));
+            let total = node.get("errors_total").and_then(Value::as_u64).unwrap_or(0);
+            lines.push_str(&format!("{}: {}\n", text(node, "node"), counted(total, "error")));
         }
         for error in errors.iter().take(ERRORS_SHOWN) {
             let told = ["document", "path", "message"].map(|name| text(error, name));
@@ -81,69 +78,6 @@ pub fn publish(client: &Client, output: &Output, arguments: &PublishArguments) -
     Ok(Exit::Done)
 }
 
-/// Waits until every node that reports serves `revision` or a later one.
-pub fn wait_for(client: &Client, revision: Option<u64>, secs: u64) -> Result<Exit, Failure> {
-    let Some(revision) = revision else { return Ok(Exit::Done) };
-    let end = Instant::now() + Duration::from_secs(secs);
-    loop {
-        let left = match look(client, revision)? {
-            Arrival::Everywhere { nodes, degraded } => {
-                note(&format!("revision {revision} is published and serves on {nodes} nodes"));
-                if degraded > 0 {
-                    note(&format!("warning: {degraded} of them cannot use all of it; `lgspctl nodes` tells what"));
-                }
-                return Ok(Exit::Done);
-            }
-            Arrival::Refused(details) => {
-                let message = format!("a node refused revision {revision}");
-                let failure =
-                    Failure::new(Exit::Refused, message, "`lgspctl nodes` tells why; it serves the one before.");
-                return Err(Failure { details, ..failure });
-            }
-            Arrival::Underway(left) => left,
-        };
-        if Instant::now() >= end {
-            let message = format!("revision {revision} is not everywhere after {secs} s");
-            let failure = Failure::new(Exit::Unreachable, message, "`lgspctl nodes` tells more.");
-            return Err(Failure { details: left, ..failure });
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-/// How far a revision is; what is missing as lines.
-enum Arrival {
-    Everywhere { nodes: usize, degraded: usize },
-    Underway(Vec<String>),
-    Refused(Vec<String>),
-}
-
-/// Nodes that no longer report are not waited for.
-fn look(client: &Client, revision: u64) -> Result<Arrival, Failure> {
-    let publish = client.get("/v1/publish")?;
-    if publish.get("published").and_then(Value::as_u64).unwrap_or(0) < revision {
-        return Ok(Arrival::Underway(vec![format!("not published: {}", text(&publish, "error"))]));
-    }
-    let answer = client.get("/v1/nodes")?;
-    let reporting: Vec<&Value> = items(&answer, "nodes").iter().filter(|node| text(node, "state") != "stale").collect();
-    let lines = |wanted: &dyn Fn(&Value) -> bool| {
-        let line = |node: &Value| {
-            format!("{} is {} and serves {}", text(node, "node"), text(node, "state"), text(node, "active"))
-        };
-        reporting.iter().filter(|node| wanted(node)).map(|node| line(node)).collect::<Vec<_>>()
-    };
-    let refused = lines(&|node| text(node, "state") == "rejected");
-    if !refused.is_empty() {
-        return Ok(Arrival::Refused(refused));
-    }
-    let behind = lines(&|node| node.get("active").and_then(Value::as_u64).unwrap_or(0) < revision);
-    if !behind.is_empty() {
-        return Ok(Arrival::Underway(behind));
-    }
-    let degraded = lines(&|node| text(node, "state") == "degraded").len();
-    Ok(Arrival::Everywhere { nodes: reporting.len(), degraded })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,7 +97,7 @@ mod tests {
         assert_eq!(lines[2], ["NODE", "STATE", "DESIRED", "SERVES", "AGE", "ERRORS", "VERSION", "KEYS"]);
         assert_eq!(lines[3], ["node-synced", "synced", "8", "8", "59s", "0", "0.1.0", "00aabbcc"]);
         assert_eq!(lines[4], ["node-rejected", "rejected", "8", "7", "2h", "1", "0.1.0", "00aabbcc"]);
-        assert!(told.contains("node-rejected: 1 errors\n  head: the revision removes 12 of 13 documents"), "{told}");
+        assert!(told.contains("node-rejected: 1 error\n  head: the revision removes 12 of 13 documents"), "{told}");
         assert_eq!([age(60), age(90_000)], ["1m", "1d"]);
     }
 }

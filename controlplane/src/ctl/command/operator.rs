@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::ctl::arguments::operators::{OperatorCommand, TokenCommand};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, note, table, text};
+use crate::ctl::listing::{Listing, encoded};
+use crate::ctl::output::{Output, items, table, text};
+use crate::ctl::shown;
 
 pub fn operator(client: &Client, output: &Output, command: OperatorCommand) -> Result<Exit, Failure> {
     let (path, body) = match command {
@@ -47,11 +49,14 @@ fn people(answer: &Value) -> String {
     lines
 }
 
+/// Tokens asked for at once.
+const TOKENS_AT_ONCE: u32 = 1_000;
+
 const HEADER: [&str; 6] = ["OPERATOR", "ROLES", "AGENCY", "STATE", "FACTOR", "IDENTITY"];
 
 fn row(one: &Value) -> [String; 6] {
     let is = |field: &str| one.get(field) == Some(&Value::Bool(true));
-    let roles: Vec<&str> = items(one, "roles").iter().filter_map(Value::as_str).collect();
+    let roles: Vec<String> = items(one, "roles").iter().filter_map(Value::as_str).map(shown::inline).collect();
     let state = match (is("disabled"), is("must_change_password")) {
         (true, _) => "disabled",
         (false, true) => "new password",
@@ -68,12 +73,13 @@ fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
         let page = client.get(&format!("/v1/operators{after}"))?;
         all.extend_from_slice(items(&page, "operators"));
         match page.get("next").and_then(Value::as_str) {
-            // Names need no percent-encoding.
-            Some(next) => after = format!("?after={next}"),
+            Some(next) => after = format!("?after={}", encoded(next)),
             None => break,
         }
     }
-    output.write(&json!({"operators": all}), || table(HEADER, &all.iter().map(row).collect::<Vec<_>>()))?;
+    let (answer, listed) = (json!({"operators": all}), all.as_slice());
+    let people = |_| table(HEADER, &listed.iter().map(row).collect::<Vec<_>>());
+    output.write_list(&answer, listed, |one| text(one, "name"), people)?;
     Ok(Exit::Done)
 }
 
@@ -94,13 +100,20 @@ pub fn token(client: &Client, output: &Output, command: TokenCommand) -> Result<
             })?;
         }
         TokenCommand::List { all } => {
-            let answer = client.get(if all { "/v1/tokens?all=true" } else { "/v1/tokens" })?;
-            output.write(&answer, || {
-                let fields = ["id", "kind", "operator", "title", "agency", "expires_at", "used_at"];
-                let rows: Vec<_> =
-                    items(&answer, "tokens").iter().map(|one| fields.map(|field| text(one, field))).collect();
-                table(["ID", "KIND", "OPERATOR", "TITLE", "AGENCY", "UNTIL", "USED"], &rows)
-            })?;
+            let path = if all { "/v1/tokens?all=true" } else { "/v1/tokens" };
+            let (field, cursor) = ("tokens", "after");
+            let answer = Listing { path, field, cursor, page_max: TOKENS_AT_ONCE, from: None }.all(client)?;
+            let listed = items(&answer, field);
+            output.write_list(
+                &answer,
+                listed,
+                |one| text(one, "id"),
+                |_| {
+                    let fields = ["id", "kind", "operator", "title", "agency", "expires_at", "used_at"];
+                    let rows: Vec<_> = listed.iter().map(|one| fields.map(|field| text(one, field))).collect();
+                    table(["ID", "KIND", "OPERATOR", "TITLE", "AGENCY", "UNTIL", "USED"], &rows)
+                },
+            )?;
         }
         TokenCommand::Revoke { id } => {
             if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.') {
@@ -108,7 +121,7 @@ pub fn token(client: &Client, output: &Output, command: TokenCommand) -> Result<
                 return Err(Failure::new(Exit::Usage, message, "`lgspctl token list` shows yours."));
             }
             client.post(&format!("/v1/tokens/{id}/revoke"), &json!({}))?;
-            note(&format!("token {id} is over"));
+            output.write(&json!({"revoked": id}), || format!("token {id} is revoked\n"))?;
         }
     }
     Ok(Exit::Done)

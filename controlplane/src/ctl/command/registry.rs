@@ -9,15 +9,12 @@ pub mod participant;
 
 use serde_json::Value;
 
-use super::apply::summary;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, text};
+use crate::ctl::listing::encoded;
+use crate::ctl::output::text;
 
-/// A text as part of a query or a path (RFC 3986 section 2.3).
-fn encoded(text: &str) -> String {
-    let kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().map(|byte| if kept(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
+/// Items of a list of the registry asked for at once.
+const LISTED_AT_ONCE: u32 = 200;
 
 /// The query of a search: `?q=…&limit=…&after=…`.
 fn search(words: &[String], limit: u32, after: Option<&String>) -> String {
@@ -31,12 +28,6 @@ fn more(answer: &Value) -> String {
         Some(next) => format!("more: --after {next}\n"),
         None => String::new(),
     }
-}
-
-/// Writes what a change of the configuration did.
-fn write_change(output: &Output, answer: &Value) -> Result<Exit, Failure> {
-    output.write(answer, || summary(answer))?;
-    Ok(Exit::Done)
 }
 
 /// `CODE=NAME` as its two halves.

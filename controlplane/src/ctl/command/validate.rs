@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::ctl::arguments::FilesArguments;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::files::{self, Sourced};
-use crate::ctl::output::{Output, note};
+use crate::ctl::output::{Output, counted, note};
 
 pub fn validate(output: &Output, arguments: &FilesArguments) -> Result<Exit, Failure> {
     let sourced = files::read(&arguments.files)?;
@@ -16,12 +16,18 @@ pub fn validate(output: &Output, arguments: &FilesArguments) -> Result<Exit, Fai
     }
     if !problems.is_empty() {
         let hint = "Correct them; for files that refer to what only the server has, use `lgspctl apply --dry-run`.";
-        let failure = Failure::new(Exit::Refused, format!("{} problems", problems.len()), hint);
+        let failure = Failure::new(Exit::Refused, counted(count_of(&problems), "problem"), hint);
         return Err(Failure { details: problems.iter().map(|problem| line(problem, &sourced)).collect(), ..failure });
     }
-    let count = sourced.documents.len();
-    output.write(&json!({"documents": count, "warnings": warnings}), || format!("{count} documents are valid\n"))?;
+    let count = count_of(&sourced.documents);
+    let verb = if count == 1 { "is" } else { "are" };
+    let people = || format!("{} {verb} valid\n", counted(count, "document"));
+    output.write(&json!({"documents": count, "warnings": warnings}), people)?;
     Ok(Exit::Done)
+}
+
+fn count_of<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
 }
 
 fn line(Problem { document, path, message }: &Problem, sourced: &Sourced) -> String {

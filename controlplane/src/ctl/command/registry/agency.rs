@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::super::apply::summary;
-use super::{encoded, more, pair, search};
+use super::super::wait::{self, Patience};
+use super::{LISTED_AT_ONCE, more, pair, search};
 use crate::ctl::arguments::registry::{AgencyCommand, DecidedArguments, ReorganiseArguments, SearchArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::listing::{Listing, encoded};
 use crate::ctl::output::{Output, items, table, text};
 
 pub fn run(client: &Client, output: &Output, command: AgencyCommand) -> Result<Exit, Failure> {
@@ -58,7 +60,8 @@ fn search_directory(client: &Client, output: &Output, arguments: &SearchArgument
     let SearchArguments { words, limit, after, ended } = arguments;
     let ended = if *ended { "&ended=true" } else { "" };
     let answer = client.get(&format!("/v1/agencies{}{ended}", search(words, *limit, after.as_ref())))?;
-    output.write(&answer, || rows(items(&answer, "agencies")) + &more(&answer))?;
+    let listed = items(&answer, "agencies");
+    output.write_list(&answer, listed, |one| text(one, "code"), |_| rows(listed) + &more(&answer))?;
     Ok(Exit::Done)
 }
 
@@ -92,7 +95,7 @@ fn history(client: &Client, output: &Output, code: &str) -> Result<Exit, Failure
 }
 
 fn ask(client: &Client, output: &Output, operation: &Value, on: &ReorganiseArguments) -> Result<Exit, Failure> {
-    let ReorganiseArguments { effective, alias_until, decided } = on;
+    let ReorganiseArguments { effective, alias_until, decided, waiting } = on;
     let DecidedArguments { letter, reason, dry_run } = decided;
     let body = json!({
         "operation": operation, "effective": effective, "alias_until": alias_until, "letter": letter,
@@ -100,7 +103,9 @@ fn ask(client: &Client, output: &Output, operation: &Value, on: &ReorganiseArgum
     });
     let answer = client.post("/v1/reorganisations", &body)?;
     output.write(&answer, || people(&answer, *dry_run))?;
-    Ok(Exit::Done)
+    let carried_out = answer.pointer("/reorganisation/state").is_some_and(|state| state == "applied");
+    let change = answer.get("change").unwrap_or(&Value::Null);
+    wait::after(client, change, *dry_run || !carried_out, Patience::of(*waiting))
 }
 
 fn people(answer: &Value, dry_run: bool) -> String {
@@ -130,15 +135,21 @@ fn people(answer: &Value, dry_run: bool) -> String {
 }
 
 fn list(client: &Client, output: &Output, limit: u32) -> Result<Exit, Failure> {
-    let answer = client.get(&format!("/v1/reorganisations?limit={limit}"))?;
-    output.write(&answer, || {
-        let row = |one: &Value| {
-            let kind = one.get("operation").map_or_else(String::new, |operation| text(operation, "kind"));
-            let field = |name: &str| text(one, name);
-            [field("number"), kind, field("state"), field("effective"), field("letter"), field("error")]
-        };
-        let rows: Vec<_> = items(&answer, "reorganisations").iter().map(row).collect();
-        table(["NUMBER", "WHAT", "STATE", "EFFECTIVE", "LETTER", "ERROR"], &rows)
-    })?;
+    let (path, field, cursor) = ("/v1/reorganisations", "reorganisations", "before");
+    let answer = Listing { path, field, cursor, page_max: LISTED_AT_ONCE, from: None }.read(client, limit)?;
+    output.write_list(
+        &answer,
+        items(&answer, field),
+        |one| text(one, "number"),
+        |_| {
+            let row = |one: &Value| {
+                let kind = one.get("operation").map_or_else(String::new, |operation| text(operation, "kind"));
+                let field = |name: &str| text(one, name);
+                [field("number"), kind, field("state"), field("effective"), field("letter"), field("error")]
+            };
+            let rows: Vec<_> = items(&answer, "reorganisations").iter().map(row).collect();
+            table(["NUMBER", "WHAT", "STATE", "EFFECTIVE", "LETTER", "ERROR"], &rows)
+        },
+    )?;
     Ok(Exit::Done)
 }

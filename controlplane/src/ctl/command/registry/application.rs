@@ -6,30 +6,31 @@ use serde_json::{Value, json};
 
 use super::super::apply::summary;
 use super::super::credential;
-use super::lines;
+use super::super::wait::{self, Patience};
+use super::{LISTED_AT_ONCE, lines};
 use crate::ctl::arguments::MadeArguments;
 use crate::ctl::arguments::registry::{ApplicationCommand, DecidedArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{Output, items, table, text};
+use crate::ctl::listing::{Listing, encoded};
+use crate::ctl::output::{Detail, Output, items, raw, table, text};
+use crate::operator::Right;
+
+/// Where an application that cannot be read goes wrong.
+const HOW_TO_WRITE: &str = "`config/examples/application.yaml` shows how one is written.";
 
 pub fn run(client: &Client, output: &Output, command: ApplicationCommand) -> Result<Exit, Failure> {
     match command {
         ApplicationCommand::Submit { file } => {
-            let answer = client.post("/v1/applications", &read(&file)?)?;
+            let answer =
+                client.post("/v1/applications", &read(&file)?).map_err(|failure| match failure.code.as_str() {
+                    "malformed" => Failure { hint: Some(HOW_TO_WRITE.to_owned()), ..failure },
+                    _ => failure,
+                })?;
             write(output, &answer)
         }
-        ApplicationCommand::List { state, limit } => {
-            let state = state.map_or_else(String::new, |state| format!("&state={}", super::encoded(&state)));
-            let answer = client.get(&format!("/v1/applications?limit={limit}{state}"))?;
-            output.write(&answer, || {
-                let row = |one: &Value| {
-                    ["number", "state", "agency", "system", "submitted_at", "letter"].map(|name| text(one, name))
-                };
-                let rows: Vec<_> = items(&answer, "applications").iter().map(row).collect();
-                table(["NUMBER", "STATE", "AGENCY", "SYSTEM", "HANDED IN", "LETTER"], &rows)
-            })?;
-            Ok(Exit::Done)
+        ApplicationCommand::List { state, agency, system, limit } => {
+            list(client, output, &[("state", state), ("agency", agency), ("system", system)], limit)
         }
         ApplicationCommand::Show { number } => write(output, &client.get(&format!("/v1/applications/{number}"))?),
         ApplicationCommand::Review { number } => {
@@ -41,11 +42,42 @@ pub fn run(client: &Client, output: &Output, command: ApplicationCommand) -> Res
         ApplicationCommand::Refuse { number, decided } => {
             write(output, &client.post(&format!("/v1/applications/{number}/refuse"), &body(&decided))?)
         }
-        ApplicationCommand::Cancel { number, decided } => {
+        ApplicationCommand::Cancel { number, decided, waiting } => {
             let answer = client.post(&format!("/v1/applications/{number}/cancel"), &body(&decided))?;
-            write_granted(output, &answer)
+            write_granted(output, &answer)?;
+            // An application that was never approved gave nothing that could be taken away.
+            let change = answer.get("change").unwrap_or(&Value::Null);
+            let ended = answer.pointer("/application/state").is_some_and(|state| state == "cancelled");
+            wait::after(client, change, decided.dry_run || !ended, Patience::of(waiting))
         }
     }
+}
+
+fn list(client: &Client, output: &Output, filters: &[(&str, Option<String>)], limit: u32) -> Result<Exit, Failure> {
+    let given = filters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value.as_ref()?))));
+    let path = format!("/v1/applications?{}", given.collect::<Vec<_>>().join("&"));
+    let (field, cursor) = ("applications", "before");
+    let answer = Listing { path: &path, field, cursor, page_max: LISTED_AT_ONCE, from: None }.read(client, limit)?;
+    let listed = items(&answer, field);
+    output.write_list(
+        &answer,
+        listed,
+        |one| text(one, "number"),
+        |detail| match detail {
+            Detail::Usual => {
+                let fields = ["number", "state", "agency", "system", "submitted_at", "letter"];
+                let rows: Vec<_> = listed.iter().map(|one| fields.map(|name| text(one, name))).collect();
+                table(["NUMBER", "STATE", "AGENCY", "SYSTEM", "HANDED IN", "LETTER"], &rows)
+            }
+            Detail::Wide => {
+                let fields =
+                    ["number", "state", "agency", "system", "system_title", "submitted_at", "letter", "purpose"];
+                let rows: Vec<_> = listed.iter().map(|one| fields.map(|name| text(one, name))).collect();
+                table(["NUMBER", "STATE", "AGENCY", "SYSTEM", "TITLE", "HANDED IN", "LETTER", "PURPOSE"], &rows)
+            }
+        },
+    )?;
+    Ok(Exit::Done)
 }
 
 /// A decision as it is sent.
@@ -62,6 +94,10 @@ fn approve(
     issue: bool,
     save: Option<PathBuf>,
 ) -> Result<Exit, Failure> {
+    if issue && !decided.dry_run {
+        // Asked before, so that nothing is approved by a command that cannot end.
+        may_issue(client)?;
+    }
     let answer = client.post(&format!("/v1/applications/{number}/approve"), &body(decided))?;
     if !issue || decided.dry_run {
         return write_granted(output, &answer);
@@ -70,9 +106,23 @@ fn approve(
         // With `--save` the answer that matters is the credential's.
         write_granted(output, &answer)?;
     }
-    let system = answer.get("application").map_or_else(String::new, |application| text(application, "system"));
+    let system = answer.get("application").map_or("", |application| raw(application, "system"));
     let made = MadeArguments { save, message: format!("first credential, application {number}") };
-    credential::issue(client, output, &system, None, &made)
+    credential::issue(client, output, system, None, &made).map_err(|failure| Failure {
+        message: format!("application {number} is approved, but no credential was issued: {}", failure.message),
+        ..failure
+    })
+}
+
+fn may_issue(client: &Client) -> Result<(), Failure> {
+    let me = client.get("/v1/me")?;
+    if items(&me, "rights").iter().any(|right| right == Right::Keys.label()) {
+        return Ok(());
+    }
+    let roles: Vec<&str> = Right::Keys.roles().iter().map(|role| role.label()).collect();
+    let message = "you may not issue credentials, so nothing was approved".to_owned();
+    let hint = format!("Leave `--issue` out; the role `{}` issues the credential then.", roles.join("`, `"));
+    Err(Failure::new(Exit::Refused, message, hint))
 }
 
 fn write_granted(output: &Output, answer: &Value) -> Result<Exit, Failure> {
@@ -138,6 +188,6 @@ fn read(path: &Path) -> Result<Value, Failure> {
     };
     lgsp_shared::yaml::one(&text).map_err(|error| {
         let message = format!("`{}` is not an application: {error}", path.display());
-        Failure::new(Exit::Refused, message, "`config/examples/application.yaml` shows how one is written.")
+        Failure::new(Exit::Refused, message, HOW_TO_WRITE)
     })
 }

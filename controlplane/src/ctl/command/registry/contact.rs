@@ -2,33 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::encoded;
 use crate::ctl::arguments::registry::ContactCommand;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::listing::encoded;
 use crate::ctl::output::{Output, items, table, text};
 
 pub fn run(client: &Client, output: &Output, command: ContactCommand) -> Result<Exit, Failure> {
     let answer = match command {
         ContactCommand::List { subject } => client.get(&path(&subject)?)?,
+        // The server reads and writes as one: of several at one instant, none is lost.
         ContactCommand::Add { subject, name, role, email, phone } => {
-            let mut contacts = items(&client.get(&path(&subject)?)?, "contacts").to_vec();
-            contacts.push(json!({"name": name, "role": role, "email": email, "phone": phone}));
-            client.put(&path(&subject)?, &json!({"contacts": contacts}))?
+            client.post(&path(&subject)?, &json!({"name": name, "role": role, "email": email, "phone": phone}))?
         }
         ContactCommand::Remove { subject, name } => {
-            let before = client.get(&path(&subject)?)?;
-            let stays = |one: &&Value| text(one, "name") != name;
-            let contacts: Vec<Value> = items(&before, "contacts").iter().filter(stays).cloned().collect();
-            if contacts.len() == items(&before, "contacts").len() {
-                let message = format!("`{name}` is no contact of `{subject}`");
-                return Err(Failure::new(
-                    Exit::Refused,
-                    message,
-                    format!("`lgspctl contact list {subject}` shows them."),
-                ));
-            }
-            client.put(&path(&subject)?, &json!({"contacts": contacts}))?
+            let removed = client.post(&format!("{}/remove", path(&subject)?), &json!({"name": name}));
+            removed.map_err(|failure| Failure {
+                hint: Some(format!("`lgspctl contact list {subject}` shows them.")),
+                ..failure
+            })?
         }
     };
     output.write(&answer, || {

@@ -16,8 +16,11 @@ use crate::registry::fold::fold;
 
 /// What a byte-order mark looks like in UTF-8; spreadsheets write one.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// How much of the file is looked at to find out how it separates columns.
-const HEAD_BYTES_MAX: usize = 4 << 10;
+/// The longest file, in bytes, held once: it is looked at as a whole before any of it is sent. About a million lines.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Lines with open quotes that are named; where one is open, those behind it are mostly misread.
+const LINES_SHOWN: usize = 10;
 
 /// One line that can be sent.
 struct Entry {
@@ -37,7 +40,10 @@ struct Tally {
 
 pub fn import(client: &Client, output: &Output, arguments: &ImportArguments) -> Result<Exit, Failure> {
     let ImportArguments { file, dry_run } = arguments;
-    let mut reader = open(file)?;
+    let bytes = read(file)?;
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    closed_quotes(file, text)?;
+    let mut reader = reader(text);
     let columns = columns(reader.headers().map_err(|error| unreadable(file, &error))?)?;
     let (mut tally, mut batch) = (Tally::default(), Vec::with_capacity(IMPORT_BATCH_MAX));
     let mut lines_of_codes: HashMap<AgencyCode, u64> = HashMap::new();
@@ -108,27 +114,57 @@ fn send(client: &Client, batch: &mut Vec<Entry>, tally: &mut Tally, dry_run: boo
     Ok(())
 }
 
-fn open(path: &Path) -> Result<csv::Reader<Box<dyn Read>>, Failure> {
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let cannot = |error: std::io::Error| {
         let message = format!("cannot read `{}`: {error}", path.display());
         Failure::new(Exit::Unreachable, message, "Give a CSV file, or `-` for standard input.")
     };
-    let mut input: Box<dyn Read> = if path == Path::new("-") {
+    let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
         Box::new(std::fs::File::open(path).map_err(cannot)?)
     };
-    let mut head = Vec::new();
-    input.by_ref().take(HEAD_BYTES_MAX as u64).read_to_end(&mut head).map_err(cannot)?;
-    let start = if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-    let head = head.split_off(start);
-    let separator = separator(&head);
-    let whole: Box<dyn Read> = Box::new(std::io::Cursor::new(head).chain(input));
+    let mut bytes = Vec::new();
+    input.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len <= FILE_BYTES_MAX) {
+        return Ok(bytes);
+    }
+    let message = format!("`{}` is longer than {FILE_BYTES_MAX} bytes", path.display());
+    Err(Failure::new(Exit::Usage, message, "Split the file, each part with the line that names the columns."))
+}
+
+fn reader(text: &[u8]) -> csv::Reader<&[u8]> {
     // The carriage return before a line's end belongs to its last field, where space is cut off: so lines count as an
     // editor counts them.
     let mut builder = csv::ReaderBuilder::new();
-    builder.delimiter(separator).flexible(true).terminator(csv::Terminator::Any(b'\n'));
-    Ok(builder.from_reader(whole))
+    builder.delimiter(separator(text)).flexible(true).terminator(csv::Terminator::Any(b'\n'));
+    builder.from_reader(text)
+}
+
+/// Refuses a file with a quote that is not closed in its line: it swallows the lines behind it, up to the next quote or
+/// the end. No code and no name holds a line break, so a record of several lines is that.
+fn closed_quotes(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let mut reader = reader(text);
+    reader.set_headers(csv::StringRecord::new());
+    let mut record = csv::ByteRecord::new();
+    let mut lines = Vec::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_byte_record(&mut record) {
+            Ok(true) if record.iter().any(|field| field.contains(&b'\n')) => lines.push(line),
+            Ok(true) => {}
+            // What else is wrong is named line by line.
+            Ok(false) | Err(_) => break,
+        }
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let message = format!("`{}` has quotes that are not closed in their line; nothing was taken", path.display());
+    let failure =
+        Failure::new(Exit::Refused, message, "Close each quote in its line; write a quote within one as `\"\"`.");
+    let details = lines.iter().take(LINES_SHOWN).map(|line| format!("line {line}: a quote is not closed")).collect();
+    Err(Failure { details, ..failure })
 }
 
 /// The separator that is most often in the first line; spreadsheets in Vietnamese write `;`.
@@ -158,6 +194,19 @@ fn unreadable(path: &Path, error: &csv::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quote_that_is_not_closed_names_its_line_and_stops_the_import() {
+        let lines = |text: &str| closed_quotes(Path::new("a.csv"), text.as_bytes()).map_err(|failure| failure.details);
+        let good = "code,title\nH61.1,\"Sở \"\"A\"\", B\"\r\nH61.2,C\n";
+        assert_eq!(lines(good), Ok(()));
+        let open = "code,title\nH61.1,A\nH61.2,\"B\nH61.3,C\nH61.4,D\n";
+        assert_eq!(lines(open), Err(vec!["line 3: a quote is not closed".to_owned()]));
+        let header = "code,\"title\nH61.1,A\n";
+        assert_eq!(lines(header), Err(vec!["line 1: a quote is not closed".to_owned()]));
+        let last = "code,title\nH61.1,\"A";
+        assert_eq!(lines(last), Ok(()), "what is open at the very end swallows nothing");
+    }
 
     #[test]
     fn a_file_of_a_spreadsheet_in_either_language_is_understood() {

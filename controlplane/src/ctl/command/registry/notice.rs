@@ -3,10 +3,11 @@
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Value, json};
 
-use super::lines;
+use super::{LISTED_AT_ONCE, lines};
 use crate::ctl::arguments::registry::NoticeCommand;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::listing::Listing;
 use crate::ctl::output::{Output, items, text};
 
 pub fn run(client: &Client, output: &Output, command: NoticeCommand) -> Result<Exit, Failure> {
@@ -21,11 +22,19 @@ pub fn run(client: &Client, output: &Output, command: NoticeCommand) -> Result<E
             output.write(&answer, || people(&answer))?;
         }
         NoticeCommand::List { all } => {
-            let answer = client.get(&format!("/v1/notices?all={all}"))?;
-            output.write(&answer, || match items(&answer, "notices") {
-                [] => "no maintenance is announced\n".to_owned(),
-                notices => notices.iter().map(people).collect(),
-            })?;
+            let (path, field, cursor) = (format!("/v1/notices?all={all}"), "notices", "after");
+            let listing = Listing { path: &path, field, cursor, page_max: LISTED_AT_ONCE, from: None };
+            let answer = listing.all(client)?;
+            let listed = items(&answer, field);
+            output.write_list(
+                &answer,
+                listed,
+                |one| text(one, "number"),
+                |_| match listed {
+                    [] => "no maintenance is announced\n".to_owned(),
+                    notices => notices.iter().map(people).collect(),
+                },
+            )?;
         }
         NoticeCommand::Cancel { number } => {
             let answer = client.post(&format!("/v1/notices/{number}/cancel"), &json!({}))?;

@@ -2,26 +2,31 @@
 
 use serde_json::Value;
 
+use super::super::apply::summary;
+use super::super::wait::{self, Patience};
 use super::application::body;
-use super::{lines, more, search, write_change};
+use super::{lines, more, search};
 use crate::ctl::arguments::registry::{ParticipantArguments, ServiceCommand, SystemCommand};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::listing::encoded;
 use crate::ctl::output::{Output, items, table, text};
 
 pub fn system(client: &Client, output: &Output, command: SystemCommand) -> Result<Exit, Failure> {
     match command {
         SystemCommand::Search(arguments) => list(client, output, "/v1/systems", "AGENCY", &arguments),
         SystemCommand::Approval { system } => {
-            show(output, &client.get(&format!("/v1/systems/{}/approval", super::encoded(&system)))?)
+            show(output, &client.get(&format!("/v1/systems/{}/approval", encoded(&system)))?)
         }
         SystemCommand::Approve { system, decided } => {
-            let path = format!("/v1/systems/{}/approve", super::encoded(&system));
+            let path = format!("/v1/systems/{}/approve", encoded(&system));
             show(output, &client.post(&path, &body(&decided))?)
         }
-        SystemCommand::Cancel { system, decided } => {
-            let path = format!("/v1/systems/{}/cancel", super::encoded(&system));
-            write_change(output, &client.post(&path, &body(&decided))?)
+        SystemCommand::Cancel { system, decided, waiting } => {
+            let path = format!("/v1/systems/{}/cancel", encoded(&system));
+            let answer = client.post(&path, &body(&decided))?;
+            output.write(&answer, || summary(&answer))?;
+            wait::after(client, &answer, decided.dry_run, Patience::of(waiting))
         }
     }
 }
@@ -41,11 +46,16 @@ fn list(
 ) -> Result<Exit, Failure> {
     let ParticipantArguments { words, limit, after } = arguments;
     let answer = client.get(&format!("{path}{}", search(words, *limit, after.as_ref())))?;
-    output.write(&answer, || {
-        let row = |one: &Value| ["name", "title", "owner"].map(|name| text(one, name));
-        let rows: Vec<_> = items(&answer, "entries").iter().map(row).collect();
-        table(["NAME", "TITLE", owner], &rows) + &more(&answer)
-    })?;
+    output.write_list(
+        &answer,
+        items(&answer, "entries"),
+        |one| text(one, "name"),
+        |_| {
+            let row = |one: &Value| ["name", "title", "owner"].map(|name| text(one, name));
+            let rows: Vec<_> = items(&answer, "entries").iter().map(row).collect();
+            table(["NAME", "TITLE", owner], &rows) + &more(&answer)
+        },
+    )?;
     Ok(Exit::Done)
 }
 
