@@ -17,6 +17,7 @@ use lgsp_dataplane::edge::http1::{pool::Pool, serve};
 use lgsp_dataplane::edge::{Limits, Rooms};
 use lgsp_dataplane::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use lgsp_dataplane::snapshot::SnapshotStore;
+use lgsp_dataplane::stream::HeldBudget;
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::l4::stream::Stream;
 
@@ -129,6 +130,7 @@ pub(crate) fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
     Rooms {
         snapshots,
         replay: Arc::new(ReplayWindow::new(1 << 12)),
+        held: Arc::new(HeldBudget::new(1 << 20)),
         records: recorder.sink().clone(),
         connector: TransportConnector::new(None),
         pool: Pool::default(),
@@ -136,6 +138,7 @@ pub(crate) fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
         limits: Limits {
             connections_max: 10,
             connections_per_address_max: 10,
+            unverified_bytes_max: 1 << 20,
             header_deadline: Duration::from_secs(10),
             keep_alive_idle: Duration::from_secs(60),
             drain_grace: Duration::from_secs(1),

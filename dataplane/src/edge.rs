@@ -20,6 +20,7 @@ use self::proxy::ProxyFace;
 
 pub mod answer;
 pub mod connections;
+mod date;
 pub mod drain;
 pub mod health;
 pub mod http1;
@@ -38,6 +39,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections at a time from one address.
     pub connections_per_address_max: usize,
+    /// Bytes of bodies held before they are verified, over all requests.
+    pub unverified_bytes_max: usize,
     /// For a whole request head to arrive.
     pub header_deadline: Duration,
     /// How long a connection may wait for its next request.

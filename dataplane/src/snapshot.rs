@@ -19,6 +19,7 @@ use lgsp_shared::session::TicketKeys;
 use lgsp_shared::signature::KeyState;
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
+use crate::stream::HeldByKey;
 use crate::upstream::Upstream;
 
 pub mod compile;
@@ -77,6 +78,8 @@ pub struct Credential {
     pub validity: Validity,
     /// When it was last used on this node; survives revisions.
     pub used: Arc<LastUsed>,
+    /// What its bodies hold in memory before they are verified; survives revisions.
+    pub held: Arc<HeldByKey>,
     /// The secret as precomputed HMAC states.
     pub key: KeyState,
 }

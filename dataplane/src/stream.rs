@@ -8,6 +8,10 @@ use bytes::Bytes;
 use lgsp_shared::refusal::Code;
 use lgsp_shared::signature::{BodyRule, ChunkError, ChunkVerifier, DigestVerifier};
 
+mod held;
+
+pub use held::{Held, HeldBudget, HeldByKey};
+
 /// What the head says about the body to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Declared {
@@ -26,6 +30,7 @@ pub struct BodyGate {
     received: u64,
     released: u64,
     released_length: Declared,
+    memory: Held,
 }
 
 enum Rule {
@@ -43,7 +48,7 @@ impl std::fmt::Debug for BodyGate {
 }
 
 impl BodyGate {
-    /// A gate for one body of one attempt.
+    /// A gate for one body of one attempt, and what it holds counted in `memory`.
     ///
     /// # Errors
     /// [`Code::BodyTooLarge`] for a declared length over `bytes_max`, [`Code::DigestMissing`] for a body that nothing
@@ -53,6 +58,7 @@ impl BodyGate {
         chunks: Option<ChunkVerifier>,
         declared: Declared,
         bytes_max: u64,
+        memory: Held,
     ) -> Result<Self, Code> {
         if matches!(declared, Declared::Bytes(bytes) if bytes > bytes_max) {
             return Err(Code::BodyTooLarge);
@@ -71,7 +77,15 @@ impl BodyGate {
             }
             (BodyRule::Chunked { .. }, None) => return Err(Code::ChunkSignatureInvalid),
         };
-        Ok(Self { rule, bytes_max, received: 0, released: 0, released_length })
+        Ok(Self { rule, bytes_max, received: 0, released: 0, released_length, memory })
+    }
+
+    /// Counts bytes that are held outside of the gate until they have passed it.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when the node holds too much already.
+    pub fn holds_outside(&mut self, bytes: usize) -> Result<(), Code> {
+        self.memory.set(bytes as u64)
     }
 
     /// What the target should be told about the body: chunk framing is removed, so its length differs from the source's.
@@ -112,6 +126,7 @@ impl BodyGate {
             }
             Rule::Chunks { verifier, held } => {
                 verifier.push(piece, out).map_err(chunk_code)?;
+                self.memory.set(verifier.held_bytes() as u64)?;
                 hold_last(held, out, before);
             }
         }

@@ -16,10 +16,12 @@ use crate::clock::MonotonicMillis;
 mod budget;
 mod endpoint;
 mod schedule;
+mod share;
 
 pub use budget::RetryBudget;
 pub use endpoint::Endpoint;
 use schedule::Schedule;
+pub use share::SourceShare;
 
 /// The most endpoints one service may have; the bits of [`Tried`].
 pub const ENDPOINTS_MAX: usize = 64;
@@ -116,12 +118,18 @@ impl Upstream {
         &self.endpoints
     }
 
-    /// Chooses an endpoint and takes a place there; marks it in `tried`.
+    /// Chooses an endpoint and takes a place there for the source of `share`; marks it in `tried`.
     ///
     /// # Errors
     /// [`Code::TargetUnhealthy`] when all are out, [`Code::TargetBusy`] when those that are not are at their cap,
-    /// [`Code::TargetUnreachable`] when every usable one was tried.
-    pub fn pick(self: &Arc<Self>, now: MonotonicMillis, tried: &mut Tried) -> Result<Lease, Code> {
+    /// [`Code::SourceBusy`] when the places left are for other sources, [`Code::TargetUnreachable`] when every usable
+    /// one was tried.
+    pub fn pick(
+        self: &Arc<Self>,
+        now: MonotonicMillis,
+        tried: &mut Tried,
+        share: &Arc<SourceShare>,
+    ) -> Result<Lease, Code> {
         let mut refusal = Code::TargetUnhealthy;
         let mut best: Option<usize> = None;
         for index in self.candidates() {
@@ -138,21 +146,37 @@ impl Upstream {
             }
         }
         let index = best.ok_or(refusal)?;
+        // A source that holds no place needs no share. The common case reads one counter.
+        if share.held() > 0 && !share.allows(self.free(now)) {
+            return Err(Code::SourceBusy);
+        }
         tried.add(index);
         // Two requests may pass the check above at once; the place is what counts.
-        Lease::take(self.clone(), index).ok_or(Code::TargetBusy)
+        Lease::take(self.clone(), index, share).ok_or(Code::TargetBusy)
+    }
+
+    /// Places free at all usable endpoints.
+    fn free(&self, now: MonotonicMillis) -> u32 {
+        let usable = self.endpoints.iter().filter(|endpoint| endpoint.is_usable(now));
+        usable.map(|endpoint| self.connections_max.saturating_sub(endpoint.in_flight())).fold(0, u32::saturating_add)
     }
 
     /// Whether [`Upstream::pick`] would find a place for a first try now, without taking one.
     ///
     /// # Errors
-    /// As there.
-    pub fn has_room(&self, now: MonotonicMillis) -> Result<(), Code> {
+    /// As there; [`Code::SourceBusy`] only where the source is known.
+    pub fn has_room(&self, now: MonotonicMillis, share: Option<&SourceShare>) -> Result<(), Code> {
         let mut usable = self.endpoints.iter().filter(|endpoint| endpoint.is_usable(now)).peekable();
         if usable.peek().is_none() {
             return Err(Code::TargetUnhealthy);
         }
-        if usable.any(|endpoint| endpoint.in_flight() < self.connections_max) { Ok(()) } else { Err(Code::TargetBusy) }
+        if !usable.any(|endpoint| endpoint.in_flight() < self.connections_max) {
+            return Err(Code::TargetBusy);
+        }
+        match share {
+            Some(share) if share.held() > 0 && !share.allows(self.free(now)) => Err(Code::SourceBusy),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The most exchanges in flight at one endpoint.
@@ -196,12 +220,14 @@ pub struct Lease {
     upstream: Arc<Upstream>,
     index: usize,
     endpoint: Arc<Endpoint>,
+    _share: share::Entered,
 }
 
 impl Lease {
-    fn take(upstream: Arc<Upstream>, index: usize) -> Option<Self> {
+    fn take(upstream: Arc<Upstream>, index: usize, share: &Arc<SourceShare>) -> Option<Self> {
         let endpoint = upstream.endpoints.get(index)?.clone();
-        endpoint.enter(upstream.connections_max).then_some(Self { upstream, index, endpoint })
+        let entered = endpoint.enter(upstream.connections_max);
+        entered.then(|| Self { upstream, index, endpoint, _share: share.enter() })
     }
 
     /// The endpoint's address.

@@ -290,6 +290,10 @@ codes! {
     TargetBusy, "target-busy", 503, "connection_limit_reached",
         vi: "Dịch vụ đích đang xử lý số yêu cầu tối đa" => "Thử lại sau thời gian ghi trong `Retry-After`.",
         en: "The target service is at its limit" => "Try again after `Retry-After`.";
+    /// The source holds its share of the service's places.
+    SourceBusy, "source-busy", 429, "connection_limit_reached",
+        vi: "Hệ thống đang có quá nhiều lượt trao đổi chưa kết thúc với dịch vụ này" => "Chờ các lượt đang xử lý kết thúc rồi thử lại sau thời gian ghi trong `Retry-After`.",
+        en: "Your system has too many exchanges in flight at this service" => "Wait for some of them to end, and try again after `Retry-After`.";
     /// The node is over its limits.
     Overloaded, "overloaded", 503, "connection_limit_reached",
         vi: "Nút đang quá tải" => "Thử lại sau thời gian ghi trong `Retry-After`.",

@@ -404,7 +404,7 @@ impl Walker<'_> {
             format!("{}: {stands}, {} of {most} exchanges in flight", endpoint.address, endpoint.in_flight())
         });
         let service = &route.service.id;
-        let check = match upstream.has_room(self.now.monotonic) {
+        let check = match upstream.has_room(self.now.monotonic, None) {
             Ok(()) => Check::pass(Step::Target, format!("Service/{service} has an endpoint with room")),
             Err(code) => Check::fail(Step::Target, code, format!("Service/{service} has no endpoint with room")),
         };

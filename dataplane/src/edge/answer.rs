@@ -1,12 +1,18 @@
 //! The one place that turns a refusal into what the caller reads: an RFC 9457 problem document, in Vietnamese or
-//! English, with an RFC 9209 `Proxy-Status`. It never holds a secret, a payload or a query string.
+//! English, with an RFC 9209 `Proxy-Status`; or the error of an S3 or gRPC client's own protocol. It never holds a secret,
+//! a payload or a query string.
 
+use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::{Code, DecisionId, Language};
 use serde::Serialize;
 
 use crate::admission::Refusal;
 use crate::record::{Names, RequestId};
 use crate::session::Reply;
+
+mod form;
+
+pub use form::Form;
 
 /// Seconds to wait when a refusal is temporary and knows no better.
 const RETRY_AFTER_SECS_DEFAULT: u32 = 5;
@@ -38,8 +44,65 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// How a caller wants to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reader {
+    /// The language of the texts.
+    pub language: Language,
+    /// The form around them.
+    pub form: Form,
+}
+
+impl Reader {
+    /// Reads problem documents in Vietnamese, as any caller of whom nothing is known.
+    pub const UNKNOWN: Self = Self { language: Language::Vietnamese, form: Form::Problem };
+
+    /// The sender of this head over HTTP/2, which carries gRPC.
+    pub fn of_http2(head: &RequestHead<'_>) -> Self {
+        Self { form: Form::of(head), ..Self::of_http1(head) }
+    }
+
+    /// The sender of this head over HTTP/1.1.
+    pub fn of_http1(head: &RequestHead<'_>) -> Self {
+        let accepted = head.all("accept-language").next().and_then(|field| field.text());
+        let language = accepted.map_or(Language::Vietnamese, |value| Language::negotiate(Some(value)));
+        let form = match Form::of(head) {
+            Form::Grpc => Form::Problem,
+            form => form,
+        };
+        Self { language, form }
+    }
+}
+
 /// The answer to a refused request.
-pub fn answer(refusal: &Refusal, names: Names, language: Language) -> Answer {
+pub fn answer(refusal: &Refusal, names: Names, reader: Reader) -> Answer {
+    match reader.form {
+        Form::Problem => problem(refusal, names, reader.language),
+        Form::S3Error => {
+            let advice = refusal.code.advice(reader.language);
+            let id = names.request_id.to_string();
+            let body = form::s3_error(refusal.code, advice, refusal.detail.as_deref(), &id);
+            let mut answer = Answer { body, ..problem(refusal, names, reader.language) };
+            answer.headers.retain(|(name, _)| *name != "content-type");
+            answer.headers.push(("content-type", "application/xml".to_owned()));
+            answer.headers.push(("x-amz-request-id", id));
+            answer
+        }
+        Form::Grpc => {
+            let advice = refusal.code.advice(reader.language);
+            let message = form::grpc_message(refusal.code, advice, refusal.detail.as_deref());
+            let headers = vec![
+                ("content-type", "application/grpc".to_owned()),
+                ("grpc-status", form::grpc_status(refusal.code).to_string()),
+                ("grpc-message", message),
+                ("lgsp-request-id", names.request_id.to_string()),
+            ];
+            Answer { status: 200, headers, body: Vec::new() }
+        }
+    }
+}
+
+fn problem(refusal: &Refusal, names: Names, language: Language) -> Answer {
     let Names { request_id, decision_id } = names;
     let code = refusal.code;
     let advice = code.advice(language);
@@ -95,7 +158,7 @@ mod tests {
     fn every_code_has_an_answer_in_both_languages_with_what_happened_and_what_to_do() {
         for code in Code::ALL {
             for language in [Language::Vietnamese, Language::English] {
-                let answer = answer(&Refusal::new(*code), names(), language);
+                let answer = problem(&Refusal::new(*code), names(), language);
                 let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
                 assert_eq!(problem["code"], code.label());
                 assert_eq!(problem["status"], answer.status);
@@ -115,9 +178,9 @@ mod tests {
     #[test]
     fn allowed_methods_and_the_wait_are_told() {
         let refusal = Refusal { allow: vec!["GET".into(), "PUT".into()], ..Refusal::new(Code::MethodNotAllowed) };
-        let told = answer(&refusal, names(), Language::English).headers;
+        let told = problem(&refusal, names(), Language::English).headers;
         assert!(told.contains(&("allow", "GET, PUT".to_owned())));
-        let told = answer(&Refusal::new(Code::QuotaExceeded).with_retry_after(9), names(), Language::English);
+        let told = problem(&Refusal::new(Code::QuotaExceeded).with_retry_after(9), names(), Language::English);
         assert!(told.headers.contains(&("retry-after", "9".to_owned())));
     }
 }

@@ -17,6 +17,7 @@ pub mod framing;
 pub mod head;
 mod keepalive;
 mod outgoing;
+mod pace;
 mod platform;
 pub mod pool;
 mod refuse;

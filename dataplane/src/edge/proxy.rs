@@ -25,10 +25,11 @@ use self::watch::{Stage as Awaiting, Watch};
 use super::{Faces, Rooms, peer};
 use crate::admission::Refusal;
 use crate::clock::{MonotonicMillis, Now};
+use crate::edge::answer::Reader;
 use crate::forward;
 use crate::record::{Face, OpenRecord, Outcome, RequestId};
 use crate::stream::Declared;
-use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::refusal::Code;
 
 mod arrival;
 mod decide;
@@ -137,7 +138,7 @@ impl ProxyHttp for Phases {
 
     fn new_ctx(&self) -> ProxyExchange {
         let record = OpenRecord::open(&self.rooms.records, RequestId::new(), Face::Proxy, None, Now::read());
-        ProxyExchange { record, watch: Watch::current(), language: Language::Vietnamese, stage: Stage::Arriving }
+        ProxyExchange { record, watch: Watch::current(), reader: Reader::UNKNOWN, stage: Stage::Arriving }
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {
@@ -238,6 +239,7 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         let bytes = body.as_ref().map_or(0, Bytes::len) as u64;
         exchange.record.exchange.request_bytes += bytes;
+        exchange.watch.received(exchange.record.exchange.request_bytes);
         if session.was_upgraded() {
             exchange.watch.enter(Awaiting::Upgraded);
             return Ok(());
@@ -344,7 +346,10 @@ impl ProxyHttp for Phases {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut ProxyExchange) {
         exchange.watch.ended();
         tracing::debug!(request_id = %exchange.record.exchange.request_id, error = error.map(tracing::field::display), "exchange ended");
-        if let Some(response) = session.response_written() {
+        // What the node answered itself is recorded as what it was, in whatever form its caller read it.
+        if !matches!(exchange.stage, Stage::Answered)
+            && let Some(response) = session.response_written()
+        {
             exchange.record.exchange.status = response.status.as_u16();
         }
         let status = exchange.record.exchange.status;

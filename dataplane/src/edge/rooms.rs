@@ -12,6 +12,7 @@ use crate::admission::{Question, ReplayWindow};
 use crate::cluster::Cluster;
 use crate::record::RecordSink;
 use crate::snapshot::SnapshotStore;
+use crate::stream::HeldBudget;
 
 /// What an exchange needs besides its connection.
 pub struct Rooms {
@@ -21,6 +22,8 @@ pub struct Rooms {
     pub replay: Arc<ReplayWindow>,
     /// The other nodes, where there are any: they are asked whether a nonce was used there.
     pub cluster: Option<Arc<Cluster>>,
+    /// The memory for bytes of bodies that are not verified yet.
+    pub held: Arc<HeldBudget>,
     /// Where records go.
     pub records: RecordSink,
     /// Opens connections to targets for the HTTP/1.1 loop.

@@ -12,6 +12,7 @@ use crate::edge::Rooms;
 use crate::edge::http1::pool::Pool;
 use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use crate::snapshot::SnapshotStore;
+use crate::stream::HeldBudget;
 
 /// The rooms, and what has to be closed at the end.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(super) fn build(settings: &Settings) -> Result<Built, StartError> {
         snapshots: Arc::new(SnapshotStore::default()),
         replay: Arc::new(replay),
         cluster: joined.as_ref().map(|joined| joined.cluster.clone()),
+        held: Arc::new(HeldBudget::new(settings.limits.unverified_bytes_max)),
         records: recorder.sink().clone(),
         connector: TransportConnector::new(None),
         pool: Pool::default(),

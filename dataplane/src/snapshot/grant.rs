@@ -9,6 +9,7 @@ use lgsp_shared::timestamp::{UnixSeconds, Validity};
 use super::Table;
 use super::quota::Quota;
 use super::watched::Watched;
+use crate::upstream::SourceShare;
 
 /// One grant.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Grant {
     pub paths: Box<[Box<str>]>,
     /// When it is granted.
     pub validity: Validity,
+    /// What the source holds at the service; one for all its grants there.
+    pub share: Arc<SourceShare>,
     /// Its quota.
     pub quota: Option<Arc<Quota>>,
     /// What is counted for it, while it is tried.
@@ -124,6 +127,7 @@ mod tests {
             methods: ["GET".into()].into(),
             paths: ["/ho-tich".into()].into(),
             validity: Validity { not_before: Some(UnixSeconds(10)), not_after: Some(UnixSeconds(20)) },
+            share: Arc::default(),
             quota: None,
             watched: None,
         };

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use lgsp_shared::signature::ExpectedDigest;
 use sha2::{Digest, Sha256};
 
@@ -10,7 +12,11 @@ fn digest_of(body: &[u8]) -> BodyRule {
 }
 
 fn gate(rule: BodyRule, declared: Declared) -> BodyGate {
-    BodyGate::new(rule, None, declared, NO_LIMIT).unwrap()
+    BodyGate::new(rule, None, declared, NO_LIMIT, memory()).unwrap()
+}
+
+fn memory() -> Held {
+    Held::new(&Arc::new(HeldBudget::new(1 << 20)), &Arc::default())
 }
 
 fn push(gate: &mut BodyGate, piece: &'static [u8]) -> Vec<u8> {
@@ -52,7 +58,7 @@ fn a_digest_of_nothing_admits_nothing() {
 
 #[test]
 fn a_body_that_nothing_vouches_for_is_refused_at_its_declaration_or_its_first_byte() {
-    let refused = BodyGate::new(BodyRule::Empty, None, Declared::Bytes(1), NO_LIMIT);
+    let refused = BodyGate::new(BodyRule::Empty, None, Declared::Bytes(1), NO_LIMIT, memory());
     assert_eq!(refused.unwrap_err(), Code::DigestMissing);
     let mut empty = gate(BodyRule::Empty, Declared::Unbounded);
     assert_eq!(finish(&mut gate(BodyRule::Empty, Declared::Bytes(0))), Ok(Vec::new()));
@@ -69,9 +75,9 @@ fn an_unsigned_body_passes_piece_by_piece() {
 
 #[test]
 fn a_size_cap_holds_for_what_is_declared_and_for_what_arrives() {
-    let declared = BodyGate::new(BodyRule::Unsigned, None, Declared::Bytes(11), 10);
+    let declared = BodyGate::new(BodyRule::Unsigned, None, Declared::Bytes(11), 10, memory());
     assert_eq!(declared.unwrap_err(), Code::BodyTooLarge);
-    let mut gate = BodyGate::new(BodyRule::Unsigned, None, Declared::Unbounded, 10).unwrap();
+    let mut gate = BodyGate::new(BodyRule::Unsigned, None, Declared::Unbounded, 10, memory()).unwrap();
     assert_eq!(push(&mut gate, b"0123456789"), b"0123456789");
     assert_eq!(gate.push(Bytes::from_static(b"x"), &mut Vec::new()), Err(Code::BodyTooLarge));
 }

@@ -18,7 +18,7 @@ fn upstream(spec: &ServiceSpec) -> Arc<Upstream> {
 }
 
 fn pick(upstream: &Arc<Upstream>) -> Result<Lease, Code> {
-    upstream.pick(NOW, &mut Tried::default())
+    upstream.pick(NOW, &mut Tried::default(), &Arc::default())
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn a_full_target_is_busy_and_a_place_comes_back_when_the_lease_ends() {
 fn what_was_tried_is_not_tried_again() {
     let upstream = upstream(&spec(&[1, 1]));
     let mut tried = Tried::default();
-    let ports = [(); 2].map(|()| upstream.pick(NOW, &mut tried).unwrap().address().port());
+    let ports = [(); 2].map(|()| upstream.pick(NOW, &mut tried, &Arc::default()).unwrap().address().port());
     assert_ne!(ports[0], ports[1]);
-    assert_eq!(upstream.pick(NOW, &mut tried).unwrap_err(), Code::TargetUnreachable);
+    assert_eq!(upstream.pick(NOW, &mut tried, &Arc::default()).unwrap_err(), Code::TargetUnreachable);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn failures_in_a_row_eject_an_endpoint_for_longer_each_time_but_never_the_last()
     let upstream = upstream(&spec(&[1, 1]));
     let fail = |port: u16, now: MonotonicMillis| {
         for _ in 0..20 {
-            let lease = upstream.pick(now, &mut Tried::default()).unwrap();
+            let lease = upstream.pick(now, &mut Tried::default(), &Arc::default()).unwrap();
             if lease.address().port() == port {
                 lease.failed(Failure::Connect, now);
             }
@@ -117,4 +117,32 @@ fn retries_stop_when_their_budget_is_spent_and_requests_earn_it_back() {
         budget.earn(20);
     }
     assert_eq!((0..100).filter(|_| budget.spend()).count(), 1);
+}
+
+#[test]
+fn a_source_leaves_places_for_the_next_one_and_gives_them_back() {
+    let mut spec = spec(&[1, 2]);
+    spec.connections_max = 100;
+    let upstream = upstream(&spec);
+    let pick = |share: &Arc<SourceShare>| upstream.pick(NOW, &mut Tried::default(), share);
+    let [first, second, third] = [(); 3].map(|()| Arc::<SourceShare>::default());
+    let all_of = |share| std::iter::from_fn(|| pick(share).ok()).collect::<Vec<_>>();
+    let held = all_of(&first);
+    assert_eq!((held.len(), pick(&first).unwrap_err()), (178, Code::SourceBusy));
+    let others = all_of(&second);
+    assert!(!others.is_empty() && !all_of(&third).is_empty(), "a later source finds a place");
+    drop(held);
+    assert_eq!(first.held(), 0);
+    assert!(pick(&first).is_ok());
+}
+
+#[test]
+fn a_service_with_few_places_gives_all_of_them_to_its_only_source() {
+    for most in 1..=8 {
+        let mut spec = spec(&[1]);
+        spec.connections_max = most;
+        let (upstream, share) = (upstream(&spec), Arc::default());
+        let held: Vec<_> = std::iter::from_fn(|| upstream.pick(NOW, &mut Tried::default(), &share).ok()).collect();
+        assert_eq!(held.len(), most as usize);
+    }
 }

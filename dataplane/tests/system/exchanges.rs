@@ -7,6 +7,7 @@ use lgsp_testkit::target::Target;
 mod a_body_that_does_not_verify_never_arrives_whole;
 mod a_failing_target_is_answered_for_in_time;
 mod a_revoked_key_stops_working;
+mod a_slow_source_leaves_room_for_others;
 mod a_target_can_prove_who_is_calling;
 mod a_target_must_prove_who_it_is;
 mod a_thousand_connections_see_no_failure_while_revisions_change;
@@ -17,6 +18,7 @@ mod every_refusal_says_why;
 mod no_hop_takes_away_what_decides;
 mod nothing_of_a_payload_is_kept;
 mod unhealthy_endpoints_get_no_exchanges;
+mod unverified_bodies_share_a_bounded_memory;
 
 /// Which code carries HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -114,7 +114,8 @@ impl Code {
             | Code::TargetClosed
             | Code::TargetTimeout
             | Code::TargetUnhealthy
-            | Code::TargetBusy => Step::Target,
+            | Code::TargetBusy
+            | Code::SourceBusy => Step::Target,
         }
     }
 }

@@ -14,6 +14,9 @@ pub struct DefaultsSpec {
     pub body_bytes_max: u64,
     /// Milliseconds a source may pause within a request body or while taking a response.
     pub body_idle_ms: u64,
+    /// The least a source must send of a body, or take of a response, in bytes for each second that it is waited for,
+    /// beyond one pause of `body_idle_ms`; 0 for no minimum. It keeps slow sources from holding places at targets.
+    pub body_bytes_per_sec_min: u64,
     /// Sessions: under which keys their tickets are sealed, and how long they last.
     pub session: SessionDefaults,
     /// Whether a caller whose signature is wrong is shown the text the node expected to be signed. It holds nothing but
@@ -40,6 +43,7 @@ impl Default for DefaultsSpec {
             clock_window_secs: 300,
             body_bytes_max: 8 << 30,
             body_idle_ms: 30_000,
+            body_bytes_per_sec_min: 500,
             session: SessionDefaults::default(),
             debug_signatures: false,
             replay_owner_unreachable: OwnerUnreachable::default(),

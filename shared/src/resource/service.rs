@@ -170,7 +170,8 @@ pub struct ServiceSpec {
     /// Retries.
     #[serde(default)]
     pub retry: Retry,
-    /// The most exchanges in flight at one endpoint; above it the caller gets 503 `target-busy`.
+    /// The most exchanges in flight at one endpoint; above it the caller gets 503 `target-busy`. One source may hold eight
+    /// ninths of them; above that it gets 429 `source-busy`.
     #[serde(default = "connections_max")]
     pub connections_max: u32,
     /// How long a session towards it lasts, in seconds; the default applies when absent.
@@ -179,5 +180,5 @@ pub struct ServiceSpec {
 }
 
 fn connections_max() -> u32 {
-    1_024
+    1_280
 }

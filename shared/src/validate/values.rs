@@ -19,6 +19,7 @@ use crate::timestamp::Validity;
 const WAIT_MS: RangeInclusive<u64> = 1..=29_900;
 /// A pause within a body; one hour is longer than any network pause worth keeping a connection for.
 const IDLE_MS: RangeInclusive<u64> = 1..=3_600_000;
+const BODY_BYTES_PER_SEC_MIN: RangeInclusive<u64> = 0..=1_000_000;
 const WEIGHT: RangeInclusive<u16> = 1..=1000;
 const RETRY_ATTEMPTS: RangeInclusive<u8> = 0..=5;
 const PERCENT: RangeInclusive<u8> = 0..=100;
@@ -47,6 +48,7 @@ fn defaults(spec: &DefaultsSpec, notes: &mut Notes<'_>) {
         clock_window_secs,
         body_bytes_max,
         body_idle_ms,
+        body_bytes_per_sec_min,
         session,
         debug_signatures: _,
         replay_owner_unreachable: _,
@@ -54,6 +56,7 @@ fn defaults(spec: &DefaultsSpec, notes: &mut Notes<'_>) {
     within(*clock_window_secs, &CLOCK_WINDOW_SECS, "spec.clock_window_secs", notes);
     within(*body_bytes_max, &BODY_BYTES, "spec.body_bytes_max", notes);
     within(*body_idle_ms, &IDLE_MS, "spec.body_idle_ms", notes);
+    within(*body_bytes_per_sec_min, &BODY_BYTES_PER_SEC_MIN, "spec.body_bytes_per_sec_min", notes);
     sessions(session, notes);
 }
 

@@ -53,7 +53,7 @@ const GROUND: [&str; 1] = ["clock"];
 const ROOMS: [(&str, &[&str]); 12] = [
     ("edge", &["admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record", "cluster"]),
     ("admission", &["snapshot"]),
-    ("snapshot", &["upstream"]),
+    ("snapshot", &["upstream", "stream"]),
     ("upstream", &[]),
     ("stream", &[]),
     ("session", &["admission", "snapshot", "record"]),
@@ -325,4 +325,35 @@ fn every_file_says_what_it_is_and_stays_readable() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a row of the table in `SECURITY.md` must name: a boundary, a threat, what answers it, and the tests that show it.
+const SECURITY_COLUMNS: usize = 4;
+
+#[test]
+fn every_threat_in_the_security_page_is_shown_by_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let sources = sources();
+    let stems: BTreeSet<&str> = sources.iter().filter_map(|(path, _)| Path::new(path).file_stem()?.to_str()).collect();
+    let exists = |name: &str| {
+        let function = format!("fn {name}(");
+        stems.contains(name) || sources.iter().any(|(_, text)| text.contains(&function))
+    };
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| boundary"));
+    let mut boundaries = BTreeSet::new();
+    for row in rows {
+        let columns: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(columns.len(), SECURITY_COLUMNS, "{row}");
+        boundaries.insert(columns[0]);
+        let named: Vec<&str> = columns[3].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test is named: {row}");
+        for name in named {
+            assert!(exists(name), "there is no test `{name}`: {row}");
+        }
+    }
+    for boundary in
+        ["source", "target", "agency operator", "platform operator", "node", "etcd", "database", "backup", "machine"]
+    {
+        assert!(boundaries.contains(boundary), "SECURITY.md says nothing of the boundary `{boundary}`");
+    }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::deadline::Total;
 use super::head::{Extent, Fields};
+use super::pace::Pace;
 use super::response;
 use super::sending::{STEPS_PER_PIECE, Sending, Sent};
 use super::source::Source;
@@ -46,8 +47,8 @@ pub struct Conversation<'a> {
     pub sending: Sending<'a>,
     /// The service's deadlines.
     pub deadlines: &'a Deadlines,
-    /// How long the source may pause.
-    pub source_idle: Duration,
+    /// How much time the source may take for its body.
+    pub pace: &'a mut Pace,
     /// When the whole exchange must be over, if ever.
     pub total: Total,
     /// When the first byte of the answer must be there; set once the request is complete.
@@ -114,9 +115,14 @@ impl Conversation<'_> {
         if self.sending.is_whole() {
             self.sent_at.get_or_insert(now);
         }
-        let at = match (self.sending.upload.is_done(), self.sending.out.is_empty()) {
+        self.pace.moved_to(self.sending.upload.received_bytes(), || now);
+        let (done, written) = (self.sending.upload.is_done(), self.sending.out.is_empty());
+        if done || !written {
+            self.pace.not_awaited(|| now);
+        }
+        let at = match (done, written) {
             (true, true) => *self.answer_by.get_or_insert(now + Duration::from_millis(self.deadlines.first_byte_ms)),
-            (false, true) => now + self.source_idle,
+            (false, true) => self.pace.awaited(now),
             (_, false) => {
                 let idle = now + Duration::from_millis(self.deadlines.idle_ms);
                 self.answer_by.map_or(idle, |by| by.min(idle))

@@ -4,9 +4,10 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lgsp_shared::head::{RequestHead, Scheme};
-use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::refusal::Code;
 use lgsp_shared::resource::Protocol;
 
 use super::body::BodyDecoder;
@@ -15,16 +16,18 @@ use super::fault::Fault;
 use super::framing::Framing;
 use super::head::{self, Fields, Request};
 use super::outgoing::Outgoing;
+use super::pace::Pace;
 use super::platform::{self, PlatformCall};
 use super::upload::Upload;
 use crate::admission::{Admission, Question, Refusal, admit};
 use crate::clock::Now;
 use crate::edge::Rooms;
+use crate::edge::answer::Reader;
 use crate::forward::{self, IdentityBuffers};
 use crate::record::OpenRecord;
 use crate::session;
-use crate::snapshot::{Route, Snapshot};
-use crate::stream::{BodyGate, Declared};
+use crate::snapshot::{Grant, Route, Snapshot};
+use crate::stream::{BodyGate, Declared, Held};
 
 /// How long a source may pause while nothing says otherwise: its head could not be read, or there is no configuration.
 const SOURCE_IDLE_UNCONFIGURED_MS: u64 = 10_000;
@@ -44,10 +47,19 @@ pub struct Asked {
     pub framing: Framing,
     /// Whether the source waits for `100 Continue`.
     pub expects_continue: bool,
-    /// For problem documents.
-    pub language: Language,
+    /// How it reads refusals.
+    pub reader: Reader,
     /// How long the source may pause, in milliseconds.
     pub source_idle_ms: u64,
+    /// The least it must move of a body for each second it is waited for beyond one pause; 0 for no minimum.
+    pub bytes_per_sec_min: u64,
+}
+
+impl Asked {
+    /// The limits for one direction of the exchange.
+    pub fn pace(&self) -> Pace {
+        Pace::new(Duration::from_millis(self.source_idle_ms), self.bytes_per_sec_min)
+    }
 }
 
 impl Default for Asked {
@@ -60,8 +72,9 @@ impl Default for Asked {
             idempotent: false,
             framing: Framing::UntilClose,
             expects_continue: false,
-            language: Language::Vietnamese,
+            reader: Reader::UNKNOWN,
             source_idle_ms: SOURCE_IDLE_UNCONFIGURED_MS,
+            bytes_per_sec_min: 0,
         }
     }
 }
@@ -86,6 +99,10 @@ pub struct Forward {
     pub asked: Asked,
     /// Where it goes.
     pub route: Arc<Route>,
+    /// What allows it.
+    pub grant: Arc<Grant>,
+    /// How much time the source may take for its body.
+    pub pace: Pace,
     /// What the owner of its nonce has still to be asked.
     pub question: Option<Question>,
     /// Its body.
@@ -139,7 +156,7 @@ pub fn decide(bytes: &[u8], arrival: Arrival, context: &Rooms, record: &mut Open
     match admit(&request.head, &snapshot, &context.replay, arrival.now) {
         Ok(admission) => {
             record.admitted(&admission);
-            forward(&request, asked, admission, record, arrival.now)
+            forward(&request, asked, admission, context, record, arrival.now)
         }
         Err(refusal) => Decision::Refuse(asked, refusal),
     }
@@ -171,7 +188,6 @@ fn speaks_http2(head: &RequestHead<'_>, snapshot: &Snapshot) -> bool {
 
 fn asked(request: &Request<'_>, snapshot: Option<&Snapshot>) -> Asked {
     let method = request.head.method;
-    let accepted = request.head.all("accept-language").next().and_then(|field| field.text());
     Asked {
         version: request.version,
         persistent: match request.version {
@@ -182,12 +198,20 @@ fn asked(request: &Request<'_>, snapshot: Option<&Snapshot>) -> Asked {
         idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
         framing: request.framing,
         expects_continue: request.expects_continue,
-        language: accepted.map_or(Language::Vietnamese, |value| Language::negotiate(Some(value))),
+        reader: Reader::of_http1(&request.head),
         source_idle_ms: snapshot.map_or(SOURCE_IDLE_UNCONFIGURED_MS, |snapshot| snapshot.defaults.body_idle_ms),
+        bytes_per_sec_min: snapshot.map_or(0, |snapshot| snapshot.defaults.body_bytes_per_sec_min),
     }
 }
 
-fn forward(request: &Request<'_>, asked: Asked, mut admission: Admission, record: &OpenRecord, now: Now) -> Decision {
+fn forward(
+    request: &Request<'_>,
+    asked: Asked,
+    mut admission: Admission,
+    context: &Rooms,
+    record: &OpenRecord,
+    now: Now,
+) -> Decision {
     let declared = match request.framing {
         Framing::Empty => Declared::Nothing,
         Framing::Length(length) => Declared::Bytes(length),
@@ -196,7 +220,8 @@ fn forward(request: &Request<'_>, asked: Asked, mut admission: Admission, record
     let mut out = Outgoing::default();
     write_head(request, &admission, record, now, &mut out.head);
     let chunks = admission.chunks.take();
-    let gate = match BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max) {
+    let memory = Held::new(&context.held, &admission.credential.held);
+    let gate = match BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max, memory) {
         Ok(gate) => gate,
         Err(code) => {
             let refusal = Refusal::new(code).from(&admission.credential).towards(&admission.route);
@@ -206,7 +231,8 @@ fn forward(request: &Request<'_>, asked: Asked, mut admission: Admission, record
     write_framing(&gate, request.framing, &mut out.head);
     out.head.extend_from_slice(b"\r\n");
     let upload = Upload::new(BodyDecoder::new(request.framing), gate, admission.scheme);
-    Decision::Forward(Forward { asked, route: admission.route, question: admission.question, upload, out })
+    let Admission { route, grant, question, .. } = admission;
+    Decision::Forward(Forward { asked, route, grant, pace: asked.pace(), question, upload, out })
 }
 
 fn write_head(request: &Request<'_>, admission: &Admission, record: &OpenRecord, now: Now, out: &mut Vec<u8>) {

@@ -194,7 +194,8 @@ impl Exchange<'_> {
         let asked = *self.asked();
         let whole = match asked.framing {
             // Usually nothing is waited for, and the clock need not be read again.
-            Framing::Empty | Framing::Length(0) => return self.take_buffered(),
+            Framing::Empty | Framing::Length(0) if !asked.expects_continue => return self.take_buffered(),
+            Framing::Empty => Some(0),
             Framing::Length(length) => {
                 (length <= VERIFIED_FIRST_BYTES_MAX).then(|| usize::try_from(length).unwrap_or(usize::MAX))
             }
@@ -213,8 +214,9 @@ impl Exchange<'_> {
             return Err(Unanswered::SourceGone);
         }
         match whole {
-            Some(length) => self.take_whole(asked, length).await,
-            None => Ok(()),
+            Some(length) => self.take_whole(length).await,
+            // A place at the target is taken only when there is something to send.
+            None => self.gather(1).await,
         }
     }
 
@@ -230,23 +232,30 @@ impl Exchange<'_> {
     }
 
     /// Leaves the body in the read buffer until all of it is there, and verifies it then: pieces would each keep a buffer.
-    async fn take_whole(&mut self, asked: Asked, length: usize) -> Result<(), Unanswered> {
-        let arrived = self.gather(asked, length).await;
+    async fn take_whole(&mut self, length: usize) -> Result<(), Unanswered> {
+        if self.source.wire.input().len() >= length {
+            return self.take_buffered();
+        }
+        let arrived = match self.forward.upload.holds_outside(length) {
+            Ok(()) => self.gather(length).await,
+            Err(code) => Err(Unanswered::Refused(code)),
+        };
         if arrived.is_err() {
             self.record.exchange.request_bytes = self.source.wire.input().len().min(length) as u64;
             return arrived;
         }
-        self.take_buffered()
+        let taken = self.take_buffered();
+        // It is verified or refused: nothing of it is held for a verdict.
+        self.forward.upload.holds_outside(0).map_err(Unanswered::Refused)?;
+        taken
     }
 
-    async fn gather(&mut self, asked: Asked, length: usize) -> Result<(), Unanswered> {
-        if self.source.wire.input().len() >= length {
-            return Ok(());
-        }
-        let (idle, total) = (Duration::from_millis(asked.source_idle_ms), self.total());
+    async fn gather(&mut self, length: usize) -> Result<(), Unanswered> {
+        let total = self.total();
         while self.source.wire.input().len() < length {
-            self.source.deadline.set(total.bound(Instant::now() + idle));
-            let source = &mut *self.source;
+            let (source, pace) = (&mut *self.source, &mut self.forward.pace);
+            pace.moved_to(source.wire.input().len() as u64, Instant::now);
+            source.deadline.set(total.bound(pace.awaited(Instant::now())));
             let read = std::future::poll_fn(|cx| match source.wire.poll_gather(cx, length) {
                 std::task::Poll::Ready(read) => std::task::Poll::Ready(Some(read)),
                 // The source's socket wakes the task, or its deadline.
@@ -259,6 +268,7 @@ impl Exchange<'_> {
                 Some(Ok(_)) => {}
             }
         }
+        self.forward.pace.not_awaited(Instant::now);
         Ok(())
     }
 
@@ -278,7 +288,8 @@ impl Exchange<'_> {
             if attempt > 0 && !upstream.budget.spend() {
                 break;
             }
-            let lease = match upstream.pick(MonotonicMillis::at(self.source.at.into_std()), &mut tried) {
+            let now = MonotonicMillis::at(self.source.at.into_std());
+            let lease = match upstream.pick(now, &mut tried, &self.forward.grant.share) {
                 Ok(lease) => lease,
                 Err(code) => return Err(Unanswered::Refused(failed.unwrap_or(code))),
             };
@@ -343,7 +354,7 @@ impl Exchange<'_> {
 
     async fn converse(&mut self, target: &mut Wire, answer_by: Instant) -> Reply {
         let total = self.total();
-        let Forward { asked, route, question: _, upload, out } = &mut self.forward;
+        let Forward { asked, route, pace, upload, out, .. } = &mut self.forward;
         let deadlines = &route.service.upstream.deadlines;
         let began = self.source.at;
         let mut conversation = Conversation {
@@ -353,7 +364,7 @@ impl Exchange<'_> {
             target,
             sending: Sending::new(out, upload),
             deadlines,
-            source_idle: Duration::from_millis(asked.source_idle_ms),
+            pace,
             sent_at: None,
             interim: 0,
             scanned: 0,
@@ -373,7 +384,7 @@ impl Exchange<'_> {
     async fn pass_on(&mut self, answered: &mut Answered) -> Result<Passed, Code> {
         let Answered { wire, lease, head } = answered;
         let (first_byte, total) = (self.source.at, self.total());
-        let Forward { out, upload, asked, route, question: _ } = &mut self.forward;
+        let Forward { out, upload, asked, route, pace, .. } = &mut self.forward;
         let mut rest = Sending::new(out, upload);
         let keep = rest.is_whole() && !self.source.is_closing();
         let mut relay = match Relay::begin(wire, *head, asked, keep, self.record.exchange.request_id) {
@@ -385,11 +396,8 @@ impl Exchange<'_> {
         };
         self.record.exchange.status = relay.status;
         let deadlines = &route.service.upstream.deadlines;
-        let patience = Patience {
-            target: Duration::from_millis(deadlines.idle_ms),
-            source: Duration::from_millis(asked.source_idle_ms),
-            total,
-        };
+        let patience =
+            Patience { target: Duration::from_millis(deadlines.idle_ms), taking: asked.pace(), sending: *pace, total };
         let relayed = relay.run(self.source, wire, &mut rest, patience).await;
         let request_whole = rest.is_whole();
         self.record.exchange.request_bytes = self.forward.upload.received_bytes();

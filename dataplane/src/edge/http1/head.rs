@@ -106,7 +106,15 @@ pub fn parse<'b: 's, 's>(bytes: &'b [u8], scheme: Scheme, fields: &'s mut Fields
     for header in parsed.headers.iter() {
         fields.try_push(Field { name: header.name, value: header.value }).map_err(|_| TOO_MANY_FIELDS)?;
     }
-    interpret(method, path, Version::from_minor(minor), scheme, fields)
+    let (path, authority) = target::without_authority(path);
+    let request = interpret(method, path, Version::from_minor(minor), scheme, fields)?;
+    // Section 3.2.2 gives the target's authority the say; one that differs from `Host` could be read either way.
+    match authority {
+        Some(authority) if !authority.eq_ignore_ascii_case(request.head.authority) => {
+            Err(Fault::malformed("the target and `Host` name different hosts"))
+        }
+        Some(_) | None => Ok(request),
+    }
 }
 
 /// What method, target and fields mean together; both faces ask this.
@@ -132,7 +140,8 @@ pub(crate) fn interpret<'s>(
         return Err(Fault::malformed("a TRACE request has no body (RFC 9110 section 9.3.8)"));
     }
     let head = RequestHead { method, scheme, authority, path, query, fields };
-    let expects_continue = seen.expects_continue && version == Version::Http11 && framing.has_content();
+    // Also for an empty body: RFC 9110 section 10.1.1 lets a server leave it out there, and botocore then waits for it.
+    let expects_continue = seen.expects_continue && version == Version::Http11;
     let Seen { connection, upgrade, .. } = seen;
     // Without the `upgrade` option the `Upgrade` field is a leftover of another hop (RFC 9110 section 7.8).
     let upgrade = upgrade && connection.upgrade && version == Version::Http11;

@@ -127,7 +127,7 @@ const TOO_SLOW: Awaited =
 
 /// What the input is so far; `None` while that cannot be said.
 fn look(source: &mut Source, scanned: &mut usize, first: bool) -> Option<Awaited> {
-    skip_empty_line(source, *scanned, first);
+    skip_empty_line(source, *scanned);
     let input = source.wire.input();
     if first && !input.is_empty() && HTTP2_PREFACE.starts_with(input.get(..HTTP2_PREFACE.len()).unwrap_or(input)) {
         return (input.len() >= HTTP2_PREFACE.len()).then_some(Awaited::Http2);
@@ -140,12 +140,8 @@ fn look(source: &mut Source, scanned: &mut usize, first: bool) -> Option<Awaited
 }
 
 /// RFC 9112 section 2.2: one empty line before a request is a leftover of an old client's body, and skipped.
-fn skip_empty_line(source: &mut Source, scanned: usize, first: bool) {
-    if !first
-        && scanned == 0
-        && source.wire.input().starts_with(b"\r\n")
-        && !source.wire.input().starts_with(b"\r\n\r\n")
-    {
+fn skip_empty_line(source: &mut Source, scanned: usize) {
+    if scanned == 0 && source.wire.input().starts_with(b"\r\n") && !source.wire.input().starts_with(b"\r\n\r\n") {
         source.wire.consume(2);
     }
 }

@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use lgsp_shared::refusal::Code;
+use tokio::time::Instant;
 
 use super::body::BodyDecoder;
 use super::chunked::Step;
@@ -13,6 +13,7 @@ use super::decide::{Asked, Decision};
 use super::exchange::Next;
 use super::framing::Framing;
 use super::head::Request;
+use super::pace::Pace;
 use super::refuse::{refuse, send, tell};
 use super::source::Source;
 use super::stock::Use;
@@ -22,7 +23,7 @@ use crate::edge::answer::reply;
 use crate::record::{CallKind, Called, OpenRecord, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call};
 use crate::snapshot::Snapshot;
-use crate::stream::{BodyGate, Declared, Gathered};
+use crate::stream::{BodyGate, Declared, Gathered, Held};
 
 /// A call whose head was decided on.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub fn receive(
         return Decision::Refuse(asked, Code::RecordsUnavailable.into());
     }
     record.exchange.called = CallKind::at(request.head.path).map(|kind| Box::new(Called::new(kind)));
-    let mut call = match session::receive(&request.head, snapshot, &context.replay, asked.language, now) {
+    let mut call = match session::receive(&request.head, snapshot, &context.replay, asked.reader.language, now) {
         Ok(call) => call,
         Err(refusal) => return Decision::Refuse(asked, refusal),
     };
@@ -57,7 +58,8 @@ pub fn receive(
         Framing::Chunked | Framing::UntilClose => Declared::Unbounded,
     };
     let (rule, chunks) = call.body_rule();
-    match BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX) {
+    let memory = Held::new(&context.held, &call.caller().held);
+    match BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX, memory) {
         Ok(gate) => {
             let decoder = BodyDecoder::new(request.framing);
             Decision::Answer(Box::new(PlatformCall { asked, call, gate, decoder }))
@@ -114,7 +116,7 @@ async fn whole_body(
     gate: &mut BodyGate,
     decoder: &mut BodyDecoder,
 ) -> Result<Vec<u8>, Option<Code>> {
-    let mut body = Gathered::default();
+    let (mut body, mut pace) = (Gathered::default(), asked.pace());
     loop {
         match decoder.step(source.wire.input()) {
             Ok(Step::Framing(length)) => source.wire.consume(length),
@@ -125,7 +127,12 @@ async fn whole_body(
                 *decoder = BodyDecoder::new(Framing::Empty);
                 return Ok(body.finish(gate)?);
             }
-            Ok(Step::More) => fill(source, asked).await?,
+            Ok(Step::More) => {
+                // Only a body that has to be waited for is held.
+                gate.holds_outside(CALL_BYTES_MAX as usize)?;
+                pace.moved_to(gate.received_bytes(), Instant::now);
+                fill(source, &mut pace).await?;
+            }
             Err(fault) => {
                 *decoder = BodyDecoder::UntilClose;
                 return Err(Some(fault.code));
@@ -134,8 +141,8 @@ async fn whole_body(
     }
 }
 
-async fn fill(source: &mut Source, asked: &Asked) -> Result<(), Option<Code>> {
-    source.deadline.set_after(Duration::from_millis(asked.source_idle_ms));
+async fn fill(source: &mut Source, pace: &mut Pace) -> Result<(), Option<Code>> {
+    source.deadline.set(pace.awaited(Instant::now()));
     let read = poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
         Poll::Ready(read) => Poll::Ready(Some(read)),
         Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),

@@ -17,15 +17,18 @@ use super::source::Source;
 use super::stock::{Lines, Use};
 use crate::admission::Refusal;
 use crate::edge::answer::{Answer, answer};
+use crate::edge::date;
 use crate::record::OpenRecord;
 
 /// Bytes of an unread body that are skipped to keep a connection, when they are already here.
 const SKIPPED_BYTES_MAX: u64 = 64 << 10;
-/// Bytes read and dropped after an answer that closes, so that a caller still sending can read the answer instead of
-/// seeing its connection reset.
-const LINGER_BYTES_MAX: usize = 1 << 20;
-/// How long that may take.
-const LINGER_MAX: Duration = Duration::from_secs(2);
+/// How long bytes are read and dropped after an answer that closes, so that a caller still sending can read the answer
+/// instead of seeing its connection reset. As nginx does it: however many come, up to this time.
+const LINGER_MAX: Duration = Duration::from_secs(30);
+/// How long such a caller may pause.
+const LINGER_IDLE_MAX: Duration = Duration::from_secs(5);
+/// Both, when the node stops.
+const LINGER_STOPPING_MAX: Duration = Duration::from_secs(2);
 
 /// Whether the connection can take another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub async fn refuse(
     record: &mut OpenRecord,
 ) -> After {
     record.refused(refusal);
-    let answer = answer(refusal, record.names(), asked.language);
+    let answer = answer(refusal, record.names(), asked.reader);
     tell(source, asked, rest, &answer, record).await
 }
 
@@ -99,7 +102,9 @@ fn write_answer(answer: &Answer, persistent: bool, to_head: bool, out: &mut Vec<
     for (name, value) in &answer.headers {
         let _ = write!(out, "{name}: {value}\r\n");
     }
-    let _ = write!(out, "content-length: {}\r\n", answer.body.len());
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(&date::now());
+    let _ = write!(out, "\r\ncontent-length: {}\r\n", answer.body.len());
     out.extend_from_slice(if persistent { b"\r\n" } else { b"connection: close\r\n\r\n" });
     if !to_head {
         out.extend_from_slice(&answer.body);
@@ -126,10 +131,11 @@ pub async fn send(source: &mut Source, bytes: &[u8], idle_ms: u64) -> bool {
     .await
 }
 
-/// Says that no more will come, and reads for a moment what the source still sends (RFC 9112 section 9.6).
+/// Says that no more will come, and reads for a while what the source still sends (RFC 9112 section 9.6). Holds one buffer
+/// while bytes arrive and none between.
 pub async fn linger(source: &mut Source) {
-    source.deadline.set(Instant::now() + LINGER_MAX);
-    let mut dropped = 0;
+    let end = Instant::now() + LINGER_MAX;
+    source.deadline.set(lingers_until(source, end));
     poll_fn(|cx| {
         if source.wire.poll_shutdown(cx).is_pending() {
             return source.deadline.poll_expired(cx);
@@ -139,13 +145,21 @@ pub async fn linger(source: &mut Source) {
             source.wire.consume(length);
             match source.wire.poll_fill(cx, Use::Head) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(length)) => dropped += length,
+                Poll::Ready(Ok(_)) => {
+                    if end <= Instant::now() {
+                        return Poll::Ready(());
+                    }
+                    source.deadline.set(lingers_until(source, end));
+                }
+                // The source's socket wakes the task, or the deadline.
                 Poll::Pending => return source.deadline.poll_expired(cx),
-            }
-            if dropped > LINGER_BYTES_MAX {
-                return Poll::Ready(());
             }
         }
     })
     .await;
+}
+
+fn lingers_until(source: &Source, end: Instant) -> Instant {
+    let pause = if source.is_closing() { LINGER_STOPPING_MAX } else { LINGER_IDLE_MAX };
+    end.min(Instant::now() + pause)
 }

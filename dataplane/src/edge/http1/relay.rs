@@ -19,12 +19,14 @@ use super::decide::Asked;
 use super::fault::Fault;
 use super::framing::Framing;
 use super::head::Fields;
+use super::pace::Pace;
 use super::response::{self, Response};
 use super::sending::{STEPS_PER_PIECE, Sending, Sent};
 use super::source::Source;
 use super::stock::{HEAD_BYTES, Lines, Use};
 use super::turn::Turn;
 use super::wire::Wire;
+use crate::edge::date;
 use crate::forward;
 use crate::record::RequestId;
 
@@ -52,13 +54,15 @@ enum Coding {
     Chunked,
 }
 
-/// How long either side may pause, and when everything must be over.
+/// How long either side may be waited for, and when everything must be over.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// The target, between two pieces.
     pub target: Duration,
     /// The source, in taking what is written.
-    pub source: Duration,
+    pub taking: Pace,
+    /// The source, in sending the rest of its request.
+    pub sending: Pace,
     /// The whole exchange.
     pub total: Total,
 }
@@ -98,6 +102,8 @@ pub struct Relay {
     /// Copied and written first: the head, chunk sizes, small pieces.
     staged: Lines,
     staged_sent: usize,
+    /// Bytes the source has taken, head and framing included.
+    delivered_bytes: u64,
     /// Bytes at the front of the target's input that go on from where they are, after what is staged.
     piece: usize,
     chunk_open: bool,
@@ -148,6 +154,7 @@ impl Relay {
             coding,
             staged,
             staged_sent: 0,
+            delivered_bytes: 0,
             piece: 0,
             chunk_open: false,
             ended: false,
@@ -169,9 +176,9 @@ impl Relay {
         source: &mut Source,
         target: &mut Wire,
         rest: &mut Sending<'_>,
-        patience: Patience,
+        mut patience: Patience,
     ) -> Relayed {
-        poll_fn(|cx| self.poll(cx, source, target, rest, patience)).await
+        poll_fn(|cx| self.poll(cx, source, target, rest, &mut patience)).await
     }
 
     fn poll(
@@ -180,12 +187,15 @@ impl Relay {
         source: &mut Source,
         target: &mut Wire,
         rest: &mut Sending<'_>,
-        patience: Patience,
+        patience: &mut Patience,
     ) -> Poll<Relayed> {
         let mut turn = Turn::new(1);
         loop {
             match send_rest(cx, source, target, rest) {
-                Ok(true) => self.awaited = None,
+                Ok(true) => {
+                    self.awaited = None;
+                    patience.sending.moved_to(rest.upload.received_bytes(), Instant::now);
+                }
                 Ok(false) => {}
                 Err(relayed) => return Poll::Ready(relayed),
             }
@@ -201,7 +211,7 @@ impl Relay {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Relayed::SourceGone),
                 // The source's socket wakes the task when it takes bytes again.
-                Poll::Pending => return self.wait(cx, source, Side::Source, patience),
+                Poll::Pending => return self.wait(cx, source, Side::Source, rest, patience),
             }
             match staged {
                 Staged::Ended => return Poll::Ready(Relayed::Whole),
@@ -216,7 +226,7 @@ impl Relay {
                     self.awaited = None;
                     // However much there is to move, the deadline is looked at.
                     if turn.is_over(cx) {
-                        return self.wait(cx, source, Side::Target, patience);
+                        return self.wait(cx, source, Side::Target, rest, patience);
                     }
                 }
                 Poll::Pending if rest.is_over() && poll_gone(&mut source.wire, cx).is_ready() => {
@@ -224,7 +234,7 @@ impl Relay {
                 }
                 // The target's socket wakes the task when more arrives. A rest that is still being sent waits for the
                 // socket that stopped it, a source that may leave for its own.
-                Poll::Pending => return self.wait(cx, source, Side::Target, patience),
+                Poll::Pending => return self.wait(cx, source, Side::Target, rest, patience),
             }
         }
     }
@@ -312,6 +322,7 @@ impl Relay {
     }
 
     fn written(&mut self, target: &mut Wire, length: usize) {
+        self.delivered_bytes += length as u64;
         let of_staged = length.min(self.staged.len() - self.staged_sent);
         self.staged_sent += of_staged;
         let of_piece = length - of_staged;
@@ -325,19 +336,35 @@ impl Relay {
         self.awaited = None;
     }
 
-    fn wait(&mut self, cx: &mut Context<'_>, source: &mut Source, side: Side, patience: Patience) -> Poll<Relayed> {
+    fn wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Source,
+        side: Side,
+        rest: &Sending<'_>,
+        patience: &mut Patience,
+    ) -> Poll<Relayed> {
         if self.awaited != Some(side) {
             self.awaited = Some(side);
-            let pause = match side {
-                Side::Source => patience.source,
-                Side::Target => patience.target,
+            let now = Instant::now();
+            patience.taking.moved_to(self.delivered_bytes, || now);
+            let at = match side {
+                Side::Source => patience.taking.awaited(now),
+                Side::Target => {
+                    patience.taking.not_awaited(|| now);
+                    now + patience.target
+                }
             };
-            let at = Instant::now() + pause;
+            // A source that still sends must not keep an exchange open by sending next to nothing.
+            let at = if rest.is_over() { at } else { at.min(patience.sending.awaited(now)) };
             source.deadline.set(patience.total.bound(at));
         }
         source.deadline.poll_expired(cx).map(|()| match side {
             // Whoever is awaited just then, that the time is over is not the source's doing.
             Side::Source if !patience.total.is_over() => Relayed::SourceGone,
+            Side::Target if !patience.total.is_over() && !rest.is_over() && patience.sending.is_used_up() => {
+                Relayed::RequestWrong(Code::BodyTimeout)
+            }
             Side::Source | Side::Target => Relayed::TargetCut(Code::TargetTimeout),
         })
     }
@@ -386,7 +413,9 @@ fn write_head(answer: &Response<'_>, coding: Coding, out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(reason.unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
+    let mut dated = false;
     for field in answer.fields {
+        dated |= field.is("date");
         if field.is("content-length")
             || !forward::passes_to_source(field.name)
             || answer.connection.nominates(field.name)
@@ -396,6 +425,11 @@ fn write_head(answer: &Response<'_>, coding: Coding, out: &mut Vec<u8>) {
         for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
             out.extend_from_slice(part);
         }
+    }
+    if !dated {
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(&date::now());
+        out.extend_from_slice(b"\r\n");
     }
     // A 204 tells no length (RFC 9110 section 8.6); HEAD and 304 tell that of the body they leave out.
     let length = answer.declared_length.filter(|_| answer.status != 204);

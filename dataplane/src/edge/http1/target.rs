@@ -1,7 +1,7 @@
 //! RFC 9112 section 3.2: the request target, and the host it is asked of.
 //!
-//! Only the origin form is taken, and `*` for OPTIONS. The absolute form would give every request two authorities; this
-//! node is no forward proxy, so nobody has a reason to send it. Nothing is decoded or normalised.
+//! The origin form, `*` for OPTIONS, and the absolute form where its authority is that of `Host`, which is read as the
+//! origin form: what is signed is method, host, path and query all the same. Nothing is decoded or normalised.
 
 use super::fault::Fault;
 
@@ -12,6 +12,21 @@ pub struct Target<'a> {
     pub path: &'a str,
     /// The raw query, without `?`.
     pub query: Option<&'a str>,
+}
+
+/// The origin form of a target in absolute form, and its authority; any other target as it is.
+pub fn without_authority(target: &str) -> (&str, Option<&str>) {
+    let scheme = ["http://", "https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    let Some(rest) = scheme.and_then(|scheme| target.get(scheme.len()..)) else { return (target, None) };
+    match rest.find(['/', '?']) {
+        Some(at) => {
+            let (authority, path) = rest.split_at(at);
+            (path, Some(authority))
+        }
+        None => ("/", Some(rest)),
+    }
 }
 
 /// Parses the target of a request with this method.
@@ -88,6 +103,23 @@ mod tests {
         for (method, bad) in [("GET", "*"), ("GET", "http://a/"), ("GET", "a/b"), ("OPTIONS", "**"), ("GET", "")] {
             assert!(parse(method, bad).is_err(), "{method} {bad}");
         }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_read_as_its_path_and_its_authority() {
+        for (target, path, authority) in [
+            ("http://a/b?c", "/b?c", Some("a")),
+            ("HTTPS://a:1/", "/", Some("a:1")),
+            ("http://a", "/", Some("a")),
+            ("http://u@a/", "/", Some("u@a")),
+            ("http:///b", "/b", Some("")),
+            ("/http://a/", "/http://a/", None),
+            ("*", "*", None),
+            ("ftp://a/", "ftp://a/", None),
+        ] {
+            assert_eq!(without_authority(target), (path, authority), "{target}");
+        }
+        assert!(parse("GET", without_authority("http://a?b").0).is_err(), "an empty path with a query");
     }
 
     #[test]

@@ -48,6 +48,14 @@ impl Upload {
         self.decoder
     }
 
+    /// Counts bytes of the body that lie in the read buffer until they are verified.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when the node holds too much already.
+    pub fn holds_outside(&mut self, bytes: usize) -> Result<(), Code> {
+        self.gate.holds_outside(bytes)
+    }
+
     /// Body bytes taken in.
     pub fn received_bytes(&self) -> u64 {
         self.gate.received_bytes()

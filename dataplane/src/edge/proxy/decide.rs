@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::refusal::Code;
 use pingora_proxy::Session;
 
 use super::arrival::{self, Arrived};
@@ -13,10 +13,11 @@ use super::watch::{Patience, Stage as Awaiting};
 use crate::admission::{Refusal, admit};
 use crate::clock::Now;
 use crate::edge::Rooms;
+use crate::edge::answer::Reader;
 use crate::edge::http1::head::Fields;
 use crate::session::is_for_platform;
 use crate::snapshot::Snapshot;
-use crate::stream::{BodyGate, Declared};
+use crate::stream::{BodyGate, Declared, Held};
 use crate::upstream::Upstream;
 
 /// What was decided.
@@ -49,8 +50,8 @@ pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange
     let request = arrived.read(arrival::scheme(session), &mut fields)?;
     let head = &request.head;
     exchange.record.asked(head.method, head.path);
-    let accepted = head.all("accept-language").next().and_then(|field| field.text());
-    exchange.language = Language::negotiate(accepted);
+    let over_http2 = session.as_downstream().as_http2().is_some();
+    exchange.reader = if over_http2 { Reader::of_http2(head) } else { Reader::of_http1(head) };
     let snapshot = rooms.snapshots.load().ok_or(Code::Overloaded)?;
     exchange.record.exchange.revision = Some(snapshot.revision);
     if !rooms.records.admits() {
@@ -70,7 +71,8 @@ pub fn decide(session: &mut Session, rooms: &Rooms, exchange: &mut ProxyExchange
     let declared = if request.upgrade { Declared::Nothing } else { arrival::declared(request.framing, unannounced) };
     let forwarded = Forwarded::new(head, &admission, exchange.record.exchange.request_id, now);
     let chunks = admission.chunks.take();
-    let gate = BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max)
+    let memory = Held::new(&rooms.held, &admission.credential.held);
+    let gate = BodyGate::new(admission.body, chunks, declared, admission.route.body_bytes_max, memory)
         .map_err(|code| Refusal::new(code).from(&admission.credential).towards(&admission.route))?;
     let upstream = &admission.route.service.upstream;
     upstream.budget.earn(upstream.retry.budget_percent);
@@ -87,6 +89,7 @@ fn patience(snapshot: &Snapshot, upstream: &Upstream) -> Patience {
     let deadlines = &upstream.deadlines;
     Patience {
         body_ms: snapshot.defaults.body_idle_ms.max(deadlines.idle_ms.saturating_add(AFTER_TARGET_MS)),
+        body_bytes_per_sec_min: snapshot.defaults.body_bytes_per_sec_min,
         first_byte_ms: deadlines.first_byte_ms,
         idle_ms: deadlines.idle_ms.max(snapshot.defaults.body_idle_ms),
         total_ms: deadlines.total_ms,

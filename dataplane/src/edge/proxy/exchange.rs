@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use lgsp_shared::refusal::{Code, Language};
+use lgsp_shared::refusal::Code;
 
 use super::failure;
 use super::forwarded::Forwarded;
 use super::watch::{Stage as Awaiting, Watch};
 use crate::admission::Admission;
 use crate::clock::MonotonicMillis;
+use crate::edge::answer::Reader;
 use crate::record::{OpenRecord, Outcome};
 use crate::stream::{BodyGate, Declared};
 use crate::upstream::{Failure, Lease, Tried};
@@ -21,8 +22,8 @@ pub struct ProxyExchange {
     pub record: OpenRecord,
     /// Its deadlines.
     pub watch: Arc<Watch>,
-    /// The language of its problem document.
-    pub language: Language,
+    /// How its source reads refusals.
+    pub reader: Reader,
     /// How far it is.
     pub stage: Stage,
 }
@@ -112,7 +113,10 @@ impl Admitted {
         let Attempts { tried, lease, .. } = &mut self.attempts;
         match lease {
             Some(lease) => Ok(lease),
-            None => Ok(lease.insert(self.admission.route.service.upstream.pick(now, tried)?)),
+            None => {
+                let Admission { route, grant, .. } = &self.admission;
+                Ok(lease.insert(route.service.upstream.pick(now, tried, &grant.share)?))
+            }
         }
     }
 

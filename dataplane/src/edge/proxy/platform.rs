@@ -16,7 +16,7 @@ use crate::edge::answer::reply;
 use crate::record::{CallKind, Called, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call, Reply};
 use crate::snapshot::Snapshot;
-use crate::stream::{BodyGate, Declared, Gathered};
+use crate::stream::{BodyGate, Declared, Gathered, Held};
 
 /// A call whose head was decided on.
 #[derive(Debug)]
@@ -36,10 +36,11 @@ impl PlatformCall {
         now: Now,
     ) -> Result<Self, Refusal> {
         exchange.record.exchange.called = CallKind::at(head.path).map(|kind| Box::new(Called::new(kind)));
-        let mut call = session::receive(head, snapshot, &rooms.replay, exchange.language, now)?;
+        let mut call = session::receive(head, snapshot, &rooms.replay, exchange.reader.language, now)?;
         exchange.record.identified(call.caller(), call.scheme());
         let (rule, chunks) = call.body_rule();
-        let gate = BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX).map_err(|code| call.refused(code))?;
+        let memory = Held::new(&rooms.held, &call.caller().held);
+        let gate = BodyGate::new(rule, chunks, declared, CALL_BYTES_MAX, memory).map_err(|code| call.refused(code))?;
         Ok(Self { call, gate })
     }
 
@@ -87,6 +88,7 @@ impl PlatformCall {
     /// The body, verified; `None` when the source went away.
     async fn whole_body(&mut self, session: &mut Session, idle: Duration) -> Result<Option<Vec<u8>>, Code> {
         let mut body = Gathered::default();
+        self.gate.holds_outside(CALL_BYTES_MAX as usize)?;
         loop {
             // On HTTP/2 Pingora has no deadline of its own for this.
             let read = tokio::time::timeout(idle, session.as_downstream_mut().read_request_body()).await;

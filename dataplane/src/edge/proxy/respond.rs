@@ -20,7 +20,7 @@ const FRAMING: [HeaderName; 4] =
 pub async fn refuse(session: &mut Session, exchange: &mut ProxyExchange, refusal: &Refusal) {
     exchange.record.refused(refusal);
     session.set_keepalive(None);
-    let answer = answer(refusal, exchange.record.names(), exchange.language);
+    let answer = answer(refusal, exchange.record.names(), exchange.reader);
     tell(session, exchange, answer).await;
 }
 
@@ -28,7 +28,8 @@ pub async fn refuse(session: &mut Session, exchange: &mut ProxyExchange, refusal
 pub async fn tell(session: &mut Session, exchange: &mut ProxyExchange, answer: Answer) {
     exchange.record.exchange.own_micros = exchange.record.elapsed_micros();
     exchange.stage = Stage::Answered;
-    let to_head = session.req_header().method == http::Method::HEAD;
+    // An answer without a body ends with its head: gRPC clients read a status only there.
+    let to_head = session.req_header().method == http::Method::HEAD || answer.body.is_empty();
     let body_bytes = answer.body.len() as u64;
     match write(session, answer, to_head).await {
         Ok(()) => exchange.record.exchange.response_bytes = if to_head { 0 } else { body_bytes },

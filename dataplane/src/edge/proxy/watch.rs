@@ -51,6 +51,8 @@ pub enum Stage {
 pub struct Patience {
     /// Within the request body.
     pub body_ms: u64,
+    /// The least bytes of the request body for each second beyond `body_ms`, until the target answers; 0 for no minimum.
+    pub body_bytes_per_sec_min: u64,
     /// Until the target's first byte.
     pub first_byte_ms: u64,
     /// Within the response body.
@@ -73,6 +75,7 @@ pub struct Watch {
     admitted: OnceLock<Admitted>,
     stage: AtomicU8,
     progress: AtomicU64,
+    received_bytes: AtomicU64,
     target: Mutex<Option<TargetSocket>>,
     cut: OnceLock<Code>,
     ended: AtomicBool,
@@ -86,6 +89,7 @@ impl Watch {
             admitted: OnceLock::new(),
             stage: AtomicU8::new(Stage::Head as u8),
             progress: AtomicU64::new(now.0),
+            received_bytes: AtomicU64::new(0),
             target: Mutex::default(),
             cut: OnceLock::new(),
             ended: AtomicBool::new(false),
@@ -121,6 +125,11 @@ impl Watch {
         } else {
             self.progress.store(MonotonicMillis::now().0, Ordering::Relaxed);
         }
+    }
+
+    /// Notes how much of the request body has arrived in all.
+    pub fn received(&self, bytes: u64) {
+        self.received_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Notes the socket to the target.
@@ -170,6 +179,11 @@ impl Watch {
         if patience.total_ms > 0 && age_ms > patience.total_ms && stage != Stage::Upgraded as u8 {
             return Some(Code::TargetTimeout);
         }
+        let earned_secs = self.received_bytes.load(Ordering::Relaxed).checked_div(patience.body_bytes_per_sec_min);
+        let body_until_ms = earned_secs.map(|secs| patience.body_ms.saturating_add(secs.saturating_mul(1_000)));
+        if stage <= Stage::Body as u8 && body_until_ms.is_some_and(|until_ms| age_ms >= until_ms) {
+            return Some(Code::BodyTimeout);
+        }
         let (limit_ms, code) = match stage {
             stage if stage <= Stage::Body as u8 => (patience.body_ms, Code::BodyTimeout),
             stage if stage == Stage::Answer as u8 => (patience.first_byte_ms, Code::TargetTimeout),
@@ -214,7 +228,8 @@ pub async fn watched<T>(head: Duration, exchange: impl Future<Output = T>) -> Op
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { body_ms: 30, first_byte_ms: 20, idle_ms: 40, total_ms: 1_000 };
+    const PATIENCE: Patience =
+        Patience { body_ms: 30, body_bytes_per_sec_min: 0, first_byte_ms: 20, idle_ms: 40, total_ms: 1_000 };
 
     fn overdue_after(watch: &Watch, millis: u64) -> Option<Code> {
         watch.overdue(MonotonicMillis(watch.progress.load(Ordering::Relaxed) + millis))
@@ -242,7 +257,13 @@ mod tests {
 
     #[test]
     fn the_whole_exchange_has_a_deadline_too_that_begins_when_it_is_admitted() {
-        const LONG: Patience = Patience { body_ms: 1 << 40, first_byte_ms: 1 << 40, idle_ms: 1 << 40, total_ms: 1_000 };
+        const LONG: Patience = Patience {
+            body_ms: 1 << 40,
+            body_bytes_per_sec_min: 0,
+            first_byte_ms: 1 << 40,
+            idle_ms: 1 << 40,
+            total_ms: 1_000,
+        };
         let (watch, idle) = (Watch::new(Duration::MAX), MonotonicMillis::now().0 + 5_000);
         watch.admitted_at(LONG, MonotonicMillis(idle));
         for stage in [Stage::Body, Stage::Answer, Stage::Response] {
@@ -252,6 +273,24 @@ mod tests {
         }
         watch.enter(Stage::Upgraded);
         assert_eq!(watch.overdue(MonotonicMillis(idle + 1_001)), None);
+    }
+
+    #[test]
+    fn a_body_that_arrives_too_slowly_is_cut_although_it_never_pauses() {
+        let watch = Watch::new(Duration::MAX);
+        let admitted = MonotonicMillis::now().0;
+        let patience = Patience { body_ms: 30_000, body_bytes_per_sec_min: 500, total_ms: 0, ..PATIENCE };
+        watch.admitted_at(patience, MonotonicMillis(admitted));
+        watch.enter(Stage::Body);
+        let overdue_at = |millis, received| {
+            watch.received(received);
+            watch.progress.store(admitted + millis, Ordering::Relaxed);
+            watch.overdue(MonotonicMillis(admitted + millis))
+        };
+        assert_eq!((overdue_at(29_999, 1), overdue_at(30_000, 1)), (None, Some(Code::BodyTimeout)));
+        assert_eq!((overdue_at(60_000, 20_000), overdue_at(70_001, 20_000)), (None, Some(Code::BodyTimeout)));
+        watch.enter(Stage::Response);
+        assert_eq!(overdue_at(3_600_000, 1), None, "a stream of both directions may be slow");
     }
 
     #[test]

@@ -121,6 +121,7 @@ pub(super) enum RawOnFull {
 pub(super) struct RawLimits {
     pub connections_max: usize,
     pub connections_per_address_max: usize,
+    pub unverified_bytes_max: usize,
     pub header_deadline_ms: u64,
     pub keep_alive_idle_ms: u64,
     pub drain_grace_ms: u64,
@@ -132,6 +133,8 @@ impl Default for RawLimits {
             // 10 000 idle connections at 18 KiB are 180 MiB.
             connections_max: 10_000,
             connections_per_address_max: 1_000,
+            // 128 chunks of 2 MiB, or 4 096 small bodies of 64 KiB, at a time.
+            unverified_bytes_max: 256 << 20,
             header_deadline_ms: 10_000,
             keep_alive_idle_ms: 60_000,
             drain_grace_ms: 30_000,

@@ -192,6 +192,7 @@ fn resolve_limits(problems: &mut Problems, limits: RawLimits) -> Limits {
     let RawLimits {
         connections_max,
         connections_per_address_max,
+        unverified_bytes_max,
         header_deadline_ms,
         keep_alive_idle_ms,
         drain_grace_ms,
@@ -200,6 +201,7 @@ fn resolve_limits(problems: &mut Problems, limits: RawLimits) -> Limits {
     Limits {
         connections_max: problems.count("limits.connections_max", connections_max, 1..=1_000_000),
         connections_per_address_max: problems.count(per_address_key, connections_per_address_max, 1..=1_000_000),
+        unverified_bytes_max: problems.count("limits.unverified_bytes_max", unverified_bytes_max, 4 << 20..=1 << 40),
         header_deadline: problems.milliseconds("limits.header_deadline_ms", header_deadline_ms, 100..=60_000),
         keep_alive_idle: problems.milliseconds("limits.keep_alive_idle_ms", keep_alive_idle_ms, 100..=3_600_000),
         drain_grace: problems.milliseconds("limits.drain_grace_ms", drain_grace_ms, 0..=3_600_000),

@@ -12,8 +12,8 @@ use lgsp_shared::seal::{SealError, credential_identity};
 use super::understood::{Granted, Made, Name, Placed, Source};
 use super::{Compiler, DocumentProblem, Effect, unknown_fields};
 use crate::snapshot::documents::DocumentKey;
-use crate::snapshot::{Credential, Grant, LastUsed, Quota, Route, Service, System, Watched};
-use crate::upstream::Upstream;
+use crate::snapshot::{Credential, Grant, Quota, Route, Service, Snapshot, System, Watched};
+use crate::upstream::{SourceShare, Upstream};
 
 /// Why nothing is made of a document: where, and what that leads to.
 struct Unusable {
@@ -120,21 +120,24 @@ impl Compiler<'_> {
     ) -> Result<Arc<Credential>, SealError> {
         let identity = credential_identity(id.as_str(), spec.system.as_str(), spec.access_key.as_str());
         let secret = self.keys.open(&spec.secret, &identity)?;
+        let known = self.known_key(id, spec);
         Ok(Arc::new(Credential {
             id: id.clone(),
             access_key: spec.access_key.clone(),
             system,
             state: spec.state,
             validity: spec.validity(),
-            used: self.last_used(id, spec),
+            used: known.map(|known| known.used.clone()).unwrap_or_default(),
+            held: known.map(|known| known.held.clone()).unwrap_or_default(),
             key: lgsp_shared::signature::KeyState::new(&secret),
         }))
     }
 
-    /// What is known of the key's use survives every change of its credential, but not another credential's taking over.
-    fn last_used(&self, id: &CredentialId, spec: &CredentialSpec) -> Arc<LastUsed> {
+    /// The key in the previous snapshot: what is known of its use survives every change of its credential, but not another
+    /// credential's taking over.
+    fn known_key(&self, id: &CredentialId, spec: &CredentialSpec) -> Option<&Credential> {
         let known = self.previous.and_then(|snapshot| snapshot.credential(spec.access_key.as_str()));
-        known.filter(|known| known.id == *id).map(|known| known.used.clone()).unwrap_or_default()
+        known.map(|known| &**known).filter(|known| known.id == *id)
     }
 
     fn service(&self, id: &ServiceId, spec: &ServiceSpec) -> Result<Made, Unusable> {
@@ -215,11 +218,22 @@ impl Compiler<'_> {
             methods: boxed(&spec.methods),
             paths: spec.paths.iter().map(|path| path.trim_end_matches('/').into()).collect(),
             validity: spec.validity(),
+            share: self.share(&spec.source, &spec.service),
             quota: self.quota(id, spec),
             watched,
         });
         let (source, service) = (spec.source.clone(), spec.service.clone());
         Ok(Made::Grant(Arc::new(Granted { grant, source, service, shadow })))
+    }
+
+    /// What the source holds at the service, shared by all its grants there, in this snapshot and the one before.
+    fn share(&self, source: &SystemId, service: &ServiceId) -> Arc<SourceShare> {
+        let before = self.previous.map(Snapshot::grants);
+        let mut known = [Some(&self.tables.grants), before]
+            .into_iter()
+            .flatten()
+            .flat_map(|grants| grants.of(source, service).iter().chain(grants.shadow_of(source, service)));
+        known.next().map(|grant| grant.share.clone()).unwrap_or_default()
     }
 
     /// The grant that the permission was in the previous snapshot.

@@ -30,6 +30,22 @@ async fn a_grpc_call_keeps_its_trailers_and_its_te() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_caller_that_is_refused_reads_a_grpc_status() {
+    let target = target().await;
+    let resources =
+        Resources::usual(&[target.address()]).with("Service", "ho-tich", |spec| spec["protocol"] = json!("http2"));
+    let node = Node::new(&resources).start().await;
+    let http2 = Http2::connect(node.address()).await;
+    let call = Request::post("/elsewhere/echo", b"x".to_vec()).header("content-type", "application/grpc");
+    let answer = http2.send(&node.client(&resources, "mot-cua"), &call, Length::Open, b"x", None).await.unwrap();
+    assert_eq!((answer.status, answer.headers["grpc-status"].to_str().unwrap()), (200, "12"), "{answer:?}");
+    assert!(answer.headers["grpc-message"].to_str().unwrap().starts_with("route-not-found: "), "{answer:?}");
+    assert!(answer.body.is_empty(), "{answer:?}");
+    let record = node.record("the refusal is recorded", |record| record["outcome"] == "route-not-found").await;
+    assert_eq!(record["status"], 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_becomes_a_tunnel_once_it_is_admitted() {
     let target = target().await;
     let resources = Resources::usual(&[target.address()]);

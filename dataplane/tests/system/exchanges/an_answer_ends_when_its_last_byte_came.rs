@@ -18,7 +18,7 @@ const NO_TIMER_MS: u64 = 60_000;
 fn patient(resources: Resources) -> Resources {
     resources.with("Service", "ho-tich", |spec| spec["deadlines"] = json!({"idle_ms": NO_TIMER_MS})).put(
         "Defaults",
-        "defaults",
+        "default",
         json!({"body_idle_ms": NO_TIMER_MS}),
     )
 }

@@ -82,7 +82,7 @@ fn odd_request_lines_are_refused() {
         "GET / HTTP/1.1 \r\nHost: x\r\n\r\n",
         "GET /\r\nHost: x\r\n\r\n",
         "GET / HTP/1.1\r\nHost: x\r\n\r\n",
-        "GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n",
         "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "ABCDEFGHIJABCDEFGHIJABCDEFGHIJABC / HTTP/1.1\r\nHost: x\r\n\r\n",

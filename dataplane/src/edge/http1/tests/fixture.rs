@@ -23,6 +23,7 @@ use crate::edge::{Limits, Rooms};
 use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use crate::snapshot::SnapshotStore;
 use crate::snapshot::fixture::{SECRET, build, credential, document};
+use crate::stream::HeldBudget;
 
 pub const HOST: &str = "lgsp.vinhlong.gov.vn";
 
@@ -82,6 +83,7 @@ impl Gateway {
         let limits = Limits {
             connections_max: 10,
             connections_per_address_max: 10,
+            unverified_bytes_max: 1 << 20,
             header_deadline: Duration::from_millis(300),
             keep_alive_idle: Duration::from_millis(600),
             drain_grace: Duration::from_secs(1),
@@ -90,6 +92,7 @@ impl Gateway {
             snapshots,
             cluster: None,
             replay: Arc::new(ReplayWindow::new(1)),
+            held: Arc::new(HeldBudget::new(limits.unverified_bytes_max)),
             records: recorder.sink().clone(),
             connector: TransportConnector::new(None),
             pool: Pool::default(),

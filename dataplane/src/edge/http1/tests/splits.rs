@@ -26,13 +26,14 @@ use super::super::deadline::Total;
 use super::super::decide::Asked;
 use super::super::framing::Framing;
 use super::super::outgoing::Outgoing;
+use super::super::pace::Pace;
 use super::super::relay::{Patience, Relay, Relayed};
 use super::super::sending::Sending;
 use super::super::source::Source;
 use super::super::upload::Upload;
 use super::super::wire::Wire;
 use crate::record::RequestId;
-use crate::stream::{BodyGate, Declared};
+use crate::stream::{BodyGate, Declared, Held, HeldBudget};
 
 /// No timer of a test fires.
 const NEVER: Duration = Duration::from_secs(3_600);
@@ -210,8 +211,9 @@ impl Exchange {
             Framing::Length(length) => Declared::Bytes(length),
             _ => Declared::Unbounded,
         };
+        let memory = Held::new(&Arc::new(HeldBudget::new(BODY_BYTES_MAX as usize)), &Arc::default());
         let rule = BodyRule::Digest(ExpectedDigest::of(&self.request.body()));
-        let gate = BodyGate::new(rule, None, declared, BODY_BYTES_MAX).unwrap();
+        let gate = BodyGate::new(rule, None, declared, BODY_BYTES_MAX, memory).unwrap();
         let mut upload = Upload::new(BodyDecoder::new(framing), gate, SignatureScheme::Rfc9421);
         let mut out = Outgoing::default();
         out.head.extend_from_slice(format!("POST / HTTP/1.1\r\n{}\r\n", self.request.framing_line()).as_bytes());
@@ -222,7 +224,7 @@ impl Exchange {
             target: &mut target,
             sending: Sending::new(&mut out, &mut upload),
             deadlines: &deadlines,
-            source_idle: NEVER,
+            pace: &mut Pace::new(NEVER, 0),
             total: Total(None),
             answer_by: None,
             sent_at: None,
@@ -233,7 +235,8 @@ impl Exchange {
         let Reply::Head(length) = reply else { panic!("{reply:?}") };
         let asked = Asked { persistent: true, framing, ..Asked::default() };
         let mut relay = Relay::begin(&mut target, length, &asked, true, RequestId::new()).unwrap();
-        let patience = Patience { target: NEVER, source: NEVER, total: Total(None) };
+        let patience =
+            Patience { target: NEVER, taking: Pace::new(NEVER, 0), sending: Pace::new(NEVER, 0), total: Total(None) };
         let mut rest = Sending::new(&mut out, &mut upload);
         relay.run(&mut source, &mut target, &mut rest, patience).await
     }
