@@ -96,6 +96,8 @@ impl Conversation<'_> {
                 break;
             }
         }
+        // Both sides were asked and are pending, or the turn has arranged its own wake-up: each socket that stopped a step
+        // wakes the task, and so does the deadline.
         if self.watch_source(cx).is_ready() {
             return Poll::Ready(Reply::SourceGone);
         }
@@ -200,7 +202,8 @@ impl Conversation<'_> {
     }
 }
 
-/// Ready when this side closed. What it sends meanwhile (the next request, pipelined) is kept, up to one buffer.
+/// Ready when this side closed. What it sends meanwhile (the next request, pipelined) is kept, up to one buffer; with that
+/// full its socket is not asked, and its closing is noticed only by writing to it.
 pub fn poll_gone(wire: &mut Wire, cx: &mut Context<'_>) -> Poll<()> {
     while wire.input().len() < HEAD_BYTES / 2 {
         match wire.poll_fill(cx, Use::Head) {

@@ -106,6 +106,7 @@ pub(super) async fn next_request(source: &mut Source, context: &Rooms, first: bo
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Awaited::Quiet),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !begun && !first && source.is_closing() => return Poll::Ready(Awaited::Quiet),
+                // The source's socket wakes the task, its deadline, or the node's stop.
                 Poll::Pending => {
                     if first && source.is_closing() && !std::mem::replace(&mut hurried, true) {
                         source.deadline.set_after(FIRST_REQUEST_WHILE_STOPPING.min(limits.header_deadline));

@@ -111,7 +111,8 @@ fn write_answer(answer: &Answer, persistent: bool, to_head: bool, out: &mut Vec<
     }
 }
 
-/// Writes all of `bytes`; false when the source does not take them.
+/// Writes all of `bytes`; false when the source does not take them. Pending only while its socket or the deadline will
+/// wake the task.
 pub async fn send(source: &mut Source, bytes: &[u8], idle_ms: u64) -> bool {
     source.deadline.set_after(Duration::from_millis(idle_ms));
     let mut sent = 0;

@@ -62,7 +62,8 @@ impl<'a> Sending<'a> {
         self.out.abandon();
     }
 
-    /// Writes what there is, and takes in more of the body when there is nothing left to write.
+    /// Writes what there is, and takes in more of the body when there is nothing left to write. When it says
+    /// [`Sent::Waiting`], the socket that stopped it wakes the task, unless everything is sent or given up.
     pub fn step(&mut self, cx: &mut Context<'_>, source: &mut Wire, target: &mut Wire) -> Sent {
         if self.out.is_abandoned() {
             return Sent::Waiting;
