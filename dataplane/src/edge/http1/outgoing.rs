@@ -45,9 +45,10 @@ impl Outgoing {
         }
     }
 
-    /// Starts over with the head, for another attempt.
+    /// Starts over with the head, for another attempt; nothing is given up any more.
     pub fn restart(&mut self) {
         self.sent = 0;
+        self.abandoned = false;
     }
 
     /// Whether the rest was given up.
@@ -55,10 +56,11 @@ impl Outgoing {
         self.abandoned
     }
 
-    /// Gives up on what is not written.
+    /// Gives up on what is not written. Pieces that are dropped here are gone as if they had been written.
     pub fn abandon(&mut self) {
         self.abandoned = true;
         self.sent = self.head.len();
+        self.body_sent |= !self.pieces.is_empty();
         self.pieces.clear();
     }
 
@@ -101,6 +103,23 @@ mod tests {
 
     fn offered(out: &Outgoing) -> Vec<u8> {
         out.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect())
+    }
+
+    #[test]
+    fn what_was_given_up_within_the_head_is_sent_whole_by_the_next_attempt_or_not_at_all() {
+        let begun = |body: &'static [u8]| {
+            let mut out = Outgoing::default();
+            out.head.extend_from_slice(b"head");
+            out.push(Bytes::from_static(body));
+            out.advance(2);
+            out.abandon();
+            out
+        };
+        let mut bodiless = begun(b"");
+        assert!(bodiless.is_abandoned() && !bodiless.is_body_begun());
+        bodiless.restart();
+        assert_eq!((offered(&bodiless), bodiless.is_abandoned()), (b"head".to_vec(), false));
+        assert!(begun(b"body").is_body_begun(), "the body is gone, so there is no other attempt");
     }
 
     #[test]
