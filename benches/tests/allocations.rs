@@ -134,7 +134,7 @@ pub(crate) fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
         records: recorder.sink().clone(),
         connector: TransportConnector::new(None),
         pool: Pool::default(),
-        cluster: None,
+        once: Arc::default(),
         limits: Limits {
             connections_max: 10,
             connections_per_address_max: 10,

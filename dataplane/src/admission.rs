@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use lgsp_shared::head::RequestHead;
+use lgsp_shared::refusal::Code;
 use lgsp_shared::signature::{BodyRule, ChunkVerifier, Claim, SignatureScheme};
 
 use crate::clock::Now;
@@ -17,6 +18,7 @@ mod direct;
 pub mod explain;
 mod fresh;
 mod permit;
+mod question;
 mod refusal;
 mod replay;
 mod ticket;
@@ -26,8 +28,12 @@ pub use direct::{Direct, admit_direct};
 use fresh::Fresh;
 pub use fresh::REPLAY_HOLD_SECS_MAX;
 use permit::Permit;
+pub use question::Question;
 pub use refusal::{Refusal, SignedAt, Stated, StatedSignature};
-pub use replay::{NONCE_ID_BYTES, NonceId, Question, REPLAY_SLOTS_DEFAULT, ReplayWindow, Seen};
+pub use replay::{
+    Ahead, KeyId, NONCE_ID_BYTES, Name, NonceId, NonceQuestion, REPLAY_SLOTS_DEFAULT, ReplayWindow, SHARDS, Seen, Span,
+    Used,
+};
 
 /// A request that may go to its target, and all that was found out about it.
 pub struct Admission {
@@ -45,8 +51,10 @@ pub struct Admission {
     pub body: BodyRule,
     /// Verifies the body's chunks, where they are signed.
     pub chunks: Option<ChunkVerifier>,
-    /// What the owner of its nonce has still to be asked, where there are several nodes.
+    /// What is left to be found out about its nonce.
     pub question: Option<Question>,
+    /// The nonce it used up, if it is good once only.
+    pub used: Option<Used>,
 }
 
 impl std::fmt::Debug for Admission {
@@ -89,8 +97,19 @@ fn decide<'a>(
 ) -> Result<Admission, Refusal> {
     let authenticated = Authenticated::check(claim, head, snapshot, now)?;
     let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
-    let permit = Permit::check(fresh, head, snapshot, now)?;
+    let used = fresh.used();
+    let permit =
+        Permit::check(fresh, head, snapshot, now).inspect_err(|refusal| take_back(used, refusal, replay, now))?;
     Ok(permit.into_admission())
+}
+
+/// What nobody permitted holds no place in the window. A request over its quota keeps its place: otherwise a copy of it
+/// could be served later, although its source has read that it was refused.
+#[cold]
+fn take_back(used: Option<Used>, refusal: &Refusal, replay: &ReplayWindow, now: Now) {
+    if let (Some(used), true) = (used, refusal.code != Code::QuotaExceeded) {
+        replay.forget(&used, now.unix);
+    }
 }
 
 /// Who sent a request to the platform itself: true, of now, and here for the first time.
@@ -107,7 +126,7 @@ pub struct Identified {
     pub body: BodyRule,
     /// Verifies the body's chunks, where they are signed.
     pub chunks: Option<ChunkVerifier>,
-    /// What the owner of its nonce has still to be asked, where there are several nodes.
+    /// What is left to be found out about its nonce.
     pub question: Option<Question>,
 }
 

@@ -6,16 +6,19 @@
 //!
 //! **When nodes come and go.** For as long as a request could have been accepted under an earlier list of nodes, its owner
 //! in that list is asked too, if it is still there. If it is gone, what it remembered is lost: requests signed before this
-//! was noticed get the policy for unreachable owners, so that `refuse` lets none of them through twice. What remains is a
-//! request signed by a clock more than [`CLOCK_SLACK_SECS`] ahead whose owner died after it had seen it: it passes once
-//! more at another node (never again at the node that took it, which remembers it itself). And of copies that reach
-//! several nodes at one moment, in this time none may pass: each of the owners may have taken its own first.
+//! was noticed get the policy for unreachable owners, so that `refuse` lets none of them through twice. The same holds
+//! for lists that were forgotten because they changed too often, and for everything signed before this process began: it
+//! does not know the lists of before, and what it owned then is lost.
+//!
+//! A request signed by a clock more than [`CLOCK_SLACK_SECS`] ahead is asked of every node, so that it is remembered
+//! wherever it may be sent once the owner is gone. What remains is such a request after every node that knew it was
+//! restarted and sent to another than the one that took it (that one has a mark of it on disk). And of copies that reach
+//! several nodes at one moment while lists change, none may pass: each of the owners may have taken its own first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use arrayvec::ArrayVec;
 use lgsp_shared::id::NodeId;
 use lgsp_shared::keyspace::Internal;
 use lgsp_shared::refusal::Code;
@@ -25,7 +28,7 @@ use prometheus::{IntCounter, IntGauge};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::admission::{Question, Seen};
+use crate::admission::{NonceQuestion, Seen};
 use crate::clock::Now;
 use crate::record::Metrics;
 
@@ -37,9 +40,10 @@ mod wire;
 
 pub use answer::{Answering, answer};
 pub use members::CLOCK_SLACK_SECS;
-use members::{Member, OWNERS_MAX, Owners, Views};
+use members::{Member, Owners, Views};
 use peer::Ask;
 pub use tls::{ClusterTls, TlsError};
+pub use wire::{answer_byte, read_answer};
 
 /// Questions waiting for one peer's connection; beyond them the peer counts as unreachable. About 100 bytes each.
 const WAITING_MAX: usize = 4_096;
@@ -55,6 +59,15 @@ pub struct ClusterSettings {
     pub ask_deadline: Duration,
     /// Certificates of this node and what its peers' must be signed by.
     pub tls: ClusterTls,
+}
+
+/// What is doubtful of a request before anyone is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Doubt {
+    /// It may have been taken here before this process began.
+    pub unknown: bool,
+    /// Its source's clock is so far ahead that every node has to remember it.
+    pub everyone: bool,
 }
 
 /// The nodes as this one knows them, and the connections to them.
@@ -100,9 +113,14 @@ impl Cluster {
     ///
     /// # Errors
     /// The code to refuse with.
-    pub async fn first_use(&self, question: &Question, unreachable: OwnerUnreachable) -> Result<(), Code> {
-        let (mut answers, mut missing) = self.ask(question);
-        if answers.is_empty() && !missing {
+    pub async fn first_use(
+        &self,
+        question: &NonceQuestion,
+        doubt: Doubt,
+        unreachable: OwnerUnreachable,
+    ) -> Result<(), Code> {
+        let (mut answers, mut missing) = self.ask(question, doubt.everyone);
+        if answers.is_empty() && !missing && !doubt.unknown {
             return Ok(());
         }
         let deadline = Instant::now() + self.settings.ask_deadline;
@@ -113,30 +131,32 @@ impl Cluster {
                     self.counts.again.inc();
                     return Err(Code::Replayed);
                 }
-                Ok(Ok(Seen::NoRoom)) => return Err(Code::ReplayWindowFull),
+                Ok(Ok(Seen::NoRoom | Seen::OverShare)) => return Err(Code::ReplayWindowFull),
                 Ok(Err(_)) | Err(_) => missing = true,
             }
         }
-        match (missing, unreachable) {
+        match (missing || doubt.unknown, unreachable) {
             (false, _) => self.counts.first.inc(),
             (true, OwnerUnreachable::AcceptLocal) => self.counts.accepted.inc(),
             (true, OwnerUnreachable::Refuse) => {
                 self.counts.refused.inc();
-                return Err(Code::ReplayOwnerUnreachable);
+                return Err(if missing { Code::ReplayOwnerUnreachable } else { Code::ReplayUnknown });
             }
         }
         Ok(())
     }
 
-    /// Puts the question to every owner elsewhere; also tells whether one of them cannot be asked.
-    fn ask(&self, question: &Question) -> (ArrayVec<oneshot::Receiver<Seen>, OWNERS_MAX>, bool) {
+    /// Puts the question to every owner elsewhere, or to every node. The second value is whether one of them cannot be
+    /// asked.
+    fn ask(&self, question: &NonceQuestion, everyone: bool) -> (Vec<oneshot::Receiver<Seen>>, bool) {
         let views = self.views.load();
-        let Owners { elsewhere, mut missing } = views.owners(question);
-        let mut answers = ArrayVec::new();
+        let Owners { elsewhere, mut missing } = views.owners(question, everyone);
+        let mut answers = Vec::with_capacity(elsewhere.len());
         for owner in elsewhere {
             let (reply, answer) = oneshot::channel();
             let asked = owner.asks().is_some_and(|asks| asks.try_send(Ask { question: *question, reply }).is_ok());
-            missing |= !asked || answers.try_push(answer).is_err();
+            missing |= !asked;
+            answers.push(answer);
         }
         (answers, missing)
     }

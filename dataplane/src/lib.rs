@@ -5,13 +5,14 @@
 //!
 //! Rooms, in the order a request walks through them, and what each may import (a test reads the `use crate::` lines):
 //! `edge` → `admission` → `snapshot` → `upstream`; beside the path `stream`, `forward`, `record`; `session` answers what
-//! is asked of the platform itself; `cluster` asks other nodes; `sync` feeds `snapshot`; `runtime` builds all of them and nobody imports it.
+//! is asked of the platform itself; `once` asks whether a request was taken before, `cluster` asks other nodes; `sync` feeds `snapshot`; `runtime` builds all of them and nobody imports it.
 
 pub mod admission;
 pub mod clock;
 pub mod cluster;
 pub mod edge;
 pub mod forward;
+pub mod once;
 pub mod record;
 pub mod runtime;
 pub mod session;

@@ -13,6 +13,7 @@ use crate::edge::drain::Drain;
 use crate::edge::listener::{Bound, BoundService, StopsWith};
 use crate::edge::tls::{self, CertificateError, RotatingCertificate};
 use crate::edge::{Exchange, Rooms};
+use crate::once::MarksError;
 use crate::record::RecorderError;
 use crate::sync::{self, SyncHealth};
 
@@ -20,6 +21,7 @@ pub mod admin;
 mod cluster;
 mod explain;
 mod facts;
+mod handover;
 mod key_file;
 mod logging;
 mod process;
@@ -88,6 +90,9 @@ pub enum StartError {
     /// The node's own files.
     #[error(transparent)]
     State(#[from] state::StateError),
+    /// What has to survive a restart cannot be kept.
+    #[error(transparent)]
+    Marks(#[from] MarksError),
     /// Pingora refuses a listener.
     #[error("a listener cannot be set up: {0}")]
     Listener(String),
@@ -152,7 +157,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
     sockets.addresses().publish(&settings, start.address_file.as_deref())?;
-    let Built { rooms, recorder, joined } = rooms::build(&settings)?;
+    let Built { rooms, recorder, joined } = rooms::build(&settings, start.upgrade)?;
     let (ended, end) = mpsc::channel();
     let parts = Parts {
         drain: Drain::default(),
@@ -164,11 +169,14 @@ pub fn run(start: Start) -> Result<(), StartError> {
         ended,
     };
     let server = assemble(prepared, sockets, &parts, start.upgrade)?;
-    let signals = Signals { drain: parts.drain.clone(), upgrade_socket: settings.upgrade_socket };
+    let (drain, rooms) = (parts.drain.clone(), parts.rooms.clone());
+    let signals = Signals { drain, rooms, upgrade_socket: settings.upgrade_socket.clone() };
     tracing::info!(node = %settings.node, "started");
     serve_until_drained(server, signals, parts.ended, &end)?;
     recorder.close();
     parts.pid_file.remove();
+    // It may not be there: then the node had nowhere to put it.
+    let _ = std::fs::remove_file(handover::socket(&settings));
     tracing::info!("ended");
     Ok(())
 }
@@ -195,10 +203,14 @@ fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) 
     let mut server = Server::new_with_opt_and_conf(Some(options), server_configuration(&settings));
     server.add_service(tasks::configuration(&settings, source, keys.keyring().clone(), sockets.admin.address(), parts));
     server.add_service(tasks::health_checks(parts.rooms.snapshots.clone()));
-    if let Some(joined) = &parts.joined {
-        server.add_service(cluster::together(joined.clone(), parts.rooms.replay.clone()));
-    }
+    server.add_service(handover::giving(&settings, &parts.rooms));
+    // Others are answered from the memory that is taken over, and not before.
+    let together = parts.joined.as_ref().map(|joined| {
+        let together = cluster::together(joined.clone(), parts.rooms.replay.clone());
+        server.add_service(together)
+    });
     let watched = certificates.iter().flatten().cloned().collect();
+    let state_dir = settings.state_dir.clone();
     let exchange = exchange_service(&server, &settings, sockets.exchange.into_iter().zip(certificates), parts)?;
     let waiting = [
         server.add_service(exchange),
@@ -206,10 +218,10 @@ fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) 
         server.add_service(tasks::housekeeping(watched, keys, parts.clone())),
     ];
     if upgrade {
-        let asked = server.add_service(tasks::ask_predecessor(parts));
+        let asked = server.add_service(tasks::ask_predecessor(state_dir, parts));
         let handover = server.bootstrap_as_a_service();
         handover.add_dependency(&asked);
-        waiting.iter().for_each(|service| service.add_dependency(&handover));
+        waiting.iter().chain(&together).for_each(|service| service.add_dependency(&handover));
     }
     Ok(server)
 }

@@ -170,6 +170,14 @@ codes! {
     Replayed, "replayed", 401, "http_request_denied",
         vi: "Yêu cầu này đã được nhận trước đó" => "Tạo chữ ký mới cho mỗi yêu cầu, không gửi lại chữ ký cũ.",
         en: "This request was already received" => "Sign every request anew; never send a signature twice.";
+    /// An equal SigV4 signature was seen before; one of the next second will be another.
+    SignatureRepeated, "signature-repeated", 503, "http_request_denied",
+        vi: "Một yêu cầu có cùng chữ ký đã được nhận trong cùng một giây" => "Chờ hết thời gian ghi trong `Retry-After`, ký lại rồi gửi lại; để gửi nhiều yêu cầu giống nhau trong một giây, thêm header `lgsp-nonce` và ký nó.",
+        en: "A request with the same signature was already received: SigV4 signs whole seconds" => "Wait for `Retry-After`, sign again and send it again; to send equal requests within a second, add a `lgsp-nonce` header and sign it.";
+    /// It may have been taken before this process of the node began.
+    ReplayUnknown, "replay-unknown", 503, "proxy_internal_error",
+        vi: "Nút vừa khởi động lại nên không thể biết yêu cầu này đã được thực hiện hay chưa" => "Ký lại rồi gửi lại yêu cầu.",
+        en: "The node was restarted and cannot know whether this request was already executed" => "Sign it again and send it again.";
     /// The replay window has no room.
     ReplayWindowFull, "replay-window-full", 503, "proxy_internal_error",
         vi: "Nút đang nhận quá nhiều yêu cầu nên không thể bảo đảm chống gửi lại" => "Thử lại sau thời gian ghi trong `Retry-After`.",

@@ -15,8 +15,9 @@ use lgsp_shared::timestamp::UnixSeconds;
 use super::authenticated::Authenticated;
 use super::fresh::Fresh;
 use super::permit;
+use super::question::Question;
 use super::refusal::Refusal;
-use super::replay::{Question, ReplayWindow};
+use super::replay::ReplayWindow;
 use super::ticket;
 use crate::clock::Now;
 use crate::snapshot::{Credential, Grant, Service, Snapshot};
@@ -34,7 +35,7 @@ pub struct Direct {
     pub body: BodyRule,
     /// The nonce that is used up now.
     pub nonce: String,
-    /// What the owner of that nonce has still to be asked, where there are several nodes.
+    /// What is left to be found out about that nonce.
     pub question: Option<Question>,
 }
 

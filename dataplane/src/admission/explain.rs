@@ -16,7 +16,7 @@ use lgsp_shared::signature::Nonce;
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::authenticated::usable;
-use super::fresh::{first_time, is_once_only, valid_until};
+use super::fresh::{again, first_time, is_once_only, valid_until};
 use super::permit::{Wanted, allowing, covering, demands, no_route};
 use super::refusal::SignedAt;
 use super::replay::ReplayWindow;
@@ -253,7 +253,8 @@ impl Walker<'_> {
         let mut facts = vec![format!("signed at {}", signed.created), format!("the node's clock: {now}")];
         facts.extend(signed.expires.map(|expires| format!("ends by its own account at {expires}")));
         let apart_secs = signed.created.0.abs_diff(now.0);
-        let check = match valid_until(signed, now, i64::from(window_secs)) {
+        let window_secs = self.replay.span().window_secs_now(i64::from(window_secs), signed.created);
+        let check = match valid_until(signed, now, window_secs) {
             Ok(_) => Check::pass(Step::Clock, format!("{apart_secs} s apart; {window_secs} s are allowed")),
             Err(refusal) => {
                 let detail = refusal.detail.unwrap_or("the signature's own end has passed".into());
@@ -269,11 +270,19 @@ impl Walker<'_> {
             && let Some(until) = self.valid_until()
             && is_once_only(has_nonce, self.asked.method)
         {
-            let see = || self.replay.peek(credential.access_key.as_str(), nonce, self.now.unix);
-            if let Err(refusal) = first_time(until, self.now.unix, see) {
+            let access_key = credential.access_key.as_str();
+            let see = || self.replay.peek(&self.replay.name(access_key, nonce), self.now.unix);
+            let signed = self.asked.signed.filter(|signed| !self.replay.span().covers(access_key, signed.created));
+            let again = self.asked.signed.map_or(Code::Replayed, |signed| again(nonce, signed));
+            if let Err(refusal) = first_time(until, self.now.unix, again, see) {
                 let detail =
                     refusal.detail.unwrap_or("this node has seen it before, or has no room to remember it".into());
                 return Check::fail(Step::Replay, refusal.code, detail);
+            }
+            if let Some(signed) = signed {
+                let began = self.replay.span().began();
+                let text = format!("signed at {}; this node cannot know what was taken before {began}", signed.created);
+                return Check::fail(Step::Replay, Code::ReplayUnknown, text);
             }
         }
         match route.map(|found| (&found.route.id, demands(&found.route, has_nonce))) {
@@ -286,8 +295,9 @@ impl Walker<'_> {
     }
 
     fn valid_until(&self) -> Option<UnixSeconds> {
-        let window_secs = i64::from(self.snapshot.defaults.clock_window_secs);
-        valid_until(self.asked.signed?, self.now.unix, window_secs).ok()
+        let (signed, window_secs) = (self.asked.signed?, i64::from(self.snapshot.defaults.clock_window_secs));
+        let window_secs = self.replay.span().window_secs_now(window_secs, signed.created);
+        valid_until(signed, self.now.unix, window_secs).ok()
     }
 
     fn route(&self, found: &Result<Found, crate::snapshot::NotFound>) -> Check {

@@ -6,8 +6,9 @@ use lgsp_shared::signature::Nonce;
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::authenticated::Authenticated;
+use super::question::{Known, Question};
 use super::refusal::{Refusal, SignedAt};
-use super::replay::{Question, ReplayWindow, Seen};
+use super::replay::{KeyId, ReplayWindow, Seen, Used};
 use crate::clock::Now;
 use crate::snapshot::Snapshot;
 
@@ -23,6 +24,7 @@ pub struct Fresh<'c, 'a> {
     authenticated: Authenticated<'c, 'a>,
     has_nonce: bool,
     question: Option<Question>,
+    used: Option<Used>,
 }
 
 impl<'c, 'a> Fresh<'c, 'a> {
@@ -34,34 +36,46 @@ impl<'c, 'a> Fresh<'c, 'a> {
         replay: &ReplayWindow,
         now: Now,
     ) -> Result<Self, Refusal> {
-        let window_secs = i64::from(snapshot.defaults.clock_window_secs);
+        let claim = authenticated.claim();
+        let (created, window_secs) = (claim.created(), i64::from(snapshot.defaults.clock_window_secs));
+        let window_secs = replay.span().window_secs(window_secs, created, now.unix);
         let refuse = |refusal: Refusal| Err(refusal.from(authenticated.credential()));
-        let until = match valid_until(SignedAt::of(authenticated.claim()), now.unix, window_secs) {
+        let until = match valid_until(SignedAt::of(claim), now.unix, window_secs) {
             Ok(until) => until,
             Err(refusal) => return refuse(refusal),
         };
-        let nonce = authenticated.claim().nonce();
+        let nonce = claim.nonce();
         let has_nonce = matches!(nonce, Nonce::Given(_));
-        let mut question = None;
-        if is_once_only(has_nonce, head.method) {
-            let access_key = authenticated.claim().access_key();
-            let id = replay.identify(access_key, nonce);
-            let created = authenticated.claim().created();
-            question = id.map(|id| Question { id, created, until });
-            let see = || match id {
-                Some(id) => replay.see_id(&id, until, now.unix),
-                None => replay.see(access_key, nonce, until, now.unix),
-            };
-            if let Err(refusal) = first_time(until, now.unix, see) {
-                return refuse(refusal);
-            }
+        let fresh = Self { authenticated, has_nonce, question: None, used: None };
+        if !is_once_only(has_nonce, head.method) {
+            return Ok(fresh);
         }
-        Ok(Self { authenticated, has_nonce, question })
+        let access_key = claim.access_key();
+        let (name, again) = (replay.name(access_key, nonce), again(nonce, SignedAt::of(claim)));
+        let mut handed_over = false;
+        let see = || {
+            let (seen, handed) = replay.see(&name, until, now.unix);
+            handed_over = handed;
+            seen
+        };
+        if let Err(refusal) = first_time(until, now.unix, again, see) {
+            return refuse(refusal);
+        }
+        let ahead_secs = created.0.saturating_sub(now.unix.0);
+        let ahead = (ahead_secs > 0).then(|| (KeyId::of(access_key), ahead_secs));
+        let unknown = !replay.span().covers(access_key, created);
+        let question = Question::about(Known { name, created, until, ahead, unknown, handed_over, again });
+        Ok(Self { question, used: Some(Used::new(name, until, !has_nonce)), ..fresh })
     }
 
-    /// What the owner of its nonce has still to be asked, where there are several nodes.
+    /// What is left to be found out about its nonce.
     pub fn question(&self) -> Option<Question> {
         self.question
+    }
+
+    /// The nonce it used up, if it is good once only.
+    pub fn used(&self) -> Option<Used> {
+        self.used
     }
 
     /// The request as authenticated.
@@ -105,17 +119,36 @@ pub(super) fn is_once_only(has_nonce: bool, method: &str) -> bool {
     has_nonce || changes_things(method)
 }
 
+/// What a request that was seen before is refused with. SigV4 signs whole seconds and no nonce: a client that sends again
+/// within the same second, as SDKs do after a failure, makes an equal signature without meaning to, and has to be sent
+/// where it signs again. Explanations ask the same.
+pub(super) fn again(nonce: Nonce<'_>, signed: SignedAt) -> Code {
+    match nonce {
+        Nonce::Signature(_) if !signed.presigned => Code::SignatureRepeated,
+        Nonce::Signature(_) | Nonce::Given(_) => Code::Replayed,
+    }
+}
+
 /// Refuses what was seen before, and what could be replayed after it was forgotten. `see` asks the window; explanations
 /// ask it without being remembered.
-pub(super) fn first_time(until: UnixSeconds, now: UnixSeconds, see: impl FnOnce() -> Seen) -> Result<(), Refusal> {
+pub(super) fn first_time(
+    until: UnixSeconds,
+    now: UnixSeconds,
+    again: Code,
+    see: impl FnOnce() -> Seen,
+) -> Result<(), Refusal> {
     if until.0.saturating_sub(now.0) > REPLAY_HOLD_SECS_MAX {
         let detail = "a presigned request that changes things may be valid for 1800 seconds at most";
         return Err(Refusal::new(Code::SignatureMalformed).with_detail(detail));
     }
     match see() {
         Seen::First => Ok(()),
-        Seen::Again => Err(Refusal::new(Code::Replayed)),
+        Seen::Again => Err(again.into()),
         Seen::NoRoom => Err(Refusal::new(Code::ReplayWindowFull).with_retry_after(FULL_RETRY_SECS)),
+        Seen::OverShare => {
+            let detail = "this access key holds its share of the places for nonces on this node";
+            Err(Refusal::new(Code::ReplayWindowFull).with_detail(detail).with_retry_after(FULL_RETRY_SECS))
+        }
     }
 }
 

@@ -60,6 +60,7 @@ impl<'c, 'a> Permit<'c, 'a> {
             grant: self.grant,
             body: self.body,
             question: self.fresh.question(),
+            used: self.fresh.used(),
         }
     }
 }

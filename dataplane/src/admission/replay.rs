@@ -5,24 +5,36 @@
 //! is swept. When all slots a nonce may use hold live nonces there is no room and the request is refused: forgetting
 //! a nonce early would let it be replayed. Two different nonces collide once in about 10^11 requests at a full table,
 //! which refuses a request and never lets one through.
+//!
+//! Half of the places are for everyone; beyond it a key that holds [`Shares`] of them gets no more. What this process
+//! cannot know, because it happened before its start, is in [`Span`]. A table moves to a successor shard by shard: what
+//! a shard takes after it was handed over has to be asked of the successor too.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use lgsp_shared::signature::Nonce;
 use lgsp_shared::timestamp::UnixSeconds;
-use sha2::{Digest, Sha256};
+
+mod live;
+mod name;
+mod span;
+
+use live::{Live, Shares};
+pub use name::{KeyId, NONCE_ID_BYTES, Name, NonceId};
+pub use span::{Ahead, Span};
 
 /// Slots by default: 64 MiB when all are in use, touched only as they are used; about 8 000 nonces a second at the
 /// default clock window of 300 s.
 pub const REPLAY_SLOTS_DEFAULT: usize = 1 << 22;
 
 /// Locks. Requests of different nonces rarely meet; 64 shards keep 16 threads apart.
-const SHARDS: usize = 64;
+pub const SHARDS: usize = 64;
 /// Consecutive slots a nonce may use: 1 KiB, read in order.
 const PROBES_MAX: usize = 64;
 /// The smallest shard that still probes without overlap.
 const SHARD_SLOTS_MIN: usize = PROBES_MAX;
+/// What part of all places one key may hold once half of them are taken.
+const KEY_SHARE: usize = 8;
 
 /// What the window knows of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +45,17 @@ pub enum Seen {
     Again,
     /// It cannot be remembered.
     NoRoom,
+    /// It cannot be remembered: its key holds its share of the places.
+    OverShare,
+}
+
+/// A nonce that this request used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    name: Name,
+    until: UnixSeconds,
+    /// Whether its source can only send the same again: there is no nonce, the signature stands for it.
+    by_signature: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,39 +65,16 @@ struct Slot {
     until: i64,
 }
 
-/// Bytes of a [`NonceId`].
-pub const NONCE_ID_BYTES: usize = 32;
-
-/// A nonce of a key in the same form on every node: SHA-256 over both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NonceId([u8; NONCE_ID_BYTES]);
-
-impl NonceId {
-    /// The nonce of this key.
-    pub fn of(access_key: &str, nonce: Nonce<'_>) -> Self {
-        // No access key holds a zero byte, so the two parts cannot be told apart in two ways.
-        let hash = Sha256::new().chain_update(access_key.as_bytes());
-        let hash = match nonce {
-            Nonce::Given(text) => hash.chain_update([0, 0]).chain_update(text.as_bytes()),
-            Nonce::Signature(bytes) => hash.chain_update([0, 1]).chain_update(bytes),
-        };
-        Self(hash.finalize().into())
-    }
-
-    /// Takes over what another node sent.
-    pub fn from_bytes(bytes: [u8; NONCE_ID_BYTES]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, to be sent to another node.
-    pub fn as_bytes(&self) -> &[u8; NONCE_ID_BYTES] {
-        &self.0
-    }
+struct Shard {
+    slots: Box<[Slot]>,
+    live: Live,
+    /// Whether a successor has what is in here.
+    handed_over: bool,
 }
 
 /// What the owner of a nonce has to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question {
+pub struct NonceQuestion {
     /// The nonce.
     pub id: NonceId,
     /// When the request was signed.
@@ -83,7 +83,7 @@ pub struct Question {
     pub until: UnixSeconds,
 }
 
-impl Question {
+impl NonceQuestion {
     /// The first instant at which a node could have taken the request: a clock window before it was signed.
     pub fn earliest(&self) -> UnixSeconds {
         let window_secs = self.until.0.saturating_sub(self.created.0);
@@ -93,9 +93,13 @@ impl Question {
 
 /// The nonces of the last minutes.
 pub struct ReplayWindow {
-    shards: Box<[Mutex<Box<[Slot]>>]>,
-    hasher: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+    /// The key of the hash, random, so that nobody can aim at one slot; a successor takes it over.
+    hash_key: [AtomicU64; 2],
+    shares: Shares,
+    share_max: u64,
     shared: bool,
+    span: Span,
 }
 
 impl std::fmt::Debug for ReplayWindow {
@@ -105,11 +109,23 @@ impl std::fmt::Debug for ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// A window of about `slots` slots of 16 bytes; the hash key is random, so that nobody can aim at one slot.
+    /// A window of about `slots` slots of 16 bytes.
     pub fn new(slots: usize) -> Self {
         let shard_slots = slots.div_ceil(SHARDS).next_power_of_two().max(SHARD_SLOTS_MIN);
-        let shard = || Mutex::new(vec![Slot { fingerprint: 0, until: 0 }; shard_slots].into_boxed_slice());
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new(), shared: false }
+        let shard = || Shard {
+            slots: vec![Slot { fingerprint: 0, until: 0 }; shard_slots].into_boxed_slice(),
+            live: Live::default(),
+            handed_over: false,
+        };
+        let [first, second] = name::random_hash_key();
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
+            hash_key: [AtomicU64::new(first), AtomicU64::new(second)],
+            shares: Shares::of(shard_slots * SHARDS),
+            share_max: (shard_slots * SHARDS / KEY_SHARE) as u64,
+            shared: false,
+            span: Span::default(),
+        }
     }
 
     /// A window of which other nodes ask: it knows nonces by the form they have on every node, at the cost of one SHA-256.
@@ -117,62 +133,137 @@ impl ReplayWindow {
         Self { shared: true, ..Self::new(slots) }
     }
 
-    /// The form of this nonce on every node, if other nodes ask this window.
-    pub fn identify(&self, access_key: &str, nonce: Nonce<'_>) -> Option<NonceId> {
-        self.shared.then(|| NonceId::of(access_key, nonce))
+    /// For which requests this process can know whether they were seen.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
-    /// As [`Self::see`], for a nonce in the form it has on every node.
-    pub fn see_id(&self, id: &NonceId, until: UnixSeconds, now: UnixSeconds) -> Seen {
-        self.see_hash(self.hasher.hash_one(id.as_bytes()), until, now)
+    /// Remembers a nonce until `until`, inclusive, or returns that it is remembered already. The second value is whether
+    /// a successor has to be asked too.
+    pub fn see(&self, name: &Name, until: UnixSeconds, now: UnixSeconds) -> (Seen, bool) {
+        let Some(mut shard) = self.shard(name.hash) else { return (Seen::NoRoom, false) };
+        let seen = self.see_in(&mut shard, name, until, now);
+        (seen, shard.handed_over)
     }
 
-    /// Remembers a nonce until `until`, inclusive, or tells that it is remembered already.
-    pub fn see(&self, access_key: &str, nonce: Nonce<'_>, until: UnixSeconds, now: UnixSeconds) -> Seen {
-        self.see_hash(self.hash(access_key, nonce), until, now)
+    /// As [`Self::see`], for a nonce in the form it has on every node; its key is not known, and has no share.
+    pub fn see_id(&self, id: &NonceId, until: UnixSeconds, now: UnixSeconds) -> (Seen, bool) {
+        self.see(&self.name_of_id(id, None), until, now)
     }
 
-    fn see_hash(&self, hash: u64, until: UnixSeconds, now: UnixSeconds) -> Seen {
-        let Some(shard) = self.shards.get(hash as usize % SHARDS) else { return Seen::NoRoom };
-        // A panic while the lock was held cannot leave a slot half-written; the table stays usable.
-        let mut slots = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        see_in(&mut slots, hash, until, now)
+    /// Remembers what a predecessor or another process of this node remembered.
+    pub fn see_hash(&self, hash: u64, until: UnixSeconds, now: UnixSeconds) -> (Seen, bool) {
+        self.see(&Name { hash, key: None, id: None }, until, now)
     }
 
     /// What [`ReplayWindow::see`] would say, without remembering anything.
-    pub fn peek(&self, access_key: &str, nonce: Nonce<'_>, now: UnixSeconds) -> Seen {
-        let hash = self.hash(access_key, nonce);
-        let Some(shard) = self.shards.get(hash as usize % SHARDS) else { return Seen::NoRoom };
-        let slots = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match place_in(&slots, hash, now) {
-            Place::Taken => Seen::Again,
+    pub fn peek(&self, name: &Name, now: UnixSeconds) -> Seen {
+        let Some(mut shard) = self.shard(name.hash) else { return Seen::NoRoom };
+        match place_in(&shard.slots, name.hash, now) {
+            Place::Taken(_) => Seen::Again,
+            Place::Free(_) if self.is_over_share(&mut shard, name, now) => Seen::OverShare,
             Place::Free(_) => Seen::First,
             Place::None => Seen::NoRoom,
         }
     }
 
-    fn hash(&self, access_key: &str, nonce: Nonce<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        access_key.hash(&mut hasher);
-        match nonce {
-            Nonce::Given(text) => (0u8, text).hash(&mut hasher),
-            Nonce::Signature(bytes) => (1u8, bytes).hash(&mut hasher),
+    /// Takes a nonce back that was used up by a request of which nothing was done. Changes nothing when another request
+    /// has been refused because of it in the meantime with a longer life.
+    pub fn forget(&self, used: &Used, now: UnixSeconds) {
+        let Used { name, until, by_signature: _ } = used;
+        let Some(mut shard) = self.shard(name.hash) else { return };
+        let Place::Taken(index) = place_in(&shard.slots, name.hash, now) else { return };
+        let Some(slot) = shard.slots.get_mut(index).filter(|slot| slot.until == until.0) else { return };
+        slot.until = i64::MIN;
+        shard.live.remove(*until);
+        self.shares.remove(name.key, *until);
+    }
+
+    /// Hands one shard over: what it remembers, as hashes with their ends. What it takes from here on has to be asked of
+    /// the successor.
+    pub fn hand_over(&self, index: usize, now: UnixSeconds) -> Vec<(u64, UnixSeconds)> {
+        let Some(mut shard) = self.shard(index as u64) else { return Vec::new() };
+        shard.handed_over = true;
+        let live = shard.slots.iter().filter(|slot| slot.fingerprint != 0 && slot.until >= now.0);
+        // The lowest bit, which a fingerprint does not keep, is in the shard's number.
+        let whole = |slot: &Slot| (slot.fingerprint & !1) | (index as u64 & 1);
+        live.map(|slot| (whole(slot), UnixSeconds(slot.until))).collect()
+    }
+
+    /// Goes on alone: the successor is gone before it served anything.
+    pub fn take_back(&self) {
+        for index in 0..SHARDS {
+            if let Some(mut shard) = self.shard(index as u64) {
+                shard.handed_over = false;
+            }
         }
-        hasher.finish()
+    }
+
+    /// The key of the hash, for a successor.
+    pub fn hash_key(&self) -> [u64; 2] {
+        let [first, second] = &self.hash_key;
+        [first.load(Ordering::Relaxed), second.load(Ordering::Relaxed)]
+    }
+
+    /// Takes the key of the hash over from a predecessor; to be done before anything is remembered.
+    pub fn set_hash_key(&self, [first, second]: [u64; 2]) {
+        let [own_first, own_second] = &self.hash_key;
+        own_first.store(first, Ordering::Relaxed);
+        own_second.store(second, Ordering::Relaxed);
+    }
+
+    fn shard(&self, hash: u64) -> Option<std::sync::MutexGuard<'_, Shard>> {
+        let shard = self.shards.get(hash as usize % SHARDS)?;
+        // A panic while the lock was held cannot leave a slot half-written; the table stays usable.
+        Some(shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Whether half of the places are taken and the key has its share of them. One shard stands for all: nonces fall into
+    /// them at random.
+    fn is_over_share(&self, shard: &mut Shard, name: &Name, now: UnixSeconds) -> bool {
+        let scarce = shard.live.count(now) as usize >= shard.slots.len() / 2;
+        scarce && self.shares.count(name.key, now) >= self.share_max
+    }
+
+    fn see_in(&self, shard: &mut Shard, name: &Name, until: UnixSeconds, now: UnixSeconds) -> Seen {
+        let place = place_in(&shard.slots, name.hash, now);
+        if matches!(place, Place::Free(_)) && self.is_over_share(shard, name, now) {
+            return Seen::OverShare;
+        }
+        let Shard { slots, live, handed_over: _ } = shard;
+        match place {
+            Place::Taken(index) => {
+                let Some(slot) = slots.get_mut(index).filter(|slot| slot.until < until.0) else { return Seen::Again };
+                // A later request with this nonce was refused: it must stay refused for as long as it could pass.
+                let before = UnixSeconds(std::mem::replace(&mut slot.until, until.0));
+                live.remove(before);
+                live.add(until, now);
+                self.shares.remove(name.key, before);
+                self.shares.add(name.key, until);
+                Seen::Again
+            }
+            Place::None => Seen::NoRoom,
+            Place::Free(index) => {
+                let Some(slot) = slots.get_mut(index) else { return Seen::NoRoom };
+                *slot = Slot { fingerprint: fingerprint(name.hash), until: until.0 };
+                live.add(until, now);
+                self.shares.add(name.key, until);
+                Seen::First
+            }
+        }
     }
 }
 
-fn see_in(slots: &mut [Slot], hash: u64, until: UnixSeconds, now: UnixSeconds) -> Seen {
-    match place_in(slots, hash, now) {
-        Place::Taken => Seen::Again,
-        Place::None => Seen::NoRoom,
-        Place::Free(index) => match slots.get_mut(index) {
-            Some(slot) => {
-                *slot = Slot { fingerprint: fingerprint(hash), until: until.0 };
-                Seen::First
-            }
-            None => Seen::NoRoom,
-        },
+impl Used {
+    /// This nonce, remembered until then.
+    pub fn new(name: Name, until: UnixSeconds, by_signature: bool) -> Self {
+        Self { name, until, by_signature }
+    }
+
+    /// Whether its source can only send the same again. A source with nonces signs again with another; its first request
+    /// stays refused, so that no copy of it is ever served.
+    pub fn is_by_signature(&self) -> bool {
+        self.by_signature
     }
 }
 
@@ -182,7 +273,7 @@ fn fingerprint(hash: u64) -> u64 {
 
 /// Where a nonce is or could be.
 enum Place {
-    Taken,
+    Taken(usize),
     Free(usize),
     None,
 }
@@ -198,7 +289,7 @@ fn place_in(slots: &[Slot], hash: u64, now: UnixSeconds) -> Place {
         if unused || slot.until < now.0 {
             free = free.or(Some(index));
         } else if slot.fingerprint == fingerprint(hash) {
-            return Place::Taken;
+            return Place::Taken(index);
         }
         if unused {
             break;
@@ -208,67 +299,4 @@ fn place_in(slots: &[Slot], hash: u64, now: UnixSeconds) -> Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn see(window: &ReplayWindow, key: &str, nonce: &str, until: i64, now: i64) -> Seen {
-        window.see(key, Nonce::Given(nonce), UnixSeconds(until), UnixSeconds(now))
-    }
-
-    #[test]
-    fn a_nonce_is_good_once_per_key_until_it_expires() {
-        let window = ReplayWindow::new(1 << 10);
-        let peek = || window.peek("KEY1", Nonce::Given("n"), UnixSeconds(50));
-        assert_eq!([peek(), peek()], [Seen::First; 2], "asking remembers nothing");
-        assert_eq!(see(&window, "KEY1", "n", 100, 50), Seen::First);
-        assert_eq!(peek(), Seen::Again);
-        assert_eq!(see(&window, "KEY1", "n", 100, 50), Seen::Again);
-        assert_eq!(see(&window, "KEY1", "n", 400, 100), Seen::Again, "signed anew with an old nonce");
-        assert_eq!(see(&window, "KEY2", "n", 100, 50), Seen::First);
-        assert_eq!(see(&window, "KEY1", "n", 401, 101), Seen::First);
-    }
-
-    #[test]
-    fn a_signature_is_not_mistaken_for_a_nonce() {
-        let window = ReplayWindow::new(1 << 10);
-        let (until, now) = (UnixSeconds(9), UnixSeconds(1));
-        assert_eq!(window.see("KEY1", Nonce::Signature([7; 32]), until, now), Seen::First);
-        assert_eq!(window.see("KEY1", Nonce::Signature([7; 32]), until, now), Seen::Again);
-        assert_eq!(window.see("KEY1", Nonce::Signature([8; 32]), until, now), Seen::First);
-    }
-
-    #[test]
-    fn a_full_window_refuses_instead_of_forgetting_and_recovers_with_time() {
-        let window = ReplayWindow::new(SHARDS * SHARD_SLOTS_MIN);
-        let fill = |now: i64, round: &str| {
-            (0..20_000).filter(|at| see(&window, "KEY1", &format!("{round}{at}"), now + 10, now) == Seen::First).count()
-        };
-        let first: Vec<Seen> = (0..20_000).map(|at| see(&window, "KEY1", &at.to_string(), 10, 0)).collect();
-        let remembered = first.iter().filter(|seen| **seen == Seen::First).count();
-        assert_eq!(remembered, SHARDS * SHARD_SLOTS_MIN, "every slot is used");
-        for (at, seen) in first.iter().enumerate().filter(|(_, seen)| **seen == Seen::First) {
-            assert_eq!(see(&window, "KEY1", &at.to_string(), 10, 10), Seen::Again, "{at} {seen:?}");
-        }
-        assert_eq!(fill(11, "later "), SHARDS * SHARD_SLOTS_MIN);
-    }
-
-    #[test]
-    fn many_threads_with_the_same_nonce_are_let_through_once() {
-        let window = ReplayWindow::new(1 << 10);
-        let passed = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for nonce in 0..500 {
-                        if see(&window, "KEY1", &nonce.to_string(), 10, 0) == Seen::First {
-                            passed.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(passed.into_inner(), 500);
-    }
-}
+mod tests;

@@ -208,11 +208,79 @@ fn a_nonce_that_cannot_be_remembered_is_refused_and_the_caller_told_when_to_come
     let until = UnixSeconds(NOW + 300);
     // The smallest window has a few thousand slots; every one is taken after these.
     for other in 0..40_000 {
-        replay.see("OTHERKEY", Nonce::Given(&other.to_string()), until, UnixSeconds(NOW));
+        let name = replay.name(&format!("OTHERKEY{}", other % 100), Nonce::Given(&other.to_string()));
+        replay.see(&name, until, UnixSeconds(NOW));
     }
     let refusal = decide(&GOOD, &snapshot, &replay).unwrap_err();
     assert_eq!(refusal.code, Code::ReplayWindowFull);
     assert!(refusal.retry_after_secs.is_some_and(|secs| secs > 0));
+}
+
+#[test]
+fn a_key_that_floods_the_window_is_refused_and_others_are_served() {
+    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    let flood = |key: &str| {
+        for other in 0..40_000 {
+            let name = replay.name(key, Nonce::Given(&other.to_string()));
+            replay.see(&name, UnixSeconds(NOW + 300), UnixSeconds(NOW));
+        }
+    };
+    flood("OTHERKEY");
+    assert!(decide(&GOOD, &snapshot, &replay).is_ok());
+    flood(GOOD.access_key);
+    let refusal = decide(&Asked { nonce: "nonce-2", ..GOOD }, &snapshot, &replay).unwrap_err();
+    assert_eq!(refusal.code, Code::ReplayWindowFull);
+    assert!(refusal.detail.unwrap().contains("share"));
+}
+
+#[test]
+fn what_nobody_permitted_uses_up_nothing_and_what_is_over_its_quota_does() {
+    let (narrow, wide, replay) =
+        (changed("Permission", "p", |spec| spec["paths"] = json!(["/v/2"])), snapshot(), ReplayWindow::new(1));
+    let narrow = build(&narrow, None).snapshot;
+    for _ in 0..2 {
+        assert_eq!(decide(&GOOD, &narrow, &replay).unwrap_err().code, Code::PermissionMissing);
+    }
+    assert!(decide(&GOOD, &wide, &replay).is_ok());
+    let limited = build(&documents(), None).snapshot;
+    assert!(decide(&Asked { nonce: "nonce-2", ..GOOD }, &limited, &replay).is_ok());
+    let over = Asked { nonce: "nonce-3", ..GOOD };
+    assert_eq!(decide(&over, &limited, &replay).unwrap_err().code, Code::QuotaExceeded);
+    assert_eq!(decide(&over, &wide, &replay).unwrap_err().code, Code::Replayed, "it was refused, and stays refused");
+}
+
+#[test]
+fn what_was_signed_before_the_start_is_left_to_be_found_out() {
+    let (snapshot, replay) = (snapshot(), ReplayWindow::new(1));
+    replay.span().begin(UnixSeconds(NOW - 10), Ahead::from([(KeyId::of(GOOD.access_key), UnixSeconds(NOW + 50))]));
+    let question = |created, nonce| decide(&Asked { created, nonce, ..GOOD }, &snapshot, &replay).unwrap().question;
+    assert!(question(NOW - 10, "1").is_some_and(|question| question.unknown && question.ahead.is_none()));
+    assert!(question(NOW + 50, "2").is_some_and(|question| question.unknown));
+    let ahead = question(NOW + 51, "3").unwrap();
+    assert!(!ahead.unknown && ahead.ahead.is_some_and(|(_, secs)| secs == 51), "{ahead:?}");
+    replay.span().begin(UnixSeconds(NOW - 10), Ahead::new());
+    assert_eq!(question(NOW - 9, "4"), None);
+    assert_eq!(question(NOW, "5"), None);
+    replay.span().end(UnixSeconds(NOW - 5));
+    assert!(question(NOW, "6").is_some_and(|question| question.unknown), "another process takes it");
+}
+
+#[test]
+fn a_wider_clock_window_makes_nothing_good_that_was_used() {
+    let clock = |secs: u32| {
+        let mut snapshot = snapshot();
+        snapshot.defaults.clock_window_secs = secs;
+        snapshot
+    };
+    let (narrow, wide, replay) = (clock(5), clock(300), ReplayWindow::new(1));
+    assert!(decide(&Asked { created: NOW - 4, ..GOOD }, &narrow, &replay).is_ok());
+    // Its nonce is forgotten by now, as it would be seven seconds later.
+    let used = replay.name(GOOD.access_key, Nonce::Given(GOOD.nonce));
+    replay.forget(&Used::new(used, UnixSeconds(NOW + 1), false), UnixSeconds(NOW));
+    let late = Asked { created: NOW - 6, ..GOOD };
+    assert_eq!(decide(&late, &narrow, &replay).unwrap_err().code, Code::ClockSkew);
+    assert_eq!(decide(&late, &wide, &replay).unwrap_err().code, Code::ClockSkew);
+    assert!(decide(&Asked { nonce: "nonce-2", ..GOOD }, &wide, &replay).is_ok());
 }
 
 #[test]

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
 use lgsp_shared::id::NodeId;
 use lgsp_shared::timestamp::UnixSeconds;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::peer::Ask;
-use crate::admission::{Question, REPLAY_HOLD_SECS_MAX};
+use crate::admission::{NonceQuestion, REPLAY_HOLD_SECS_MAX};
 
-/// Replaced lists that are remembered; the oldest is forgotten first.
-const FORMER_MAX: usize = 8;
-/// The most owners of one nonce: in the list of now and in each that is remembered.
-pub(super) const OWNERS_MAX: usize = FORMER_MAX + 1;
+/// Replaced lists that are remembered; the oldest is forgotten first. A list names at most 128 nodes, 100 bytes each.
+pub(super) const FORMER_MAX: usize = 8;
 /// How much later than the notice of a node's end a request may be signed and still count as one it may have seen.
 pub const CLOCK_SLACK_SECS: i64 = 5;
 
@@ -71,19 +68,21 @@ pub(super) struct Views {
     is_known: bool,
     current: Vec<Arc<Member>>,
     former: Vec<Former>,
+    /// When the last of the lists was replaced that were forgotten because there were too many.
+    forgotten_at: Option<UnixSeconds>,
 }
 
 /// Whom to ask about a nonce.
 pub(super) struct Owners {
     /// Owners other than this node.
-    pub elsewhere: ArrayVec<Arc<Member>, OWNERS_MAX>,
+    pub elsewhere: Vec<Arc<Member>>,
     /// Whether an owner is not known, or is gone with what it remembered.
     pub missing: bool,
 }
 
 impl Views {
     pub fn unknown() -> Self {
-        Self { is_known: false, current: Vec::new(), former: Vec::new() }
+        Self { is_known: false, current: Vec::new(), former: Vec::new(), forgotten_at: None }
     }
 
     #[cfg(test)]
@@ -103,7 +102,9 @@ impl Views {
     }
 
     /// These lists with another one of now; `None` when it is the same. The first list ever heard replaces one without
-    /// this node: what it owns now was owned by others until it came.
+    /// this node: what it owns now was owned by others until it came, or by an earlier process of it, whose memory is
+    /// gone. Requests of that time are unknown to this process whoever owns them; the others are asked all the same, for
+    /// they may say that it was seen.
     pub fn replaced_by(&self, members: Vec<Arc<Member>>, me: &NodeId, now: UnixSeconds) -> Option<Self> {
         let same = self.is_known
             && self.current.len() == members.len()
@@ -120,30 +121,33 @@ impl Views {
         let matters = |former: &&Former| former.replaced_at.0.saturating_add(REPLAY_HOLD_SECS_MAX) >= now.0;
         let newest = Former { members: replaced, replaced_at: now };
         let earlier = self.former.iter().filter(matters).cloned();
-        let former = std::iter::once(newest).chain(earlier).take(FORMER_MAX).collect();
-        Some(Self { is_known: true, current: members, former })
+        let mut former: Vec<Former> = std::iter::once(newest).chain(earlier).collect();
+        let forgotten = former.split_off(former.len().min(FORMER_MAX));
+        let forgotten_at = forgotten.iter().map(|former| former.replaced_at).chain(self.forgotten_at).max();
+        Some(Self { is_known: true, current: members, former, forgotten_at })
     }
 
-    /// Whom to ask.
-    pub fn owners(&self, question: &Question) -> Owners {
+    /// Whom to ask: the owners, or everyone.
+    pub fn owners(&self, question: &NonceQuestion, everyone: bool) -> Owners {
         let word = first_word(question.id.as_bytes());
-        let mut owners = Owners { elsewhere: ArrayVec::new(), missing: !self.is_known };
+        let mut owners = Owners { elsewhere: Vec::new(), missing: !self.is_known };
         let mut add = |member: &Arc<Member>| {
             let is_new = !owners.elsewhere.iter().any(|known: &Arc<Member>| known.who == member.who);
             if member.asks.is_some() && is_new {
-                // As many places as lists.
-                let _ = owners.elsewhere.try_push(member.clone());
+                owners.elsewhere.push(member.clone());
             }
         };
-        if let Some(owner) = self.current.iter().max_by_key(|member| score(&member.who, word)) {
-            add(owner);
+        match everyone {
+            true => self.current.iter().for_each(&mut add),
+            false => self.current.iter().max_by_key(|member| score(&member.who, word)).into_iter().for_each(&mut add),
         }
-        let mut gone = false;
+        let signed_by = |noticed: UnixSeconds| question.created.0 <= noticed.0.saturating_add(CLOCK_SLACK_SECS);
+        let mut gone = self.forgotten_at.is_some_and(signed_by);
         for former in self.former.iter().filter(|former| question.earliest() <= former.replaced_at) {
             let Some(owner) = former.members.iter().max_by_key(|who| score(who, word)) else { continue };
             match self.current.iter().find(|member| member.who == *owner) {
                 Some(member) => add(member),
-                None => gone |= question.created.0 <= former.replaced_at.0.saturating_add(CLOCK_SLACK_SECS),
+                None => gone |= signed_by(former.replaced_at),
             }
         }
         owners.missing |= gone;

@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::tls::ClusterTls;
 use super::wire::{GREETING, INCARNATION_BYTES, push_question, read_answer};
-use crate::admission::{Question, Seen};
+use crate::admission::{NonceQuestion, Seen};
 
 /// Questions written at once.
 const BATCH_MAX: usize = 64;
@@ -36,7 +36,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// A question and who waits for its answer.
 #[derive(Debug)]
 pub struct Ask {
-    pub question: Question,
+    pub question: NonceQuestion,
     pub reply: oneshot::Sender<Seen>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Questions are answered in order, so neither carries a number.
 
-use crate::admission::{NONCE_ID_BYTES, NonceId, Question, Seen};
+use crate::admission::{NONCE_ID_BYTES, NonceId, NonceQuestion, Seen};
 use lgsp_shared::timestamp::UnixSeconds;
 
 /// What the asking side says first; the last byte is the version.
@@ -13,7 +13,7 @@ pub const INCARNATION_BYTES: usize = 8;
 pub const QUESTION_BYTES: usize = NONCE_ID_BYTES + 8;
 
 /// Appends a question.
-pub fn push_question(question: &Question, out: &mut Vec<u8>) {
+pub fn push_question(question: &NonceQuestion, out: &mut Vec<u8>) {
     out.extend_from_slice(question.id.as_bytes());
     out.extend_from_slice(&question.until.0.to_be_bytes());
 }
@@ -29,7 +29,7 @@ pub fn answer_byte(seen: Seen) -> u8 {
     match seen {
         Seen::First => b'1',
         Seen::Again => b'2',
-        Seen::NoRoom => b'0',
+        Seen::NoRoom | Seen::OverShare => b'0',
     }
 }
 

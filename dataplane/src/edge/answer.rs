@@ -16,6 +16,8 @@ pub use form::Form;
 
 /// Seconds to wait when a refusal is temporary and knows no better.
 const RETRY_AFTER_SECS_DEFAULT: u32 = 5;
+/// Seconds to wait where signing again is all that is needed: signatures say whole seconds.
+const RETRY_AFTER_SECS_SIGNED_AGAIN: u32 = 1;
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -130,8 +132,13 @@ fn problem(refusal: &Refusal, names: Names, language: Language) -> Answer {
     if !refusal.allow.is_empty() {
         headers.push(("allow", refusal.allow.join(", ")));
     }
-    let temporary = matches!(code.status(), 429 | 503);
-    if let Some(secs) = refusal.retry_after_secs.or(temporary.then_some(RETRY_AFTER_SECS_DEFAULT)) {
+    let wait_secs = match (code, code.status()) {
+        // A request that is signed again is served at once, or a second later.
+        (Code::ReplayUnknown | Code::SignatureRepeated, _) => Some(RETRY_AFTER_SECS_SIGNED_AGAIN),
+        (_, 429 | 503) => Some(RETRY_AFTER_SECS_DEFAULT),
+        _ => None,
+    };
+    if let Some(secs) = refusal.retry_after_secs.or(wait_secs) {
         headers.push(("retry-after", secs.to_string()));
     }
     // A struct of texts and numbers always serialises.

@@ -6,8 +6,11 @@
 //! those are closed. Between acceptance and the exchange service lies Pingora's handshake, which hands nothing through;
 //! what was decided waits meanwhile under the peer's address, and a handshake that never ends gives it back after
 //! [`HANDSHAKE_MAX`].
+//!
+//! An address is what one host can be expected to have: a whole IPv4 address, the first 64 bits of an IPv6 one, since any
+//! host may use all 2^64 addresses of its network.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -98,6 +101,7 @@ impl Connections {
 
     /// Takes a permit for a connection from `address`; `None`, and counted, when a limit is reached.
     pub fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
+        let address = host_of(address);
         if !count_below(&self.open, self.max) {
             self.refused_total.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -150,6 +154,15 @@ impl Connections {
             *count == 0
         });
         self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The host behind an address, as it is counted.
+fn host_of(address: IpAddr) -> IpAddr {
+    const NETWORK: u128 = !0 << 64;
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
     }
 }
 
@@ -235,6 +248,23 @@ mod tests {
         assert_eq!(connections.refused(), Refused { total: 1, per_address: 1 });
         drop(first);
         assert!(connections.acquire(address(1)).is_some());
+    }
+
+    #[test]
+    fn one_ipv6_network_cannot_take_the_places_of_the_others() {
+        let connections = Connections::new(10, 2);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let first = connections.acquire(address("2001:db8:0:1::1")).unwrap();
+        let _second = connections.acquire(address("2001:db8:0:1:ffff::2")).unwrap();
+        assert!(connections.acquire(address("2001:db8:0:1::3")).is_none());
+        assert_eq!(connections.refused().per_address, 1);
+        let _neighbour = connections.acquire(address("2001:db8:0:2::1")).unwrap();
+        drop(first);
+        let _again = connections.acquire(address("2001:db8:0:1::4")).unwrap();
+        let _mapped = connections.acquire(address("::ffff:10.0.0.1")).unwrap();
+        let _plain = connections.acquire(address("10.0.0.1")).unwrap();
+        assert!(connections.acquire(address("::ffff:10.0.0.1")).is_none(), "one IPv4 address, however it is written");
+        let _other = connections.acquire(address("::ffff:10.0.0.2")).unwrap();
     }
 
     #[tokio::test]

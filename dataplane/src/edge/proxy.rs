@@ -29,7 +29,7 @@ use crate::edge::answer::Reader;
 use crate::forward;
 use crate::record::{Face, OpenRecord, Outcome, RequestId};
 use crate::stream::Declared;
-use lgsp_shared::refusal::Code;
+use lgsp_shared::refusal::{Code, Step};
 
 mod arrival;
 mod decide;
@@ -212,6 +212,9 @@ impl ProxyHttp for Phases {
         exchange: &mut ProxyExchange,
     ) -> Result<()> {
         exchange.watch.connected(socket);
+        if let Some(admitted) = exchange.admitted() {
+            admitted.reached = true;
+        }
         Ok(())
     }
 
@@ -328,6 +331,10 @@ impl ProxyHttp for Phases {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut ProxyExchange) -> FailToProxy {
         let cause = exchange.admitted().and_then(|admitted| admitted.cause).or(exchange.watch.cut_because());
         let code = cause.unwrap_or_else(|| failure::code(error));
+        if let Some(admitted) = exchange.admitted().filter(|admitted| !admitted.reached && code.step() == Step::Target)
+        {
+            self.rooms.nothing_reached(admitted.admission.used);
+        }
         if session.response_written().is_some_and(|response| !response.status.is_informational()) {
             let gone = cause.is_none() && error.esource() == &ErrorSource::Downstream;
             exchange.record.ends(match failure::blame(code) {

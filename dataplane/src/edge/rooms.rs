@@ -8,8 +8,9 @@ use pingora_core::connectors::TransportConnector;
 
 use super::Limits;
 use super::http1::pool::Pool;
-use crate::admission::{Question, ReplayWindow};
-use crate::cluster::Cluster;
+use crate::admission::{Question, ReplayWindow, Used};
+use crate::clock::Now;
+use crate::once::Once;
 use crate::record::RecordSink;
 use crate::snapshot::SnapshotStore;
 use crate::stream::HeldBudget;
@@ -20,8 +21,8 @@ pub struct Rooms {
     pub snapshots: Arc<SnapshotStore>,
     /// Signatures and nonces seen lately.
     pub replay: Arc<ReplayWindow>,
-    /// The other nodes, where there are any: they are asked whether a nonce was used there.
-    pub cluster: Option<Arc<Cluster>>,
+    /// Who is asked whether a request was taken elsewhere or before.
+    pub once: Arc<Once>,
     /// The memory for bytes of bodies that are not verified yet.
     pub held: Arc<HeldBudget>,
     /// Where records go.
@@ -35,14 +36,19 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// Whether a nonce was used at no other node; asked after the decision and before anything is forwarded.
+    /// Whether a request was taken nowhere else and not before; asked after the decision and before anything is forwarded.
     ///
     /// # Errors
     /// The code to refuse with.
     pub async fn first_use(&self, question: Question, unreachable: OwnerUnreachable) -> Result<(), Code> {
-        match &self.cluster {
-            Some(cluster) => cluster.first_use(&question, unreachable).await,
-            None => Ok(()),
+        self.once.first_use(&question, unreachable).await
+    }
+
+    /// Notes that nothing of a request reached a target, so that a source that signs without a nonce may send it again
+    /// within the same second, as SDKs do.
+    pub fn nothing_reached(&self, used: Option<Used>) {
+        if let Some(used) = used.filter(Used::is_by_signature) {
+            self.replay.forget(&used, Now::read().unix);
         }
     }
 }

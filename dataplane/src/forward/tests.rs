@@ -17,6 +17,7 @@ fn admission(snapshot: &Snapshot, scheme: SignatureScheme) -> Admission {
         body: BodyRule::Empty,
         chunks: None,
         question: None,
+        used: None,
     }
 }
 

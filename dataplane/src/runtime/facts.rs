@@ -39,6 +39,7 @@ pub struct NodeFacts {
 impl Facts for NodeFacts {
     fn conditions(&self) -> Vec<Condition> {
         let revision = self.rooms.snapshots.load().map(|snapshot| snapshot.revision);
+        let began = self.rooms.replay.span().began();
         let (writable, draining) = (self.rooms.records.is_writable(), self.drain.is_draining());
         let told = |holds: bool, yes: &str, no: &str| if holds { yes } else { no }.to_owned();
         vec![
@@ -48,6 +49,12 @@ impl Facts for NodeFacts {
                 detail: revision.map_or("no revision yet".to_owned(), |revision| format!("revision {revision}")),
             },
             Condition { name: "records", holds: writable, detail: told(writable, "written", "cannot be written") },
+            Condition {
+                name: "replay",
+                // Signatures say whole seconds: what is signed in the second of the start may have been signed before.
+                holds: Now::read().unix > began,
+                detail: format!("takes what is signed after {began}"),
+            },
             Condition { name: "accepting", holds: !draining, detail: told(draining, "draining", "not draining") },
         ]
     }

@@ -8,8 +8,10 @@ use super::StartError;
 use super::cluster::{self, Joined};
 use super::settings::{self, Settings};
 use crate::admission::{REPLAY_SLOTS_DEFAULT, ReplayWindow};
+use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::http1::pool::Pool;
+use crate::once::{Marks, Once};
 use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use crate::snapshot::SnapshotStore;
 use crate::stream::HeldBudget;
@@ -25,17 +27,30 @@ pub(super) struct Built {
     pub joined: Option<Arc<Joined>>,
 }
 
-pub(super) fn build(settings: &Settings) -> Result<Built, StartError> {
+/// Builds them. The listening sockets are bound by now, so that nothing can have been taken by another process since,
+/// unless this one is to take over from it.
+pub(super) fn build(settings: &Settings, upgrade: bool) -> Result<Built, StartError> {
     let recorder = Recorder::start(record_settings(settings), Metrics::new()?)?;
     let joined = cluster::join(settings, recorder.sink().metrics())?.map(Arc::new);
     let replay = match joined {
         Some(_) => ReplayWindow::shared(REPLAY_SLOTS_DEFAULT),
         None => ReplayWindow::new(REPLAY_SLOTS_DEFAULT),
     };
+    let now = Now::read().unix;
+    let (marks, ahead) = Marks::open(&settings.state_dir, now)?;
+    match upgrade {
+        true => replay.span().wait(ahead),
+        false => replay.span().begin(now, ahead),
+    }
+    let once = Once {
+        cluster: joined.as_ref().map(|joined| joined.cluster.clone()),
+        marks: Some(Arc::new(marks)),
+        successor: Arc::default(),
+    };
     let rooms = Arc::new(Rooms {
         snapshots: Arc::new(SnapshotStore::default()),
         replay: Arc::new(replay),
-        cluster: joined.as_ref().map(|joined| joined.cluster.clone()),
+        once: Arc::new(once),
         held: Arc::new(HeldBudget::new(settings.limits.unverified_bytes_max)),
         records: recorder.sink().clone(),
         connector: TransportConnector::new(None),

@@ -1,12 +1,15 @@
 //! Signals: SIGTERM and SIGINT drain, a second one ends at once, SIGQUIT hands the sockets to a successor.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::clock::Now;
+use crate::edge::Rooms;
 use crate::edge::drain::Drain;
 
 /// How long a SIGQUIT waits for the successor's socket to appear.
@@ -20,6 +23,8 @@ const INTERRUPTED: i32 = 130;
 pub struct Signals {
     /// Thrown when the node is told to end.
     pub drain: Drain,
+    /// What has to know that another process will serve.
+    pub rooms: Arc<Rooms>,
     /// Where a successor waits for the sockets.
     pub upgrade_socket: PathBuf,
 }
@@ -69,9 +74,14 @@ impl ShutdownSignalWatch for Signals {
         match decision {
             ShutdownSignal::GracefulTerminate => {
                 tracing::info!("draining: no new connections, exchanges in flight finish");
+                // The process that serves at these addresses next takes what is signed from now on.
+                self.rooms.replay.span().end(Now::read().unix);
                 self.drain.begin();
             }
-            ShutdownSignal::GracefulUpgrade => tracing::info!("handing the sockets to the successor"),
+            ShutdownSignal::GracefulUpgrade => {
+                tracing::info!("handing the sockets to the successor");
+                self.rooms.once.hands_over(&self.rooms.replay, Now::read().unix);
+            }
             ShutdownSignal::FastShutdown => {}
         }
         tokio::spawn(end_when_told_again(handlers));

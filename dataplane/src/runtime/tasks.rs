@@ -2,6 +2,7 @@
 //! predecessor to hand over.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,10 @@ use super::key_file::WatchedKeys;
 use super::settings::Settings;
 use super::state::PidFile;
 use crate::clock::Now;
+use crate::edge::Rooms;
 use crate::edge::health::HealthChecker;
 use crate::edge::tls::{RotatingCertificate, Rotation};
+use crate::once::{HandOver, Predecessor};
 use crate::snapshot::SnapshotStore;
 use crate::sync::{self, ApplyToSnapshot, Identity, Keyring, SyncHealth, SyncSettings};
 
@@ -59,6 +62,8 @@ impl BackgroundService for Housekeeping {
         if let Err(error) = self.parts.pid_file.write() {
             tracing::error!(%error, "an upgrade will not find this node by itself");
         }
+        // Without a predecessor's memory: what was signed until now may have been taken by it.
+        self.parts.rooms.replay.span().begin_if_waiting(Now::read().unix);
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
@@ -160,24 +165,30 @@ impl BackgroundService for Configuration {
 #[derive(Debug)]
 pub struct AskPredecessor {
     pid_file: PidFile,
-    snapshots: Arc<SnapshotStore>,
+    state_dir: PathBuf,
+    rooms: Arc<Rooms>,
 }
 
 /// The service that asks; the socket hand-over depends on it.
-pub(super) fn ask_predecessor(parts: &Parts) -> GenBackgroundService<AskPredecessor> {
-    let (pid_file, snapshots) = (parts.pid_file.clone(), parts.rooms.snapshots.clone());
-    background_service("ask predecessor", AskPredecessor { pid_file, snapshots })
+pub(super) fn ask_predecessor(state_dir: PathBuf, parts: &Parts) -> GenBackgroundService<AskPredecessor> {
+    let (pid_file, rooms) = (parts.pid_file.clone(), parts.rooms.clone());
+    background_service("ask predecessor", AskPredecessor { pid_file, state_dir, rooms })
 }
 
 #[async_trait]
 impl BackgroundService for AskPredecessor {
-    async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
-        while self.snapshots.load().is_none() {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        while self.rooms.snapshots.load().is_none() {
             // The running node goes on meanwhile; whoever started this one sees that it waits.
             tracing::info!("waiting for the first configuration before taking over");
             tokio::time::sleep(LOOK).await;
         }
-        match self.pid_file.read().and_then(running_node) {
+        let running = self.pid_file.read().and_then(running_node);
+        let memory = match running {
+            Some(predecessor) => self.take_memory(predecessor).await,
+            None => None,
+        };
+        match running {
             Some(predecessor) => match kill(predecessor, Signal::SIGQUIT) {
                 Ok(()) => tracing::info!(pid = predecessor.as_raw(), "asked the running node for its sockets"),
                 Err(error) => tracing::error!(pid = predecessor.as_raw(), %error, "cannot signal the running node"),
@@ -188,6 +199,25 @@ impl BackgroundService for AskPredecessor {
             ),
         }
         ready.notify_ready();
+        if let Some(memory) = memory {
+            tokio::select! {
+                ended = memory.answer() => if let Err(error) = ended {
+                    tracing::warn!(%error, "the connection to the predecessor broke; it refuses what it would have asked");
+                },
+                _ = shutdown.wait_for(|stopping| *stopping) => {}
+            }
+        }
+    }
+}
+
+impl AskPredecessor {
+    async fn take_memory(&self, predecessor: Pid) -> Option<Predecessor> {
+        let pid = u32::try_from(predecessor.as_raw()).ok()?;
+        let taken = Predecessor::take_over(&HandOver::path(&self.state_dir, pid), &self.rooms.replay).await;
+        let warn = |error: &std::io::Error| {
+            tracing::warn!(%error, "no memory of nonces to take over; what is signed before now has to be signed again");
+        };
+        taken.inspect_err(warn).ok()
     }
 }
 

@@ -122,7 +122,8 @@ async fn a_request_that_one_node_took_is_refused_by_every_other() {
         // have taken its own copy first. Two may never.
         let taken = answers.iter().filter(|answer| answer.0 == 200).count();
         assert!(taken <= 1, "at the same time: {answers:?}");
-        assert!(answers.iter().all(|answer| answer.0 == 200 || is(answer, REPLAYED)), "{answers:?}");
+        let repeated = (503, "signature-repeated");
+        assert!(answers.iter().all(|answer| answer.0 == 200 || is(answer, repeated)), "{answers:?}");
         passed += taken as u64;
     }
     assert_eq!(province.target.ledger().complete(), NONCES as u64 + passed);
@@ -165,7 +166,8 @@ async fn a_node_that_joins_does_not_take_what_was_taken_before_it_came() {
 #[tokio::test]
 async fn what_a_dead_owner_knew_is_refused_and_signing_anew_helps() {
     let province = province(3, json!({})).await;
-    let signed_before = UnixSeconds(lgsp_dataplane::clock::Now::read().unix.0 - 20);
+    // After the nodes began, and before the end of one of them is noticed.
+    let signed_before = UnixSeconds(lgsp_dataplane::clock::Now::read().unix.0);
     province.nodes[2].child.signal(Signal::Kill);
     let refused = (503, "replay-owner-unreachable");
     let ask = async |client: &Client| {
@@ -199,4 +201,34 @@ async fn a_route_may_accept_on_the_local_window_and_that_is_counted() {
         assert!(is(&province.send(0, &bytes).await, REPLAYED), "its own window still holds");
     }
     assert!(metric(&province.nodes[0], "lgsp_replay_questions_total{outcome=\"unreachable-accepted\"}").await > 0);
+}
+
+#[tokio::test]
+async fn a_node_that_was_restarted_takes_nothing_again_that_it_owned() {
+    let mut province = province(2, json!({})).await;
+    let client = province.client(0);
+    let post = |text: &str| client.rfc9421(&Request::post("/ho-tich/sink", text));
+    let taken: Vec<_> = (0..NONCES).map(|_| post("taken")).collect();
+    for bytes in &taken {
+        assert!(is(&province.send(0, bytes).await, (200, "")));
+    }
+    let never_sent: Vec<_> = (0..NONCES).map(|_| post("signed before")).collect();
+    province.nodes[0].restart_by(Signal::Kill).await;
+    province.know_each_other(2).await;
+    for (node, bytes) in taken.iter().flat_map(|bytes| [(0, bytes), (1, bytes)]) {
+        let answer = client.clone().to(province.nodes[node].address()).send_raw(bytes).await;
+        let answer = (answer.status, answer.code());
+        let refused = is(&answer, REPLAYED) || answer.0 == 503;
+        assert!(refused, "node {node}: {answer:?}");
+    }
+    assert_eq!(province.target.ledger().complete(), NONCES as u64, "each was executed once");
+    let client = client.clone().to(province.nodes[0].address());
+    for bytes in &never_sent {
+        let answer = client.send_raw(bytes).await;
+        assert_eq!(answer.status, 503, "this process does not know what the one before it took: {answer:?}");
+    }
+    eventually(DEADLINE, "what is signed now is served", async || {
+        client.send(&Request::get("/ho-tich/bytes/1")).await.status == 200
+    })
+    .await;
 }

@@ -89,7 +89,12 @@ impl Code {
             }
             Code::KeyDisabled | Code::KeyExpired | Code::KeyRetired | Code::KeyNotYetValid => Step::Key,
             Code::ClockSkew | Code::SignatureExpired => Step::Clock,
-            Code::NonceMissing | Code::Replayed | Code::ReplayWindowFull | Code::ReplayOwnerUnreachable => Step::Replay,
+            Code::NonceMissing
+            | Code::Replayed
+            | Code::SignatureRepeated
+            | Code::ReplayUnknown
+            | Code::ReplayWindowFull
+            | Code::ReplayOwnerUnreachable => Step::Replay,
             Code::RouteNotFound | Code::MethodNotAllowed | Code::RouteClosed => Step::Route,
             Code::SessionRequired
             | Code::SessionInvalid

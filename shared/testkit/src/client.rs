@@ -112,6 +112,12 @@ impl Client {
         self
     }
 
+    /// Sends to this address, with the `Host` of before.
+    pub fn to(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Signs as if it were this instant.
     pub fn at(mut self, now: UnixSeconds) -> Self {
         self.now = Some(now);

@@ -128,7 +128,14 @@ impl Node {
 
     /// Ends the node and starts it again on the same files; it is ready when this returns, perhaps on other ports.
     pub async fn restart(&mut self) {
-        assert!(self.terminate(), "the node ends well");
+        self.restart_by(Signal::Terminate).await;
+    }
+
+    /// As [`Self::restart`], with the signal that ends it.
+    pub async fn restart_by(&mut self, signal: Signal) {
+        self.child.signal(signal);
+        let ended = self.child.wait(NODE_DEADLINE).success();
+        assert!(ended || signal == Signal::Kill, "the node ends well");
         let addresses = self.directory.path().join("addresses.json");
         std::fs::remove_file(&addresses).expect("the addresses of the process that ended");
         self.child = spawn("lgsp-dataplane", &self.settings, &addresses, &[]);

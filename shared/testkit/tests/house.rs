@@ -50,8 +50,9 @@ const BANNED: [&str; 3] = ["openssl-sys", "native-tls", "httpsig"];
 const GROUND: [&str; 1] = ["clock"];
 
 /// The rooms of the data plane and what each may import of the others.
-const ROOMS: [(&str, &[&str]); 12] = [
-    ("edge", &["admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record", "cluster"]),
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("edge", &["admission", "snapshot", "upstream", "stream", "session", "transfer", "forward", "record", "once"]),
+    ("once", &["admission", "cluster"]),
     ("admission", &["snapshot"]),
     ("snapshot", &["upstream", "stream"]),
     ("upstream", &[]),
@@ -76,6 +77,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "record",
             "sync",
             "cluster",
+            "once",
         ],
     ),
 ];

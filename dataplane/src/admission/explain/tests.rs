@@ -99,7 +99,7 @@ fn replay_fails_for_what_was_seen_and_for_a_missing_nonce() {
     let source = system("source");
     let asked = Asked { signed, nonce: Some(Nonce::Given("n")), ..asked(&source, "GET", "/v/1") };
     assert_eq!(explain(&asked, &snapshot, &replay, now()).code(), None);
-    replay.see("SOURCEKEY1", Nonce::Given("n"), UnixSeconds(NOW + 300), UnixSeconds(NOW));
+    replay.see(&replay.name("SOURCEKEY1", Nonce::Given("n")), UnixSeconds(NOW + 300), UnixSeconds(NOW));
     assert_failing(&explain(&asked, &snapshot, &replay, now()), Step::Replay, Code::Replayed, &["seen it before"]);
     let demanding = changed("Route", "r", |spec| spec["require"] = json!({"nonce": true}));
     let bare = Asked { nonce: Some(Nonce::Signature([1; 32])), ..asked };
@@ -380,7 +380,8 @@ proptest! {
     fn what_is_explained_is_what_is_decided(case in cases()) {
         let (snapshot, replay) = (configured(&case), ReplayWindow::new(1));
         if case.repeated {
-            replay.see(case.access_key, Nonce::Given("n"), UnixSeconds(NOW + 1_000), UnixSeconds(NOW));
+            let name = replay.name(case.access_key, Nonce::Given("n"));
+            replay.see(&name, UnixSeconds(NOW + 1_000), UnixSeconds(NOW));
         }
         if !case.quota_left {
             let grants = snapshot.grants().of(&"source".parse().unwrap(), &"v".parse().unwrap());

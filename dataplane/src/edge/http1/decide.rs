@@ -19,7 +19,7 @@ use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::platform::{self, PlatformCall};
 use super::upload::Upload;
-use crate::admission::{Admission, Question, Refusal, admit};
+use crate::admission::{Admission, Question, Refusal, Used, admit};
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::answer::Reader;
@@ -103,8 +103,10 @@ pub struct Forward {
     pub grant: Arc<Grant>,
     /// How much time the source may take for its body.
     pub pace: Pace,
-    /// What the owner of its nonce has still to be asked.
+    /// What is left to be found out about its nonce.
     pub question: Option<Question>,
+    /// The nonce it used up.
+    pub used: Option<Used>,
     /// Its body.
     pub upload: Upload,
     /// What the target gets.
@@ -231,8 +233,8 @@ fn forward(
     write_framing(&gate, request.framing, &mut out.head);
     out.head.extend_from_slice(b"\r\n");
     let upload = Upload::new(BodyDecoder::new(request.framing), gate, admission.scheme);
-    let Admission { route, grant, question, .. } = admission;
-    Decision::Forward(Forward { asked, route, grant, pace: asked.pace(), question, upload, out })
+    let Admission { route, grant, question, used, .. } = admission;
+    Decision::Forward(Forward { asked, route, grant, pace: asked.pace(), question, used, upload, out })
 }
 
 fn write_head(request: &Request<'_>, admission: &Admission, record: &OpenRecord, now: Now, out: &mut Vec<u8>) {

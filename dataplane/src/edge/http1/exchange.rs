@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lgsp_shared::refusal::Code;
+use lgsp_shared::refusal::{Code, Step};
 use tokio::time::Instant;
 
 use super::body::BodyDecoder;
@@ -63,7 +63,7 @@ pub async fn serve(source: &mut Source, context: &Rooms, length: usize) -> Next 
             next
         }
         Begun::Admitted(record, forward) => {
-            let mut exchange = Exchange { source, context, record, forward };
+            let mut exchange = Exchange { source, context, record, forward, reached: false };
             exchange.run().await
         }
     }
@@ -122,6 +122,8 @@ struct Exchange<'a> {
     context: &'a Rooms,
     record: OpenRecord,
     forward: Forward,
+    /// Whether there was a connection on which a target may have heard of the request.
+    reached: bool,
 }
 
 /// Why there is no answer of the target to pass on.
@@ -157,6 +159,9 @@ impl Exchange<'_> {
             Ok(()) => self.ask().await,
             Err(unanswered) => Err(unanswered),
         };
+        if matches!(answered, Err(Unanswered::Refused(code)) if code.step() == Step::Target) && !self.reached {
+            self.context.nothing_reached(self.forward.used);
+        }
         let received = self.forward.upload.received_bytes();
         self.record.exchange.request_bytes = self.record.exchange.request_bytes.max(received);
         let passed = match answered {
@@ -324,6 +329,7 @@ impl Exchange<'_> {
                 self.source.look_at_clock();
             }
             let mut wire = Wire::new(stream);
+            self.reached = true;
             let reply = self.converse(&mut wire, answer_by).await;
             let blame = match reply {
                 Reply::Head(head) => return Attempt::Answered(Answered { wire, lease, head }),

@@ -51,6 +51,8 @@ pub struct Admitted {
     pub cause: Option<Code>,
     /// Microseconds after arrival when the request was sent on.
     pub sent_micros: u64,
+    /// Whether there was a connection on which a target may have heard of the request.
+    pub reached: bool,
     body: Body,
     attempts: Attempts,
 }
@@ -79,7 +81,16 @@ impl Admitted {
     /// An admitted exchange, before its first attempt.
     pub fn new(admission: Admission, forwarded: Forwarded, idempotent: bool, gate: BodyGate) -> Self {
         let body = Body { gate, finished: false, pieces: Vec::new() };
-        Self { admission, forwarded, idempotent, cause: None, sent_micros: 0, body, attempts: Attempts::default() }
+        Self {
+            admission,
+            forwarded,
+            idempotent,
+            cause: None,
+            sent_micros: 0,
+            reached: false,
+            body,
+            attempts: Attempts::default(),
+        }
     }
 
     /// What the target is told about the body.

@@ -4,6 +4,7 @@ Usage: clients.py CLIENT METHOD URL [BODY_FILE]; the credential is in ACCESS_KEY
 Prints one JSON line: {"status": 200, "body": "...", "request_id": "..."}.
 """
 
+import concurrent.futures
 import hashlib
 import hmac
 import json
@@ -118,6 +119,34 @@ def botocore_s3_client(method, url, body):
     tell(answer["ResponseMetadata"]["HTTPStatusCode"], body, answer["ResponseMetadata"]["HTTPHeaders"])
 
 
+def botocore_s3_retries(method, url, body):
+    """What applications do: many writes through one client, which signs again and retries by itself."""
+    parts = urllib.parse.urlsplit(url)
+    bucket, key = parts.path.lstrip("/").split("/", 1)
+    retries = {"mode": "standard", "total_max_attempts": 5}
+    config = botocore.config.Config(s3={"addressing_style": "path"}, retries=retries, proxies={})
+    client = botocore.session.Session().create_client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=f"{parts.scheme}://{parts.netloc}",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=config,
+    )
+
+    def write(at):
+        name = {"Bucket": bucket, "Key": f"{key}/{at}"}
+        try:
+            answer = client.put_object(Body=body, **name) if at % 2 else client.delete_object(**name)
+        except botocore.exceptions.ClientError as error:
+            answer = error.response
+        return answer["ResponseMetadata"]["HTTPStatusCode"]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(write, range(16)))
+    tell(max(statuses), json.dumps(statuses), {})
+
+
 class OneKey(HTTPSignatureKeyResolver):
     def resolve_private_key(self, key_id):
         return SECRET_KEY.encode()
@@ -156,6 +185,7 @@ def main():
         "botocore-presigned": botocore_presigned,
         "botocore-chunked": botocore_chunked,
         "botocore-s3-client": botocore_s3_client,
+        "botocore-s3-retries": botocore_s3_retries,
         "http-message-signatures": http_message_signatures,
     }
     clients[client](method, url, body)

@@ -90,7 +90,7 @@ impl Gateway {
         };
         let rooms = Rooms {
             snapshots,
-            cluster: None,
+            once: Arc::default(),
             replay: Arc::new(ReplayWindow::new(1)),
             held: Arc::new(HeldBudget::new(limits.unverified_bytes_max)),
             records: recorder.sink().clone(),
