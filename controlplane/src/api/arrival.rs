@@ -3,13 +3,14 @@
 //! Every operator may ask, because every operator may want to know that what was taken away is refused everywhere.
 //! Names of nodes are for those who may see nodes; the others get numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::Path;
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::Revision;
 use lgsp_shared::keyspace::NodeStatus;
+use lgsp_shared::resource::ResourceKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,6 +44,8 @@ pub struct Arrival {
     silent: usize,
     /// Nodes that report and do not serve it, and nodes that no longer report; only for those who may see nodes.
     missing: Vec<MissingNode>,
+    /// `Kind/name` of documents that a node which serves it could not use: it may go on with what it had before.
+    unusable: BTreeSet<String>,
 }
 
 /// A node that is not known to serve the revision.
@@ -79,12 +82,21 @@ pub async fn arrival(needs: Needs<right::Look>, Path(number): Path<String>) -> R
     let current = needs.desired.current();
     let reports = needs.rollout.nodes(&current, now()).await?;
     let hashes = hashes(&needs, number, &reports).await?;
+    let sight = needs.sight(&current);
+    let is_seen = |document: &str| {
+        let seen = |key| current.get(&key).is_some_and(|document| sight.sees(document));
+        sight.is_whole() || ResourceKey::parse(document).is_some_and(seen)
+    };
     for (node, standing) in &reports {
         let serves = match standing {
             Standing::Synced | Standing::Degraded => current.revision() >= number,
             Standing::Pending | Standing::Rejected | Standing::Stale => false,
         } || node.active.is_some_and(|active| hashes.get(&active) == node.hash.as_ref());
         arrival.count(node, *standing, serves, named);
+        if serves && *standing == Standing::Degraded {
+            let documents = node.errors.iter().map(|error| error.document.as_str());
+            arrival.unusable.extend(documents.filter(|document| is_seen(document)).map(str::to_owned));
+        }
     }
     Ok(Json(arrival))
 }

@@ -118,7 +118,7 @@ pub async fn apply(needs: Needs<right::Change>, Body(body): Body<ChangeBody>) ->
         puts: puts.into_iter().map(Document::from).collect(),
         allow_large_removal,
     };
-    let hidden = change.puts.iter().any(|put| credential::lacks_secret(put));
+    let hidden = change.puts.iter().any(credential::lacks_secret);
     let mode = if dry_run { Mode::DryRun } else { Mode::Commit };
     needs.trail().about(target(&change, mode));
     let make = move |whole: &Whole, _: &_| {

@@ -1,5 +1,6 @@
 //! Waiting until every node that reports serves a revision: what was taken away is refused only then.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -7,7 +8,8 @@ use serde_json::Value;
 use crate::ctl::arguments::WaitArguments;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
-use crate::ctl::output::{counted, items, note, text};
+use crate::ctl::output::{counted, items, note, raw, text};
+use crate::ctl::shown;
 
 /// Between two looks while waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -35,19 +37,22 @@ impl Patience {
 pub fn after(client: &Client, answer: &Value, dry_run: bool, patience: Patience) -> Result<Exit, Failure> {
     let revision = answer.get("revision").and_then(Value::as_u64);
     match (revision, patience, dry_run) {
-        (Some(revision), Patience::Secs(secs), false) => until_everywhere(client, revision, secs),
+        (Some(revision), Patience::Secs(secs), false) => {
+            let changed = items(answer, "edits").iter().map(|edit| raw(edit, "document")).collect();
+            until_everywhere(client, revision, &changed, secs)
+        }
         (None, _, _) | (_, Patience::None, _) | (_, _, true) => Ok(Exit::Done),
     }
 }
 
-fn until_everywhere(client: &Client, revision: u64, secs: u64) -> Result<Exit, Failure> {
+fn until_everywhere(client: &Client, revision: u64, changed: &HashSet<&str>, secs: u64) -> Result<Exit, Failure> {
     let (start, limit) = (Instant::now(), Duration::from_secs(secs));
     loop {
         // A control plane or an etcd that does not answer now may answer before the time is over.
         let missing = match client.get(&format!("/v1/revisions/{revision}/arrival")) {
             Err(failure) if failure.exit == Exit::Unreachable => Missing::one(failure.message),
             Err(failure) => return Err(failure),
-            Ok(arrival) => match missing(&arrival) {
+            Ok(arrival) => match missing(&arrival, changed) {
                 Some(missing) => missing,
                 None => {
                     report(&arrival, start.elapsed());
@@ -84,8 +89,9 @@ impl Missing {
     }
 }
 
-/// Nodes that no longer report are not waited for.
-fn missing(arrival: &Value) -> Option<Missing> {
+/// Nodes that no longer report are not waited for. What a node could not use counts as missing where it is what changed:
+/// that node may go on with what it had before.
+fn missing(arrival: &Value, changed: &HashSet<&str>) -> Option<Missing> {
     let count = |field: &str| arrival.get(field).and_then(Value::as_u64).unwrap_or(0);
     let (nodes, serving, rejected) = (count("nodes"), count("serving"), count("rejected"));
     if arrival.get("published").and_then(Value::as_bool) != Some(true) {
@@ -95,7 +101,10 @@ fn missing(arrival: &Value) -> Option<Missing> {
         }));
     }
     if serving >= nodes {
-        return None;
+        let unusable = items(arrival, "unusable").iter().filter_map(Value::as_str).filter(|one| changed.contains(one));
+        let line = |one| format!("a node cannot use {}, and may go on with what it had before", shown::inline(one));
+        let lines: Vec<String> = unusable.map(line).collect();
+        return if lines.is_empty() { None } else { Some(Missing { lines, refused: true }) };
     }
     let line =
         |one: &Value| format!("{} is {} and serves {}", text(one, "node"), text(one, "state"), text(one, "active"));
@@ -151,13 +160,16 @@ mod tests {
     #[test]
     fn a_revision_is_everywhere_when_it_is_published_and_every_node_that_reports_serves_it() {
         let arrival = |published: bool, nodes: u64, serving: u64| json!({"revision": 7, "published": published, "nodes": nodes, "serving": serving, "rejected": 0, "missing": []});
-        assert!(missing(&arrival(true, 2, 2)).is_none());
-        assert!(missing(&arrival(true, 0, 0)).is_none(), "no node is not a missing node");
-        assert!(missing(&arrival(false, 0, 0)).is_some_and(|missing| missing.lines == ["it is not published"]));
-        let one = missing(&arrival(true, 2, 1)).unwrap();
+        assert!(missing(&arrival(true, 2, 2), &HashSet::new()).is_none());
+        assert!(missing(&arrival(true, 0, 0), &HashSet::new()).is_none(), "no node is not a missing node");
+        assert!(
+            missing(&arrival(false, 0, 0), &HashSet::new())
+                .is_some_and(|missing| missing.lines == ["it is not published"])
+        );
+        let one = missing(&arrival(true, 2, 1), &HashSet::new()).unwrap();
         assert_eq!(one.lines, ["1 node of 2 does not serve it"]);
         assert_eq!(
-            missing(&json!({})).unwrap().lines,
+            missing(&json!({}), &HashSet::new()).unwrap().lines,
             ["it is not published"],
             "an answer that says nothing is no yes"
         );
@@ -170,7 +182,18 @@ mod tests {
         let arrival = json!({
             "revision": 7, "published": true, "nodes": 2, "serving": 1, "rejected": 1, "silent": 1, "missing": [stale, late],
         });
-        let missing = missing(&arrival).unwrap();
+        let missing = missing(&arrival, &HashSet::new()).unwrap();
         assert_eq!((missing.lines, missing.refused), (vec!["late is rejected and serves 6".to_owned()], true));
+    }
+
+    #[test]
+    fn a_node_that_cannot_use_what_changed_is_missing_and_one_that_lacks_something_else_is_not() {
+        let arrival = json!({
+            "revision": 7, "published": true, "nodes": 1, "serving": 1, "rejected": 0, "degraded": 1, "missing": [],
+            "unusable": ["Credential/a-1"],
+        });
+        assert!(missing(&arrival, &HashSet::from(["Credential/b-1"])).is_none());
+        let missing = missing(&arrival, &HashSet::from(["Credential/a-1"])).unwrap();
+        assert!(missing.refused && missing.lines[0].contains("cannot use Credential/a-1"), "{:?}", missing.lines);
     }
 }
