@@ -31,6 +31,7 @@ mod body;
 mod changes;
 mod credentials;
 mod documents;
+mod edge;
 mod explain;
 mod guard;
 mod health;
@@ -97,8 +98,10 @@ pub struct Rooms {
 /// How much of what costs something each source may still cause.
 #[derive(Debug, Default)]
 pub struct Allowances {
-    /// Entries of the audit for what was refused.
+    /// Entries of the audit for what was refused to strangers, by source.
     pub refusals: Mutex<Limit>,
+    /// The same for what was refused to operators, by name.
+    pub refusals_of_operators: Mutex<Limit<String>>,
     /// Logins.
     pub logins: Mutex<Limit>,
 }

@@ -1,7 +1,7 @@
 //! What happens on its day: scheduled reorganisations are carried out.
 //!
 //! Every control plane does this. A reorganisation happens once however many try: it is carried out in the transaction
-//! that finds it still scheduled.
+//! that finds it still scheduled. It is done in the name of its author, so it is held when the author may no longer do it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use crate::audit::Trail;
 use crate::desired::reorganise::{self, Facts};
 use crate::desired::{Audit, Authority, ChangeError, Desired, Mode, Outcome, Whole};
+use crate::operator::{Operator, Right};
 use crate::registry::application::State as ApplicationState;
 use crate::registry::reorganisation::{Operation, Reorganisation, State};
 use crate::runtime::now;
-use crate::store::StoreError;
 use crate::store::registry::application::{APPLICATIONS_PAGE_MAX, Applications};
+use crate::store::{Store, StoreError};
 
 /// Between two looks: how late something scheduled happens. One indexed query each.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -41,6 +42,17 @@ async fn carry_out_all(desired: &Desired, due: Vec<Reorganisation>) {
     for one in due {
         let (number, operation) = (one.number, one.operation.label());
         let trail = trail(&one);
+        match may_still(desired.store(), &one.author).await {
+            Ok(true) => {}
+            Ok(false) => {
+                hold(desired, &one, &trail).await;
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(number, %error, "reorganisation delayed; tried again");
+                continue;
+            }
+        }
         match carry_out(desired, &one, Mode::Commit, trail.clone()).await {
             Ok(outcome) => tracing::info!(
                 reorganisation = number,
@@ -67,6 +79,27 @@ async fn carry_out_all(desired: &Desired, due: Vec<Reorganisation>) {
                 }
             }
         }
+    }
+}
+
+/// Whether this operator may carry out a reorganisation now.
+async fn may_still(store: &Store, author: &str) -> Result<bool, StoreError> {
+    let Ok(name) = author.parse() else { return Ok(false) };
+    let Some(row) = store.operator(&name).await? else { return Ok(false) };
+    Ok(!row.disabled && Operator::new(author, row.roles, row.agency).may(Right::Register))
+}
+
+async fn hold(desired: &Desired, one: &Reorganisation, trail: &Trail) {
+    let (number, author) = (one.number, one.author.as_str());
+    let failure = format!(
+        "its author `{author}` may no longer reorganise; resume it in your own name (`lgspctl agency \
+         resume-reorganisation {number}`), or call it off"
+    );
+    match desired.store().end_reorganisation(number, State::Held, Some(&failure), trail).await {
+        Ok(true) => tracing::error!(number, author, "a reorganisation is held: its author may no longer do it"),
+        // Another control plane was faster.
+        Ok(false) => {}
+        Err(error) => tracing::warn!(number, %error, "that it is held is not noted yet; tried again"),
     }
 }
 
@@ -105,7 +138,7 @@ pub async fn carry_out(
 /// What the directory and the applications say about an operation now.
 pub async fn facts(desired: &Desired, operation: &Operation) -> Result<Facts, StoreError> {
     let store = desired.store();
-    let mut facts = Facts::default();
+    let mut facts = Facts { names: store.former_names().await?, ..Facts::default() };
     let codes = operation.from().into_iter().chain(operation.to().into_iter().map(|successor| &successor.code));
     for code in codes {
         if let Some(agency) = store.agency(code).await? {
@@ -113,11 +146,13 @@ pub async fn facts(desired: &Desired, operation: &Operation) -> Result<Facts, St
         }
     }
     if let Operation::Dissolve { code } = operation {
+        // An agency that is in no directory is refused before anything is done.
+        let Some(agency) = facts.agencies.get(code).cloned() else { return Ok(facts) };
         let systems = systems_of(&desired.current(), operation);
         for state in [ApplicationState::Approved, ApplicationState::Submitted, ApplicationState::Reviewing] {
             let of_agency = Applications {
                 state: Some(state),
-                agency: Some(code.clone()),
+                agency: Some(agency.identity),
                 limit: APPLICATIONS_PAGE_MAX,
                 ..Applications::default()
             };

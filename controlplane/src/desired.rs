@@ -156,6 +156,7 @@ impl Desired {
     pub async fn load(store: Store, keys: impl Into<Keys>) -> Result<Self, StoreError> {
         let whole = load_current(&store).await?;
         store.adopt_documents(whole.documents()).await?;
+        store.adopt_identities().await?;
         let (current, keys) = (watch::Sender::new(Arc::new(whole)), keys.into());
         Ok(Self { store, keys, current, rule: Rule::Approved, writer: Semaphore::new(1) })
     }
@@ -227,6 +228,7 @@ impl Desired {
             let (Proposal { whole, edits, warnings }, mut writes) =
                 proposal.await.map_err(|_| ChangeError::Interrupted)??;
             writes.extend(deed::consequences(&edits, self.rule, audit.at));
+            writes.extend(deed::concerns(&self.current(), &whole, &edits));
             let outcome = Outcome { whole: Arc::new(whole), edits, warnings };
             if mode == Mode::DryRun {
                 self.store.try_write(&writes).await.map_err(told)?;
@@ -316,7 +318,7 @@ fn propose(
 fn told(error: StoreError) -> ChangeError {
     match error {
         StoreError::NotApproved { system } => ChangeError::NotApproved { system },
-        StoreError::Moved { what } => ChangeError::NotNow(what),
+        StoreError::Moved { what } | StoreError::Taken { what } => ChangeError::NotNow(what),
         StoreError::Ended { code } => ChangeError::NotNow(format!(
             "agency `{code}` ended, and a document still has its code; `lgspctl agency history {code}` tells what \
              became of it"

@@ -1,6 +1,7 @@
 //! Who takes part: the directory of agencies, contacts, applications for connection, reorganisations, notices.
 //!
 //! ```text
+//! concern         which agencies a document concerns
 //! fold            what search compares: no accents, no case, no punctuation
 //! directory       agencies by identification code, a hundred thousand and more; never listed whole
 //! contact         people; kept in the database, never in a document, so that no node ever holds them
@@ -14,6 +15,7 @@
 //! 120 000 does not travel to every node.
 
 pub mod application;
+pub mod concern;
 pub mod contact;
 pub mod directory;
 pub mod fold;

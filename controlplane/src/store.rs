@@ -27,6 +27,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 use crate::settings::database::PostgresAddress;
 
+mod attempt;
 mod audit;
 mod bearer;
 mod built;
@@ -40,18 +41,17 @@ mod reason;
 pub mod registry;
 mod revision;
 pub mod tables;
-mod touching;
 mod usage;
 
+pub use attempt::Counted;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditPage};
 pub use bearer::{BEARERS_MAX, BearerPlace, BearerRow};
 pub use database::Dialect;
 pub use oidc::PendingLogin;
-pub use operator::{Also, Counted, OPERATOR_PAGE_MAX, OperatorRow};
+pub use operator::{Also, Forgets, OPERATOR_PAGE_MAX, OperatorRow};
 pub use past::PAST_PAGE_MAX;
 pub use reason::Reason;
 pub use revision::{ChangeRow, Content, HISTORY_PAGE_MAX, RevisionRow, Writer};
-pub use touching::Touching;
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -119,6 +119,12 @@ pub enum StoreError {
         /// What happened to it.
         what: String,
     },
+    /// A name or a code is another's.
+    #[error("{what}")]
+    Taken {
+        /// Whose, and what to do.
+        what: String,
+    },
     /// No key may be made for a system.
     #[error("`System/{system}` is not approved")]
     NotApproved {
@@ -146,6 +152,7 @@ impl StoreError {
             | Self::Full { .. }
             | Self::Stale { .. }
             | Self::Moved { .. }
+            | Self::Taken { .. }
             | Self::NotApproved { .. }
             | Self::Ended { .. } => None,
         }

@@ -73,6 +73,10 @@ mod the_audit_shows_what_was_done_to_it;
 mod the_command_line_serves_people_and_programs;
 #[path = "system/two_control_planes_decide_once.rs"]
 mod two_control_planes_decide_once;
+#[path = "system/what_a_token_made_ends_with_it.rs"]
+mod what_a_token_made_ends_with_it;
+#[path = "system/what_an_agency_had_is_no_other_agency_s.rs"]
+mod what_an_agency_had_is_no_other_agency_s;
 #[path = "system/what_was_acknowledged_survives_every_kill.rs"]
 mod what_was_acknowledged_survives_every_kill;
 #[path = "system/what_was_taken_away_is_refused_when_the_command_ends.rs"]

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::edge::control_in_json;
 use super::problem::{Code, Problem};
 
 /// A JSON body. An empty one counts as `{}`.
@@ -32,6 +33,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Problem::malformed(text)
         })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        if let Some(control) = control_in_json(text) {
+            let detail = format!("the body holds the control character U+{control:04X}");
+            return Err(Problem::new(Code::Malformed, detail, "Leave it out."));
+        }
         let mut json = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
 use super::problem::{Code, Problem};
-use crate::audit::{DONE, Trail};
+use super::{Allowances, App, edge};
+use crate::audit::{Attempt, DONE, Trail};
 use crate::operator::accounts::Known;
 use crate::runtime::now;
 
@@ -34,7 +34,11 @@ pub async fn guard(
     }
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     let trail = trail(&app, peer.ip(), &request);
-    let admitted = if OPEN.contains(&path) { Ok(None) } else { admit(&app, request.headers(), &trail).await.map(Some) };
+    let admitted = match edge::check(&request, OPEN.contains(&path)) {
+        Err(problem) => Err(problem),
+        Ok(()) if OPEN.contains(&path) => Ok(None),
+        Ok(()) => admit(&app, request.headers(), &trail).await.map(Some),
+    };
     let response = match admitted {
         Ok(known) => {
             request.extensions_mut().insert(trail.clone());
@@ -53,7 +57,13 @@ fn trail(app: &App, peer: IpAddr, request: &Request) -> Trail {
     let action = format!("{} {path}", request.method());
     let trusted = app.accounts.settings().trust_forwarded_for;
     let source = if trusted { forwarded_for(request.headers()).unwrap_or(peer) } else { peer };
-    Trail::new(now(), source, action, String::new())
+    Trail::new(now(), source, action, target(request.uri().path()))
+}
+
+/// What a request is about as far as its path tells; a handler that is reached says it better.
+fn target(path: &str) -> String {
+    let named = path.strip_prefix("/v1/").filter(|rest| rest.contains('/')).unwrap_or_default();
+    named.chars().take(PATH_CHARS_MAX).collect()
 }
 
 /// The address that the proxy before this program saw: the last one it appended.
@@ -85,6 +95,16 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
+/// Whether a refused attempt is written. A known operator has an own allowance, so that no stranger uses it up.
+fn allowed(app: &App, trail: &Trail, attempt: &Attempt) -> Option<u64> {
+    let Allowances { refusals, refusals_of_operators, logins: _ } = &app.allowances;
+    if attempt.bearer.is_empty() {
+        return refusals.lock().unwrap_or_else(PoisonError::into_inner).take(trail.source(), trail.at());
+    }
+    let mut operators = refusals_of_operators.lock().unwrap_or_else(PoisonError::into_inner);
+    operators.take_of(attempt.operator.clone(), trail.at())
+}
+
 /// Writes the attempt unless it was written with what it changed. What was only read is not written, but for what says so
 /// and for what was refused.
 async fn write(app: &App, trail: &Trail, reading: bool, response: Response) -> Response {
@@ -95,9 +115,7 @@ async fn write(app: &App, trail: &Trail, reading: bool, response: Response) -> R
     }
     let mut attempt = trail.attempt(response.extensions().get::<Code>().map_or(DONE, |code| code.label()));
     if !status.is_success() {
-        let taken =
-            app.allowances.refusals.lock().unwrap_or_else(PoisonError::into_inner).take(trail.source(), trail.at());
-        match taken {
+        match allowed(app, trail, &attempt) {
             None => return response,
             Some(0) => {}
             Some(before) => attempt.after = serde_json::json!({"refused_and_not_written_before": before}).to_string(),

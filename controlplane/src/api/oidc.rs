@@ -10,7 +10,7 @@ use super::body::Body;
 use super::login::{SessionBody, attempt, begun};
 use super::needs::Open;
 use super::problem::{Code, Problem, ProblemBody};
-use crate::operator::oidc::{Oidc, Started};
+use crate::operator::oidc::{Answer, Oidc, Started};
 
 /// Where the answer goes.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,8 +52,12 @@ pub async fn start(open: Open, Body(body): Body<StartBody>) -> Result<Json<Start
 pub struct FinishBody {
     /// The state.
     state: String,
-    /// The code.
+    /// The code; not needed again when the second factor was asked for.
+    #[serde(default)]
     code: String,
+    /// Six digits of the second factor, or a recovery code; only when it was asked for, with the same state.
+    #[serde(default)]
+    factor_code: Option<String>,
 }
 
 /// Begins the session of whoever logged in at the identity provider, if an operator has that identity.
@@ -62,16 +66,17 @@ pub struct FinishBody {
     responses(
         (status = 201, description = "The session", body = SessionBody),
         (status = 400, description = "The request is not understood", body = ProblemBody),
-        (status = 401, description = "Refused", body = ProblemBody),
+        (status = 401, description = "Refused, or a code of the second factor is needed", body = ProblemBody),
         (status = 409, description = "There is no provider", body = ProblemBody),
         (status = 429, description = "Too many from this address", body = ProblemBody),
         (status = 503, description = "The provider does not answer", body = ProblemBody),
     )
 )]
 pub async fn finish(open: Open, Body(body): Body<FinishBody>) -> Result<Response, Problem> {
-    let FinishBody { state, code } = body;
+    let FinishBody { state, code, factor_code } = body;
     let trail = attempt(&open)?;
-    Ok(begun(provider(&open)?.finish(&open.accounts, &state, &code, trail).await?))
+    let answer = Answer { code: &code, factor: factor_code.as_deref() };
+    Ok(begun(provider(&open)?.finish(&open.accounts, &state, answer, trail).await?))
 }
 
 fn provider(open: &Open) -> Result<&Oidc, Problem> {

@@ -17,8 +17,8 @@ use super::login::no_store;
 use super::needs::Needs;
 use super::problem::{Code, Problem, ProblemBody};
 use crate::operator::manage::{self, Account};
-use crate::operator::{Operator, Role, factor, right};
-use crate::store::{Also, OperatorRow};
+use crate::operator::{BearerKind, Operator, Role, factor, right};
+use crate::store::{Also, Forgets, OperatorRow};
 
 /// The longest identity, in characters.
 const IDENTITY_CHARS_MAX: usize = 200;
@@ -90,6 +90,15 @@ pub struct MadeOperator {
     password: Option<String>,
 }
 
+/// A token makes nothing that outlives it: no operator, no password, no right. So one that leaked ends when it ends.
+fn by_no_token(needs: &Needs<right::Operators>) -> Result<(), Problem> {
+    if needs.known().bearer.kind == BearerKind::Token {
+        let detail = "a token adds no operators and gives them neither rights nor passwords, for they would outlive it";
+        return Err(Problem::new(Code::Forbidden, detail, "Log in: `lgspctl login`."));
+    }
+    Ok(())
+}
+
 /// Adds an operator, with a password that has to be changed at the first login.
 #[utoipa::path(
     post, path = "/v1/operators", request_body = AddBody, security(("operator_token" = ["operators"])),
@@ -103,6 +112,7 @@ pub async fn add(needs: Needs<right::Operators>, Body(body): Body<AddBody>) -> R
     let AddBody { name, roles, agency, identity, without_password } = body;
     let roles = read_roles(&roles)?;
     needs.trail().about(format!("operator {name}"));
+    by_no_token(&needs)?;
     manage::may_make(needs.operator(), Account { name: &name, roles: &roles, agency: agency.as_ref() })?;
     agency_exists(&needs, agency.as_ref())?;
     if identity.as_ref().is_some_and(|it| it.is_empty() || it.chars().count() > IDENTITY_CHARS_MAX) {
@@ -145,6 +155,8 @@ pub async fn grant(
     Body(body): Body<RolesBody>,
 ) -> Result<Response, Problem> {
     let roles = read_roles(&body.roles)?;
+    needs.trail().about(format!("operator {name}"));
+    by_no_token(&needs)?;
     change(&needs, &name, move |row| {
         row.roles.extend(&roles);
         Also::default()
@@ -191,7 +203,7 @@ pub async fn disable(needs: Needs<right::Operators>, Path(name): Path<String>) -
     .await
 }
 
-/// Lets an operator that was disabled log in again.
+/// Lets an operator that was disabled log in again; no session and no token of before comes back.
 #[utoipa::path(
     post, path = "/v1/operators/{name}/enable", params(("name" = String, Path)),
     security(("operator_token" = ["operators"])),
@@ -201,6 +213,8 @@ pub async fn disable(needs: Needs<right::Operators>, Path(name): Path<String>) -
     )
 )]
 pub async fn enable(needs: Needs<right::Operators>, Path(name): Path<String>) -> Result<Response, Problem> {
+    needs.trail().about(format!("operator {name}"));
+    by_no_token(&needs)?;
     change(&needs, &name, |row| {
         row.disabled = false;
         Also::default()
@@ -217,7 +231,7 @@ pub struct ResetBody {
     second_factor: bool,
 }
 
-/// Gives an operator a new password, to be changed at the next login; all sessions end.
+/// Gives an operator a new password, to be changed at the next login; all sessions and tokens end.
 #[utoipa::path(
     post, path = "/v1/operators/{name}/reset-password", params(("name" = String, Path)), request_body = ResetBody,
     security(("operator_token" = ["operators"])),
@@ -231,16 +245,17 @@ pub async fn reset_password(
     Path(name): Path<String>,
     Body(ResetBody { second_factor }): Body<ResetBody>,
 ) -> Result<Response, Problem> {
+    needs.trail().about(format!("operator {name}"));
+    by_no_token(&needs)?;
     let (text, hash) = needs.accounts.random_password().await?;
     let made = change_row(&needs, &name, move |row| {
         row.password = Some(hash);
         row.must_change = true;
-        (row.failures, row.wait_until) = Default::default();
         if second_factor {
             factor::forget(row);
         }
         let codes = second_factor.then(Vec::new);
-        Also { ends_sessions: true, codes, ..Also::default() }
+        Also { ends_sessions: true, ends_tokens: true, codes, forgets: Forgets::Everything, ..Also::default() }
     });
     let operator = made.await?.public();
     Ok(no_store(StatusCode::OK, MadeOperator { operator, password: Some(text) }))

@@ -266,6 +266,13 @@ impl From<StoreError> for Problem {
         if let StoreError::Moved { what } = error {
             return Self::new(Code::NotNow, what, "Look again, then decide.");
         }
+        if let StoreError::Taken { what } = error {
+            return Self::new(Code::NotNow, what, "Nothing was changed.");
+        }
+        if let StoreError::Ended { code } = error {
+            let next = format!("`lgspctl agency history {code}` tells what became of it.");
+            return Self::new(Code::NotNow, format!("agency `{code}` ended"), next);
+        }
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::error!(%error, cause, "the database failed");
         match error.reason() {
@@ -290,7 +297,8 @@ impl From<AccountError> for Problem {
         let detail = error.to_string();
         match error {
             AccountError::Refused => {
-                let next = "Try again later: after five failures in a row logins wait, up to 15 minutes.";
+                let next =
+                    "Try again later: after five failures in a row logins from one address wait, up to 15 minutes.";
                 Self::new(Code::Unauthorized, detail, next)
             }
             AccountError::CodeNeeded => {
@@ -316,6 +324,10 @@ impl From<OidcError> for Problem {
             OidcError::Unknown => Self::new(Code::Unauthorized, detail, "Run `lgspctl login --oidc` again."),
             OidcError::Nobody(_) => {
                 let next = "A system administrator gives an operator an identity: `lgspctl operator add --identity`.";
+                Self::new(Code::Unauthorized, detail, next)
+            }
+            OidcError::Unverified(_) => {
+                let next = "Have the provider verify it (`email_verified`), or set `login.oidc.claim` to `sub`.";
                 Self::new(Code::Unauthorized, detail, next)
             }
             OidcError::Token(_) | OidcError::Provider(ProviderError::Refused(_)) => {

@@ -4,19 +4,18 @@ use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use lgsp_shared::agency_code::AgencyCode;
-use lgsp_shared::resource::Kind;
-
 use super::needs::{Gate, Needs};
 use super::problem::Problem;
-use crate::desired::{Audit, Authority, connection};
+use crate::desired::{Audit, Authority};
 use crate::operator::right;
+use crate::registry::directory::Identity;
 
 mod agencies;
 mod applications;
 mod contacts;
 mod notices;
 mod participants;
+mod party;
 mod reorganisations;
 
 /// The longest body of an import, in bytes: [`crate::registry::directory::IMPORT_BATCH_MAX`] agencies with long names.
@@ -31,25 +30,23 @@ fn authorised(needs: &Needs<right::Register>, message: &str) -> Result<Audit, Pr
 enum Reach {
     /// Everybody's.
     Everywhere,
-    /// Those of the agency the operator is bound to.
-    Agency(AgencyCode),
-    /// Nobody's: the agency the operator is bound to is gone.
+    /// Those of the agency the operator is bound to, whatever codes it has had.
+    Agency(Identity),
+    /// Nobody's: the agency the operator is bound to was never there.
     Nowhere,
 }
 
 impl Reach {
-    fn of<R>(needs: &Needs<R>) -> Result<Self, Problem> {
+    async fn of<R>(needs: &Needs<R>) -> Result<Self, Problem> {
         let Some(agency) = needs.operator().agency() else { return Ok(Reach::Everywhere) };
-        let whole = needs.desired.current();
-        let document = whole.get(&connection::key(Kind::Agency, agency.as_str())?);
-        let code = document.and_then(|document| connection::text(document, "code").parse().ok());
-        Ok(code.map_or(Reach::Nowhere, Reach::Agency))
+        let identity = needs.desired.store().identity_of(agency).await?;
+        Ok(identity.map_or(Reach::Nowhere, Reach::Agency))
     }
 
-    fn holds(&self, code: &AgencyCode) -> bool {
+    fn holds(&self, identity: Option<Identity>) -> bool {
         match self {
             Reach::Everywhere => true,
-            Reach::Agency(own) => own == code,
+            Reach::Agency(own) => identity == Some(*own),
             Reach::Nowhere => false,
         }
     }
@@ -78,6 +75,7 @@ pub(super) fn routes() -> OpenApiRouter<Gate> {
         .routes(routes!(reorganisations::list, reorganisations::ask))
         .routes(routes!(reorganisations::one))
         .routes(routes!(reorganisations::cancel))
+        .routes(routes!(reorganisations::resume))
         .routes(routes!(notices::list, notices::add))
         .routes(routes!(notices::cancel))
         .merge(import)

@@ -17,7 +17,8 @@ use crate::desired::rollback::{self, Credentials};
 use crate::desired::sight::Sight;
 use crate::desired::{Mode, Whole};
 use crate::operator::right;
-use crate::store::{ChangeRow, Content, HISTORY_PAGE_MAX, PAST_PAGE_MAX, RevisionRow, StoreError, Touching};
+use crate::store::registry::concern::Concern;
+use crate::store::{ChangeRow, Content, HISTORY_PAGE_MAX, PAST_PAGE_MAX, RevisionRow, StoreError};
 
 /// Revisions on one page when nothing else is said.
 const PAGE_DEFAULT: u32 = 50;
@@ -97,7 +98,7 @@ pub struct History {
     next: Option<u64>,
 }
 
-/// The revisions, newest first; for whoever is bound to an agency, those that changed what concerns it now.
+/// The revisions, newest first; an operator bound to an agency is shown those that concerned it when they were made.
 #[utoipa::path(
     get, path = "/v1/revisions", params(HistoryQuery), security(("operator_token" = ["look"])),
     responses((status = 200, description = "One page", body = History))
@@ -107,21 +108,23 @@ pub async fn history(
     Query(HistoryQuery { before, limit }): Query<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     let (before, limit) = (before.map(Revision), limit.unwrap_or(PAGE_DEFAULT).clamp(1, HISTORY_PAGE_MAX));
-    let (store, whole) = (needs.desired.store(), needs.desired.current());
-    let sight = needs.sight(&whole);
-    let revisions: Vec<RevisionBody> = if sight.is_whole() {
-        store.history(before, limit).await?.into_iter().map(RevisionBody::from).collect()
-    } else {
-        let seen = sight.restrict(&whole);
-        store.touching(seen.entries().keys(), before, limit).await?.into_iter().map(RevisionBody::from).collect()
+    let (store, current) = (needs.desired.store(), needs.desired.current().revision());
+    let revisions: Vec<RevisionBody> = match needs.operator().agency() {
+        None => store.history(before, limit).await?.into_iter().map(RevisionBody::from).collect(),
+        Some(agency) => match store.identity_of(agency).await? {
+            Some(identity) => {
+                store.concerning(identity, before, limit).await?.into_iter().map(RevisionBody::from).collect()
+            }
+            None => Vec::new(),
+        },
     };
     let next = next(revisions.last().map(|body| body.revision), revisions.len(), limit);
-    Ok(Json(History { current: whole.revision().0, revisions, next }))
+    Ok(Json(History { current: current.0, revisions, next }))
 }
 
-impl From<Touching> for RevisionBody {
-    fn from(Touching { row, nothing_else }: Touching) -> Self {
-        Self::from(row).narrowed(nothing_else)
+impl From<Concern> for RevisionBody {
+    fn from(Concern { revision, alone }: Concern) -> Self {
+        Self::from(revision).narrowed(alone)
     }
 }
 

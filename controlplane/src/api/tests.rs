@@ -51,6 +51,7 @@ fn every_path_under_v1_is_described_with_its_security() {
         "/v1/reorganisations",
         "/v1/reorganisations/{number}",
         "/v1/reorganisations/{number}/cancel",
+        "/v1/reorganisations/{number}/resume",
         "/v1/reseal",
         "/v1/revisions",
         "/v1/revisions/{revision}",

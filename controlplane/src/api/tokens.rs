@@ -52,7 +52,7 @@ pub struct TokenList {
     next: Option<String>,
 }
 
-/// One's own sessions and tokens.
+/// One's own sessions and tokens; a token is shown itself alone.
 #[utoipa::path(
     get, path = "/v1/tokens", params(TokenQuery), security(("operator_token" = ["tokens"])),
     responses((status = 200, description = "One page", body = TokenList))
@@ -66,7 +66,12 @@ pub async fn list(
         let next = "Leave `all` out to see your own.";
         return Err(Problem::new(Code::Forbidden, "you may not see the tokens of others", next));
     }
-    let whose = (!all).then_some(&needs.known().bearer.operator);
+    let bearer = &needs.known().bearer;
+    if !all && bearer.kind == BearerKind::Token {
+        // A token is worth less than its owner: it learns of nothing else that the owner has.
+        return Ok(Json(TokenList { tokens: vec![bearer.public()], next: None }));
+    }
+    let whose = (!all).then_some(&bearer.operator);
     let unknown = |text: String| Problem::malformed(format!("`after={text}` is not the `next` of a page"));
     let after = after.map(|text| BearerPlace::parse(&text).ok_or_else(|| unknown(text))).transpose()?;
     let limit = limit.unwrap_or(LISTED_MAX).clamp(1, LISTED_MAX);
@@ -147,7 +152,7 @@ pub async fn issue(needs: Needs<right::Tokens>, Body(body): Body<IssueTokenBody>
     Ok(no_store(StatusCode::CREATED, IssuedToken { token, terms }))
 }
 
-/// Ends a session or token of one's own, or of somebody within one's reach.
+/// Ends a session or token of one's own, or of somebody within one's reach; a token ends itself alone.
 #[utoipa::path(
     post, path = "/v1/tokens/{id}/revoke", params(("id" = String, Path)), security(("operator_token" = ["tokens"])),
     responses(
@@ -160,6 +165,10 @@ pub async fn revoke(needs: Needs<right::Tokens>, Path(id): Path<String>) -> Resu
     let store = needs.desired.store();
     needs.trail().about(format!("token {id}"));
     let bearer = store.bearer_called(&id).await?.ok_or_else(unknown)?;
+    let own = &needs.known().bearer;
+    if own.kind == BearerKind::Token && own.hash != bearer.hash {
+        return Err(Problem::new(Code::Forbidden, "a token ends itself alone", "Log in: `lgspctl login`."));
+    }
     if bearer.operator != needs.known().bearer.operator {
         let owner: &ResourceName = &bearer.operator;
         let row = store.operator(owner).await?.ok_or_else(unknown)?;

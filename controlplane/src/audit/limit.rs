@@ -1,7 +1,9 @@
 //! How much of what costs something a source may cause: entries of refused attempts, so that a stranger does not fill the
-//! disk, and logins. What is beyond is counted, and the next one within tells how many there were.
+//! disk, and logins. A known operator has an allowance under their own name, which no stranger uses up. What is beyond is
+//! counted, and the next one within tells how many there were.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 
 use lgsp_shared::timestamp::UnixSeconds;
@@ -13,11 +15,17 @@ const EVERY_SECS: i64 = 6;
 /// Sources that are told apart; about 64 bytes each. All others share one allowance.
 const SOURCES_MAX: usize = 4_096;
 
-/// What sources are still allowed.
-#[derive(Debug, Default)]
-pub struct Limit {
-    sources: HashMap<IpAddr, Allowance>,
+/// What sources, or whoever else is told apart by `K`, are still allowed.
+#[derive(Debug)]
+pub struct Limit<K = IpAddr> {
+    sources: HashMap<K, Allowance>,
     others: Option<Allowance>,
+}
+
+impl<K> Default for Limit<K> {
+    fn default() -> Self {
+        Self { sources: HashMap::new(), others: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +61,14 @@ impl Allowance {
 impl Limit {
     /// Whether one of `source` is within: with how many before it that were not, or not at all.
     pub fn take(&mut self, source: IpAddr, now: UnixSeconds) -> Option<u64> {
-        let (source, now) = (network(source), now.0);
+        self.take_of(network(source), now)
+    }
+}
+
+impl<K: Eq + Hash> Limit<K> {
+    /// The same for whoever is told apart otherwise.
+    pub fn take_of(&mut self, source: K, now: UnixSeconds) -> Option<u64> {
+        let now = now.0;
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&source) {
             self.sources.retain(|_, allowance| {
                 allowance.refill(now);
@@ -71,7 +86,7 @@ impl Limit {
 }
 
 /// One subscriber's addresses count as one: an IPv6 network of 64 bits.
-fn network(source: IpAddr) -> IpAddr {
+pub fn network(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(address) => match address.to_ipv4_mapped() {

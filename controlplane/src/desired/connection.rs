@@ -12,6 +12,7 @@ use super::change::Change;
 use super::deed::Deed;
 use super::whole::Whole;
 use crate::registry::application::{Application, State, Step, Wanted};
+use crate::registry::directory::FormerNames;
 use crate::registry::fold::slug;
 use crate::store::registry::Write;
 use crate::store::registry::application::contacts_of;
@@ -23,11 +24,15 @@ pub struct Party {
     pub code: AgencyCode,
     /// Its name.
     pub title: String,
+    /// The name its document had, when it has none now.
+    pub former: Option<AgencyId>,
+    /// Names that are given to no agency again.
+    pub names: FormerNames,
 }
 
 /// Grants an application: its system, with its agency when that has no document yet, and a permission per service.
 pub fn approve(whole: &Whole, application: &Application, party: &Party, step: &Step) -> Result<Deed, ChangeError> {
-    let Application { number, state, request, submitted_at: _ } = application;
+    let Application { number, state, request, submitted_at: _, agency: _ } = application;
     let mut puts = Vec::new();
     let agency = match agency_of_code(whole, &party.code) {
         Some(name) => name,
@@ -41,9 +46,12 @@ pub fn approve(whole: &Whole, application: &Application, party: &Party, step: &S
                     )));
                 }
                 Some(name) => name.clone(),
-                None => free_agency_name(whole, &party.title)?,
+                None => match &party.former {
+                    Some(name) => name.clone(),
+                    None => free_agency_name(whole, &party.names, &party.title)?,
+                },
             };
-            puts.push(agency_document(&name, party));
+            puts.push(agency_document(&name, &party.code, &party.title));
             name
         }
     };
@@ -132,15 +140,15 @@ pub fn agency_of_code(whole: &Whole, code: &AgencyCode) -> Option<AgencyId> {
 }
 
 /// An agency's document.
-pub fn agency_document(name: &AgencyId, party: &Party) -> Document {
-    let spec = json!({"code": party.code, "title": party.title});
+pub fn agency_document(name: &AgencyId, code: &AgencyCode, title: &str) -> Document {
+    let spec = json!({"code": code, "title": title});
     Document { kind: Kind::Agency.to_string(), name: name.to_string(), spec }
 }
 
-/// A name made of a title that no agency has.
-pub fn free_agency_name(whole: &Whole, title: &str) -> Result<AgencyId, ChangeError> {
+/// A name made of a title that no agency has or had.
+pub fn free_agency_name(whole: &Whole, former: &FormerNames, title: &str) -> Result<AgencyId, ChangeError> {
     let stem = slug(title);
-    let name = free(whole, Kind::Agency, &stem)?;
+    let name = free(whole, Kind::Agency, &stem, former)?;
     name.parse().map_err(|_| ChangeError::NotFound { what: format!("name for `{title}`") })
 }
 
@@ -165,7 +173,7 @@ fn permission(whole: &Whole, system: &SystemId, wanted: &Wanted) -> Result<Docum
         text(document, "source") == system.as_str() && text(document, "service") == service.as_str()
     };
     let name = match whole.get(&key(Kind::Permission, stem)?) {
-        Some(document) if !between(document) => free(whole, Kind::Permission, stem)?,
+        Some(document) if !between(document) => free(whole, Kind::Permission, stem, &FormerNames::default())?,
         Some(_) | None => stem.to_owned(),
     };
     let spec = PermissionSpec {
@@ -182,15 +190,12 @@ fn permission(whole: &Whole, system: &SystemId, wanted: &Wanted) -> Result<Docum
     Ok(Document { kind: Kind::Permission.to_string(), name, spec })
 }
 
-/// `stem`, or the first of `stem-2`, `stem-3`, … that no document of the kind has.
-fn free(whole: &Whole, kind: Kind, stem: &str) -> Result<String, ChangeError> {
-    if whole.get(&key(kind, stem)?).is_none() {
-        return Ok(stem.to_owned());
-    }
-    // As many candidates as there are documents, and one more: one of them is free.
-    for number in 2..=whole.len() + 2 {
-        let name = format!("{stem}-{number}");
-        if whole.get(&key(kind, &name)?).is_none() {
+/// `stem`, or the first of `stem-2`, `stem-3`, … that no document of the kind has, and none had before.
+fn free(whole: &Whole, kind: Kind, stem: &str, former: &FormerNames) -> Result<String, ChangeError> {
+    // As many candidates as there are names, and one more: one of them is free.
+    for number in 1..=whole.len() + former.0.len() + 2 {
+        let name = if number == 1 { stem.to_owned() } else { format!("{stem}-{number}") };
+        if whole.get(&key(kind, &name)?).is_none() && !former.contains(&name) {
             return Ok(name);
         }
     }

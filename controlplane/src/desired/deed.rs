@@ -1,13 +1,15 @@
 //! A change together with what is written beside it: one revision and its registry, all of it or nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lgsp_shared::id::SystemId;
+use lgsp_shared::id::{AgencyId, SystemId};
 use lgsp_shared::resource::{CredentialState, Kind, Resource};
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::change::{Change, Edit};
-use super::whole::Entry;
+use super::connection::key;
+use super::whole::{Entry, Whole};
+use crate::registry::concern::{Owners, concerned};
 use crate::store::registry::{Rule, Write};
 
 /// What is done.
@@ -25,14 +27,40 @@ impl From<Change> for Deed {
     }
 }
 
-/// What follows from the edits themselves: the directory learns which agencies have documents, a system that is gone
-/// loses its approval, and no key appears for a system that has none.
+/// What follows from the edits themselves: the directory learns which agencies have documents, names are taken and left, a
+/// system that is gone loses its approval, and no key appears for a system that has none.
 pub fn consequences(edits: &[Edit], rule: Rule, at: UnixSeconds) -> Vec<Write> {
     // Removals first: a document that takes another's code comes after the one that had it.
-    let gone = edits.iter().filter(|edit| edit.after.is_none()).filter_map(removal);
-    let put = edits.iter().filter_map(|edit| document(edit, at));
+    let gone = edits.iter().filter(|edit| edit.after.is_none()).flat_map(|edit| removal(edit, at));
+    let put = edits.iter().filter_map(|edit| taken(edit, at));
     let insisted = newly_keyed(edits).into_iter().map(|system| Write::Insist { system, rule });
     gone.chain(put).chain(insisted).collect()
+}
+
+/// How many of the edits concern which agency, as things stood before or as they stand after.
+pub fn concerns(before: &Whole, after: &Whole, edits: &[Edit]) -> Option<Write> {
+    let mut counts: BTreeMap<AgencyId, u64> = BTreeMap::new();
+    for edit in edits {
+        let was = edit.before.as_deref().map(|entry| concerned(entry.document(), before));
+        let is = edit.after.as_deref().map(|entry| concerned(entry.document(), after));
+        let agencies: BTreeSet<AgencyId> = was.into_iter().chain(is).flatten().collect();
+        agencies.into_iter().for_each(|agency| *counts.entry(agency).or_default() += 1);
+    }
+    (!counts.is_empty()).then_some(Write::Concerns { counts })
+}
+
+impl Owners for Whole {
+    fn agency_of(&self, system: &str) -> Option<&str> {
+        field_of(self, Kind::System, system, "agency")
+    }
+
+    fn system_of(&self, service: &str) -> Option<&str> {
+        field_of(self, Kind::Service, service, "system")
+    }
+}
+
+fn field_of<'a>(whole: &'a Whole, kind: Kind, name: &str, field: &str) -> Option<&'a str> {
+    whole.get(&key(kind, name).ok()?)?.spec.get(field)?.as_str()
 }
 
 /// Systems for which a key may be used from now on that could not be used before.
@@ -57,20 +85,27 @@ fn keyed(entry: &Entry) -> Option<SystemId> {
     }
 }
 
-fn removal(edit: &Edit) -> Option<Write> {
+fn removal(edit: &Edit, at: UnixSeconds) -> Vec<Write> {
     let name = edit.key.name.as_str();
-    match edit.key.kind {
-        Kind::Agency => Some(Write::DocumentGone { document: name.parse().ok()? }),
-        Kind::System => Some(Write::Forget { system: name.parse().ok()? }),
-        Kind::Defaults | Kind::Credential | Kind::Service | Kind::Route | Kind::Permission => None,
-    }
+    let what = match edit.key.kind {
+        Kind::Agency => name.parse().ok().map(|document| Write::DocumentGone { document }),
+        Kind::System => name.parse().ok().map(|system| Write::Forget { system }),
+        Kind::Service => None,
+        Kind::Defaults | Kind::Credential | Kind::Route | Kind::Permission => return Vec::new(),
+    };
+    what.into_iter().chain([Write::NameLeft { key: edit.key.clone(), at }]).collect()
 }
 
-fn document(edit: &Edit, at: UnixSeconds) -> Option<Write> {
-    match edit.after.as_ref()?.document().read().ok()?.resource {
+/// What an agency, a system or a service is called, and whose it is. One that stays whose it was says nothing new.
+fn taken(edit: &Edit, at: UnixSeconds) -> Option<Write> {
+    let owned = |entry: &Entry| match entry.document().read().ok()?.resource {
         Resource::Agency(document, spec) => {
             Some(Write::Document { document, code: spec.code, title: spec.title, since: at })
         }
+        Resource::System(system, spec) => Some(Write::SystemOf { system, agency: spec.agency }),
+        Resource::Service(service, spec) => Some(Write::ServiceOf { service, system: spec.system }),
         _ => None,
-    }
+    };
+    let after = owned(edit.after.as_deref()?)?;
+    (edit.before.as_deref().and_then(owned) != Some(after.clone())).then_some(after)
 }

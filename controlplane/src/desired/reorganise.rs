@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::ChangeError;
 use super::change::Change;
-use super::connection::{Party, agency_document, agency_of_code, disconnect, free_agency_name, key, text};
+use super::connection::{agency_document, agency_of_code, disconnect, free_agency_name, key, text};
 use super::deed::Deed;
 use super::whole::Whole;
 use crate::registry::application::{Action, State as ApplicationState, Step};
-use crate::registry::directory::Agency;
+use crate::registry::directory::{Agency, FormerNames};
 use crate::registry::reorganisation::{Operation, Reorganisation, Succession, Successor};
 use crate::store::registry::Write;
 
@@ -27,6 +27,8 @@ pub use touch::{Effect, Touch, touches};
 pub struct Facts {
     /// Its agencies, as far as they are known.
     pub agencies: BTreeMap<AgencyCode, Agency>,
+    /// Names that documents of agencies had.
+    pub names: FormerNames,
     /// The applications of systems that would end with a dissolution, approved or open.
     pub applications: Vec<(u64, ApplicationState)>,
 }
@@ -49,9 +51,44 @@ pub fn carry_out(whole: &Whole, one: &Reorganisation, facts: &Facts) -> Result<D
     let moves = moves(whole, &one.operation)?;
     let change = match &one.operation {
         Operation::Dissolve { code: _ } => disconnect(whole, &moves.keys().cloned().collect())?,
-        Operation::Rename { .. } | Operation::Split { .. } | Operation::Merge { .. } => regroup(whole, one, &moves)?,
+        Operation::Rename { .. } | Operation::Split { .. } | Operation::Merge { .. } => {
+            regroup(whole, one, &moves, facts)?
+        }
     };
-    Ok(Deed { change, writes: writes(one, &moves, facts) })
+    let mut writes = writes(one, &moves, facts);
+    let bound = |Binding { from, to }| Write::Bound { from, to, by: one.author.clone(), at: one.effective };
+    writes.extend(bindings(whole, &one.operation, &change)?.into_iter().map(bound));
+    Ok(Deed { change, writes })
+}
+
+/// What becomes of everything that is bound to an agency by the name of its document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The document it is bound to.
+    pub from: AgencyId,
+    /// The one it is bound to from now on; it ends where there is none.
+    pub to: Option<AgencyId>,
+}
+
+/// Documents of agencies to which nothing stays bound: those a merge or a split takes away, and those of what is dissolved.
+/// A merge has one successor, which takes over; a split has several, and nobody says whose operator somebody will be.
+pub fn bindings(whole: &Whole, operation: &Operation, change: &Change) -> Result<Vec<Binding>, ChangeError> {
+    let named = |name: &str| name.parse::<AgencyId>().map_err(|_| ChangeError::Interrupted);
+    let gone = || change.deletes.iter().filter(|key| key.kind == Kind::Agency).map(|key| named(key.name.as_str()));
+    match operation {
+        Operation::Rename { .. } => Ok(Vec::new()),
+        Operation::Dissolve { code } => {
+            let documents = agencies_of_code(whole, code).map(|document| named(&document.name));
+            documents.map(|from| Ok(Binding { from: from?, to: None })).collect()
+        }
+        Operation::Split { .. } => gone().map(|from| Ok(Binding { from: from?, to: None })).collect(),
+        Operation::Merge { codes: _, into } => {
+            let is_it = |put: &&Document| put.kind == Kind::Agency.as_str() && text(put, "code") == into.code.as_str();
+            let to = change.puts.iter().find(is_it).map(|put| named(&put.name)).transpose()?;
+            let to = to.or_else(|| agency_of_code(whole, &into.code));
+            gone().map(|from| Ok(Binding { from: from?, to: to.clone() })).collect()
+        }
+    }
 }
 
 /// What is only known on the day: who exists then.
@@ -122,14 +159,13 @@ fn agencies_of_code<'a>(whole: &'a Whole, code: &'a AgencyCode) -> impl Iterator
 }
 
 /// Systems under their new agencies; agencies without systems lose their documents.
-fn regroup(whole: &Whole, one: &Reorganisation, moves: &Moves) -> Result<Change, ChangeError> {
+fn regroup(whole: &Whole, one: &Reorganisation, moves: &Moves, facts: &Facts) -> Result<Change, ChangeError> {
     let mut change = Change { allow_large_removal: true, ..Change::default() };
     let mut names: BTreeMap<&AgencyCode, AgencyId> = BTreeMap::new();
     for successor in one.operation.to() {
         let wanted = moves.values().any(|destination| destination.to.as_ref() == Some(&successor.code));
-        if let Some(name) = document_of(whole, &one.operation, successor, wanted, &change)? {
-            let Successor { code, title } = successor.clone();
-            change.puts.push(agency_document(&name, &Party { code, title }));
+        if let Some(name) = document_of(whole, one, successor, wanted, facts, &change)? {
+            change.puts.push(agency_document(&name, &successor.code, &successor.title));
             names.insert(&successor.code, name);
         }
     }
@@ -159,15 +195,16 @@ fn regroup(whole: &Whole, one: &Reorganisation, moves: &Moves) -> Result<Change,
 /// The name of a successor's document: the one with its code, the renamed one, or a new one where a system goes.
 fn document_of(
     whole: &Whole,
-    operation: &Operation,
+    one: &Reorganisation,
     successor: &Successor,
     wanted: bool,
+    facts: &Facts,
     so_far: &Change,
 ) -> Result<Option<AgencyId>, ChangeError> {
     if let Some(name) = agency_of_code(whole, &successor.code) {
         return Ok(Some(name));
     }
-    if let Operation::Rename { code, to: _ } = operation
+    if let Operation::Rename { code, to: _ } = &one.operation
         && let Some(name) = agency_of_code(whole, code)
     {
         return Ok(Some(name));
@@ -175,12 +212,16 @@ fn document_of(
     if !wanted {
         return Ok(None);
     }
+    let own = facts.agencies.get(&successor.code).filter(|agency| agency.ended.is_none());
+    if let Some(name) = own.and_then(|agency| facts.names.of(agency.identity)) {
+        return Ok(Some(name));
+    }
     // Two successors of one title do not get one name.
     let mut title = successor.title.clone();
-    let mut name = free_agency_name(whole, &title)?;
+    let mut name = free_agency_name(whole, &facts.names, &title)?;
     while so_far.puts.iter().any(|put| put.name == name.as_str()) {
         title = format!("{} {title}", successor.code);
-        name = free_agency_name(whole, &title)?;
+        name = free_agency_name(whole, &facts.names, &title)?;
     }
     Ok(Some(name))
 }
@@ -188,19 +229,18 @@ fn document_of(
 fn writes(one: &Reorganisation, moves: &Moves, facts: &Facts) -> Vec<Write> {
     let (operation, at, alias_until) = (one.operation.label().to_owned(), one.effective, one.alias_until);
     let successors = one.operation.to();
-    let mut writes: Vec<Write> = successors
-        .iter()
-        .map(|successor| {
-            let Successor { code, title } = (*successor).clone();
-            Write::Agency { code, title, since: at }
-        })
-        .collect();
-    writes.extend(one.operation.ending().into_iter().map(|code| Write::AgencyEnds { code: code.clone(), at }));
-    if let Operation::Rename { code, to } = &one.operation
-        && to.code != *code
-    {
-        writes.push(Write::ContactsMove { from: contacts_of(code), to: contacts_of(&to.code) });
-    }
+    let mut writes = match &one.operation {
+        Operation::Rename { code, to } if to.code != *code => {
+            vec![Write::Recoded { from: code.clone(), to: to.code.clone(), title: to.title.clone(), at }]
+        }
+        operation => {
+            let succeeds = |Successor { code, title }| Write::Succeeds { code, title, since: at };
+            let succeeding = successors.iter().map(|successor| succeeds((*successor).clone()));
+            let heirs = inheritance(operation, moves);
+            let ends = operation.ending().into_iter().map(|code| Write::AgencyEnds { code: code.clone(), at });
+            succeeding.chain(heirs).chain(ends).collect()
+        }
+    };
     if successors.is_empty() {
         let step = Step::decided(Action::Cancel, &one.author, at, &one.decision);
         writes.extend(moves.keys().map(|system| Write::Withdraw { system: system.clone(), step: step.clone() }));
@@ -230,9 +270,25 @@ fn writes(one: &Reorganisation, moves: &Moves, facts: &Facts) -> Vec<Write> {
     writes
 }
 
-/// Whose contacts an agency's are.
-pub fn contacts_of(code: &AgencyCode) -> String {
-    format!("{}/{code}", Kind::Agency)
+/// Whose the papers are from now on: a merge's successor has all of them, a split's those of the systems it is given.
+fn inheritance(operation: &Operation, moves: &Moves) -> Vec<Write> {
+    match operation {
+        Operation::Merge { codes, into } => {
+            let others = codes.iter().filter(|code| **code != into.code);
+            others.map(|from| Write::Inherits { from: from.clone(), to: into.code.clone() }).collect()
+        }
+        Operation::Split { .. } => {
+            let moved = moves.iter().filter_map(|(system, Move { from, to })| Some((system, from, to.as_ref()?)));
+            let moved = moved.filter(|(_, from, to)| from != to);
+            let inherits = |(system, from, to): (&SystemId, &AgencyCode, &AgencyCode)| Write::InheritsSystem {
+                system: system.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            };
+            moved.map(inherits).collect()
+        }
+        Operation::Rename { .. } | Operation::Dissolve { .. } => Vec::new(),
+    }
 }
 
 /// The documents of systems: what is theirs and what names them.

@@ -11,7 +11,11 @@ fn key() -> SealKey {
 }
 
 fn agency(name: &str, title: &str) -> Document {
-    Document { kind: "Agency".into(), name: name.into(), spec: json!({"code": "H61", "title": title}) }
+    Document {
+        kind: "Agency".into(),
+        name: name.into(),
+        spec: json!({"code": format!("H61.{}", name.to_uppercase()), "title": title}),
+    }
 }
 
 fn system(name: &str, agency: &str) -> Document {

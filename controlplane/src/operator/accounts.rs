@@ -1,9 +1,11 @@
 //! Logging in and out, and what operators do with their own accounts.
 //!
 //! A login that is refused says the same and costs the same whatever the reason: unknown name, wrong password, or one too
-//! many failures before. It is counted before it is decided, so that a thousand at one instant are a thousand.
+//! many failures before. It is counted before it is decided, so that a thousand at one instant are a thousand. Failures
+//! count by name and source: who guesses locks out nobody but that source, and never a session that is alive.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lgsp_shared::id::ResourceName;
 use lgsp_shared::timestamp::UnixSeconds;
@@ -13,16 +15,19 @@ use super::factor::{Factor, FactorError};
 use super::password::{HashError, Hasher, Password, Weak};
 use super::{Operator, Role, factor};
 use crate::audit::Trail;
+use crate::audit::limit::network;
 use crate::desired::Keys;
 use crate::settings::login::LoginSettings;
-use crate::store::{Also, BearerRow, Counted, OperatorRow, Store, StoreError};
+use crate::store::{Also, BearerRow, Counted, Forgets, OperatorRow, Store, StoreError};
 
-/// Failures in a row after which a login has to wait.
+/// Failures in a row of one source after which its next login has to wait.
 const FAILURES_FREE: u32 = 5;
 /// The first wait; it doubles with every further failure.
 const WAIT_SECS_FIRST: i64 = 30;
-/// The longest wait: nobody locks an operator out for longer than this by guessing.
+/// The longest wait.
 const WAIT_SECS_MAX: i64 = 900;
+/// How much later a login is decided while others guess at its name.
+const SLOWED_BY: Duration = Duration::from_secs(1);
 
 /// Why something about an account was not done.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +152,11 @@ impl Accounts {
     ) -> Result<Begun, AccountError> {
         let (now, name) = (trail.at(), name.parse::<ResourceName>().ok());
         trail.about(name.as_ref().map_or_else(String::new, |name| format!("operator {name}")));
-        let Counted { row, open } = self.store.count_login(name.as_ref(), now, wait_secs).await?;
+        let source = source_of(trail);
+        let Counted { row, open, slowed } = self.store.count_login(name.as_ref(), &source, now, wait_secs).await?;
+        if slowed {
+            tokio::time::sleep(SLOWED_BY).await;
+        }
         let kept = row.as_ref().filter(|_| open).and_then(|row| row.password.clone());
         if !self.hasher.verify(password, kept).await? {
             return Err(AccountError::Refused);
@@ -177,16 +186,15 @@ impl Accounts {
             idle_secs: Some(i64::from(*idle_minutes) * 60),
         };
         let (token, bearer) = terms.draw(now).map_err(|_| AccountError::Failed)?;
+        let forgets = Forgets::Source(source_of(trail));
         let begins = bearer.clone();
         trail.by(row.name.as_str(), &format!("session {}", bearer.id));
         let changed = self.store.change_operator(&row.name, trail, move |row| {
             if row.disabled {
                 return Err(AccountError::Refused);
             }
-            row.failures = 0;
-            row.wait_until = UnixSeconds(0);
             let uses_code = factor.apply(row)?;
-            Ok(Also { begins: Some(begins), uses_code, ..Also::default() })
+            Ok(Also { begins: Some(begins), uses_code, forgets, ..Also::default() })
         });
         let operator = changed.await.map_err(used_up)?.ok_or(AccountError::Refused)?;
         Ok(Begun { token, bearer, operator })
@@ -211,29 +219,29 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         let name = &known.bearer.operator;
         new.check(name.as_str())?;
-        if old == new {
+        if old.is_same(&new) {
             return Err(AccountError::NotNow("the new password is the old one".into()));
         }
         self.prove(known, old, trail).await?;
         let hash = self.hasher.hash(new).await?;
-        let spares = Some(known.bearer.hash.clone());
+        let (spares, forgets) = (Some(known.bearer.hash.clone()), Forgets::Source(session_of(known)));
         let changed = self.store.change_operator(name, trail, move |row| {
             row.password = Some(hash);
             row.must_change = false;
-            row.failures = 0;
-            Ok::<_, StoreError>(Also { ends_sessions: true, spares, ..Also::default() })
+            Ok::<_, StoreError>(Also { ends_sessions: true, spares, forgets, ..Also::default() })
         });
         changed.await?.map(|_| ()).ok_or(AccountError::Refused)
     }
 
-    /// Refuses unless it is a session and the password is right; counted as a login is.
+    /// Counts an attempt at a login of this name; whether it may be let in now.
+    pub(super) async fn count(&self, name: &ResourceName, trail: &Trail) -> Result<bool, AccountError> {
+        Ok(self.store.count_login(Some(name), &source_of(trail), trail.at(), wait_secs).await?.open)
+    }
+
+    /// Refuses unless it is a session and the password is right. Failures count for this session alone: whoever guesses
+    /// elsewhere does not keep an operator from changing a password.
     pub async fn prove(&self, known: &Known, password: Password, trail: &Trail) -> Result<OperatorRow, AccountError> {
-        if known.bearer.kind != BearerKind::Session {
-            return Err(AccountError::NotNow(
-                "only a session can do this, no token; `lgspctl login` begins one".into(),
-            ));
-        }
-        let Counted { row, open } = self.store.count_login(Some(&known.bearer.operator), trail.at(), wait_secs).await?;
+        let Counted { row, open, slowed: _ } = self.count_in_session(known, trail).await?;
         let kept = row.as_ref().filter(|_| open).and_then(|row| row.password.clone());
         if self.hasher.verify(password, kept).await? {
             row.ok_or(AccountError::Refused)
@@ -242,11 +250,32 @@ impl Accounts {
         }
     }
 
+    /// Counts an attempt to prove something within a session; a token proves nothing.
+    pub(super) async fn count_in_session(&self, known: &Known, trail: &Trail) -> Result<Counted, AccountError> {
+        if known.bearer.kind != BearerKind::Session {
+            return Err(AccountError::NotNow(
+                "only a session can do this, no token; `lgspctl login` begins one".into(),
+            ));
+        }
+        let (name, source) = (&known.bearer.operator, session_of(known));
+        Ok(self.store.count_login(Some(name), &source, trail.at(), wait_secs).await?)
+    }
+
     /// A random password and its hash, for an operator who has to change it at the first login.
     pub async fn random_password(&self) -> Result<(String, String), AccountError> {
         let (password, text) = Password::random()?;
         Ok((text, self.hasher.hash(password).await?))
     }
+}
+
+/// Under which source the failures of a login count.
+fn source_of(trail: &Trail) -> String {
+    network(trail.source()).to_string()
+}
+
+/// Under which source the failures within a session count.
+pub(super) fn session_of(known: &Known) -> String {
+    format!("session {}", known.bearer.id)
 }
 
 /// A recovery code that somebody else used a moment before is a wrong one.

@@ -4,12 +4,12 @@
 use lgsp_shared::seal::{NONCE_BYTES, SealKeys, Sealed, Secret};
 use lgsp_shared::timestamp::UnixSeconds;
 
-use super::accounts::{AccountError, Accounts, Known};
+use super::accounts::{AccountError, Accounts, Known, session_of};
 use super::bearer;
 use super::password::Password;
 use super::totp::{self, KEY_BYTES, RECOVERY_CODES, Step};
 use crate::audit::Trail;
-use crate::store::{Also, OperatorRow};
+use crate::store::{Also, Forgets, OperatorRow};
 
 /// Why a code was not enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +94,19 @@ impl Factor {
 }
 
 impl Accounts {
+    /// The second factor of an operator whose identity somebody else vouched for. Wrong codes count as failed logins do.
+    pub async fn factor_of(
+        &self,
+        row: &OperatorRow,
+        code: Option<&str>,
+        trail: &Trail,
+    ) -> Result<Factor, AccountError> {
+        if row.totp_on && code.is_some() && !self.count(&row.name, trail).await? {
+            return Err(AccountError::Refused);
+        }
+        Ok(check(row, &self.keys.load(), code, trail.at())?)
+    }
+
     /// Draws a key for a second factor. It is not asked for before a code of it is confirmed.
     pub async fn enrol_factor(
         &self,
@@ -111,14 +124,14 @@ impl Accounts {
         let name = row.name.as_str();
         let sealed = self.keys.load().seal(&Secret::new(random.to_vec()), &identity(name), nonce);
         let sealed = sealed.ok().and_then(|sealed| serde_json::to_string(&sealed).ok()).ok_or(AccountError::Failed)?;
+        let forgets = Forgets::Source(session_of(known));
         let changed = self.store.change_operator(&row.name, trail, move |row| {
             if row.totp_on {
                 return Err(AccountError::NotNow("there is a second factor; remove it first".into()));
             }
             row.totp = Some(sealed);
             row.totp_step = 0;
-            row.failures = 0;
-            Ok(Also::default())
+            Ok(Also { forgets, ..Also::default() })
         });
         changed.await?.ok_or(AccountError::Refused)?;
         let uri = totp::uri(&random, name, &self.settings().title);
@@ -144,8 +157,12 @@ impl Accounts {
         Ok(resealed)
     }
 
-    /// Asks for the second factor from now on, and gives the recovery codes.
+    /// Asks for the second factor from now on, and gives the recovery codes. Wrong codes count for this session.
     pub async fn confirm_factor(&self, known: &Known, code: &str, trail: &Trail) -> Result<Vec<String>, AccountError> {
+        if !self.count_in_session(known, trail).await?.open {
+            return Err(AccountError::Refused);
+        }
+        let forgets = Forgets::Source(session_of(known));
         let mut codes = Vec::with_capacity(RECOVERY_CODES);
         for _ in 0..RECOVERY_CODES {
             let mut random = [0; 10];
@@ -165,7 +182,7 @@ impl Accounts {
             let Step(step) = totp::verify(secret.expose(), &code, now, used).ok_or(AccountError::Refused)?;
             row.totp_on = true;
             row.totp_step = step;
-            Ok(Also { codes: Some(hashes), ..Also::default() })
+            Ok(Also { codes: Some(hashes), forgets, ..Also::default() })
         });
         changed.await?.ok_or(AccountError::Refused)?;
         Ok(codes)
@@ -181,11 +198,11 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         let row = self.prove(known, password, trail).await?;
         let factor = check(&row, &self.keys.load(), Some(code), trail.at())?;
+        let forgets = Forgets::Source(session_of(known));
         let changed = self.store.change_operator(&row.name, trail, move |row| {
             let uses_code = factor.apply(row)?;
             forget(row);
-            row.failures = 0;
-            Ok::<_, AccountError>(Also { uses_code, codes: Some(Vec::new()), ..Also::default() })
+            Ok::<_, AccountError>(Also { uses_code, codes: Some(Vec::new()), forgets, ..Also::default() })
         });
         changed.await?.map(|_| ()).ok_or(AccountError::Refused)
     }

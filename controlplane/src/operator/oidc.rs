@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lgsp_shared::timestamp::UnixSeconds;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,7 @@ use super::accounts::{AccountError, Accounts, Begun};
 use super::bearer;
 use super::factor::Factor;
 use crate::audit::Trail;
-use crate::settings::login::OidcSettings;
+use crate::settings::login::{OidcSettings, SecondFactor};
 use crate::store::{PendingLogin, Store, StoreError};
 
 mod id_token;
@@ -31,6 +32,10 @@ use provider::{Metadata, Provider};
 
 /// How long somebody may take to log in at the provider.
 const PENDING_SECS: i64 = 600;
+/// How long somebody may take to type the code of the second factor after that.
+const FACTOR_SECS: i64 = 300;
+/// The claim that counts only when the provider verified it (OpenID Connect Core section 5.1).
+const EMAIL: &str = "email";
 /// How long what the provider says about itself is believed.
 const METADATA_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// Keys are asked for out of turn, because a token names another one, at most this often.
@@ -48,6 +53,9 @@ pub enum OidcError {
     /// Nobody here is who the provider says.
     #[error("the provider knows you as `{0}`, and no operator has that identity")]
     Nobody(String),
+    /// The provider does not say that the address is theirs.
+    #[error("the provider knows you as `{0}`, and does not say that this address was verified")]
+    Unverified(String),
     /// The provider did not answer as one.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -79,6 +87,46 @@ struct Known {
     at: Instant,
     /// When it was last asked out of turn.
     out_of_turn: Option<Instant>,
+}
+
+/// What came back from the provider.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The provider's code.
+    pub code: &'a str,
+    /// The code of the second factor, when it was asked for.
+    pub factor: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer(..)")
+    }
+}
+
+/// An identity the provider vouched for, which waits for its second factor.
+#[derive(Serialize, Deserialize)]
+struct Vouched {
+    identity: String,
+    roles: Option<Vec<String>>,
+}
+
+impl Vouched {
+    /// What a login that waits for a second factor was vouched for; none while the provider was not asked.
+    fn of(pending: &PendingLogin) -> Option<Self> {
+        // A login that waits for the provider's answer has a nonce.
+        if pending.nonce.is_empty() { serde_json::from_str(&pending.redirect).ok() } else { None }
+    }
+
+    fn waits(&self, state: String, now: UnixSeconds) -> Result<PendingLogin, OidcError> {
+        let redirect = serde_json::to_string(self).map_err(|_| AccountError::Failed)?;
+        let expires_at = UnixSeconds(now.0.saturating_add(FACTOR_SECS));
+        Ok(PendingLogin { state, nonce: String::new(), verifier: String::new(), redirect, expires_at })
+    }
+
+    fn roles(&self) -> Option<BTreeSet<Role>> {
+        self.roles.as_ref().map(|roles| roles.iter().filter_map(|role| role.parse().ok()).collect())
+    }
 }
 
 /// A login that was begun.
@@ -132,12 +180,21 @@ impl Oidc {
         &self,
         accounts: &Accounts,
         state: &str,
-        code: &str,
+        answer: Answer<'_>,
         trail: &Trail,
     ) -> Result<Begun, OidcError> {
-        let now = trail.at();
         // Taken out before anything else: a state is good once.
-        let pending = self.store.take_pending_login(&bearer::hash(state), now).await?.ok_or(OidcError::Unknown)?;
+        let state = bearer::hash(state);
+        let pending = self.store.take_pending_login(&state, trail.at()).await?.ok_or(OidcError::Unknown)?;
+        let vouched = match Vouched::of(&pending) {
+            Some(vouched) => vouched,
+            None => self.ask(pending, answer.code).await?,
+        };
+        self.complete(accounts, state, vouched, answer.factor, trail).await
+    }
+
+    /// Asks the provider who it is.
+    async fn ask(&self, pending: PendingLogin, code: &str) -> Result<Vouched, OidcError> {
         let known = self.known(false).await?;
         let (provider, metadata, code) = (self.provider.clone(), known.metadata.clone(), code.to_owned());
         let (redirect, verifier) = (pending.redirect, pending.verifier);
@@ -153,15 +210,45 @@ impl Oidc {
             other => other?,
         };
         let identity = claims.get(&self.settings.claim).and_then(Value::as_str).unwrap_or_default();
+        if self.settings.claim == EMAIL && claims.get("email_verified").and_then(Value::as_bool) != Some(true) {
+            return Err(OidcError::Unverified(identity.chars().take(200).collect()));
+        }
+        let roles = self.settings.roles_claim.as_deref().map(|claim| roles(claims.get(claim)));
+        let roles = roles.map(|roles| roles.into_iter().map(|role| role.label().to_owned()).collect());
+        Ok(Vouched { identity: identity.to_owned(), roles })
+    }
+
+    /// Begins the session of an identity that was vouched for. The second factor counts here too, unless the settings
+    /// leave it to the provider; the login waits for it under its state.
+    async fn complete(
+        &self,
+        accounts: &Accounts,
+        state: String,
+        vouched: Vouched,
+        code: Option<&str>,
+        trail: &Trail,
+    ) -> Result<Begun, OidcError> {
+        let identity = vouched.identity.as_str();
         trail.about(format!("identity {identity}"));
         let row = match identity {
             "" => None,
             identity => self.store.operator_of_identity(identity).await?,
         };
         let row = row.ok_or_else(|| OidcError::Nobody(identity.chars().take(200).collect()))?;
-        let roles = self.settings.roles_claim.as_deref().map(|claim| roles(claims.get(claim)));
-        // The provider has asked for what it finds necessary: a second factor is its matter.
-        Ok(accounts.begin(&row, Factor::NotAsked, roles, trail).await?)
+        let factor = match self.settings.second_factor {
+            SecondFactor::Provider => Ok(Factor::NotAsked),
+            SecondFactor::Here => accounts.factor_of(&row, code, trail).await,
+        };
+        let roles = vouched.roles();
+        match factor {
+            Ok(factor) => Ok(accounts.begin(&row, factor, roles, trail).await?),
+            Err(error) => {
+                if matches!(error, AccountError::CodeNeeded | AccountError::Refused) {
+                    self.store.put_pending_login(&vouched.waits(state, trail.at())?, trail.at()).await?;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// What the provider says about itself, asked again when that is old, or out of turn when the keys are not enough.

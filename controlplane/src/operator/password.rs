@@ -1,4 +1,7 @@
 //! Passwords: argon2id, off the threads that answer others, a few at a time.
+//!
+//! What is hashed is the text in NFKC, so that two keyboards that write `ậ` as one character or as three give one password.
+//! A hash from before that is tried with the text as typed and in NFD too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +10,10 @@ use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordVerifier as _, Version};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
+
+mod common;
 
 /// Memory of one hash, in KiB: 19 MiB, what OWASP asks for with two passes and one lane. About 20 ms of one core.
 const MEMORY_KIB: u32 = 19_456;
@@ -54,6 +60,9 @@ pub enum Weak {
     /// It holds the name.
     #[error("the password contains the operator's name")]
     HoldsName,
+    /// It is one of those that are tried first.
+    #[error("the password is one of those that are guessed first; take several words that do not belong together")]
+    Common,
     /// Few different characters.
     #[error("the password has fewer than {DISTINCT_MIN} different characters")]
     Monotonous,
@@ -73,8 +82,8 @@ pub enum HashError {
 impl Password {
     /// Whether the operator called `name` may have it.
     pub fn check(&self, name: &str) -> Result<(), Weak> {
-        let text = self.0.as_str();
-        if text.len() > BYTES_MAX {
+        let text = self.normalised();
+        if self.0.len() > BYTES_MAX || text.len() > BYTES_MAX {
             return Err(Weak::Long);
         }
         if text.chars().count() < CHARS_MIN {
@@ -83,8 +92,32 @@ impl Password {
         if text.to_lowercase().contains(&name.to_lowercase()) {
             return Err(Weak::HoldsName);
         }
+        if common::is_common(&text) {
+            return Err(Weak::Common);
+        }
         let distinct: std::collections::HashSet<char> = text.chars().collect();
         if distinct.len() < DISTINCT_MIN { Err(Weak::Monotonous) } else { Ok(()) }
+    }
+
+    /// Whether both are one password.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.normalised() == other.normalised()
+    }
+
+    /// The text that is hashed.
+    fn normalised(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.nfkc().collect())
+    }
+
+    /// The texts that may have been hashed: in NFKC, and those of the time before.
+    fn spellings(&self) -> Vec<Zeroizing<String>> {
+        let mut spellings = vec![self.normalised()];
+        for spelling in [self.0.clone(), Zeroizing::new(self.0.nfd().collect())] {
+            if !spellings.contains(&spelling) {
+                spellings.push(spelling);
+            }
+        }
+        spellings
     }
 
     /// A random one, to be changed by whoever is given it: 100 random bits.
@@ -169,15 +202,20 @@ fn argon2() -> Result<Argon2<'static>, HashError> {
 }
 
 fn hash(password: &Password, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
-    let hash = argon2()?.hash_password_with_salt(password.0.as_bytes(), &salt).map_err(|_| HashError::Failed)?;
+    let hash =
+        argon2()?.hash_password_with_salt(password.normalised().as_bytes(), &salt).map_err(|_| HashError::Failed)?;
     Ok(hash.to_string())
 }
 
 fn verify(password: &Password, kept: &str) -> bool {
-    let text = password.0.as_bytes();
-    // The parameters are those the hash was made with; longer texts than are ever kept are not worth their time.
-    text.len() <= BYTES_MAX
-        && PasswordHash::new(kept).is_ok_and(|kept| Argon2::default().verify_password(text, &kept).is_ok())
+    // Longer texts than are ever kept are not worth their time.
+    if password.0.len() > BYTES_MAX {
+        return false;
+    }
+    // The parameters are those the hash was made with.
+    let is_it =
+        |text: &[u8]| PasswordHash::new(kept).is_ok_and(|kept| Argon2::default().verify_password(text, &kept).is_ok());
+    password.spellings().iter().any(|spelling| is_it(spelling.as_bytes()))
 }
 
 #[cfg(test)]
@@ -200,6 +238,26 @@ mod tests {
         assert_ne!(kept, hasher.hash(password("sông Hậu chảy chậm")).await.unwrap(), "the salt is new each time");
     }
 
+    /// Found by trying: a password set on one keyboard failed on another.
+    #[tokio::test]
+    async fn one_password_typed_on_two_keyboards_is_one_and_old_hashes_still_count() {
+        let hasher = Hasher::new().unwrap();
+        let typed = "sông Hậu chảy chậm";
+        let (composed, decomposed): (String, String) = (typed.nfc().collect(), typed.nfd().collect());
+        assert_ne!(composed, decomposed);
+        for set in [&composed, &decomposed] {
+            let kept = hasher.hash(password(set)).await.unwrap();
+            // As the version before hashed it: just as typed.
+            let argon = argon2().unwrap();
+            let before = argon.hash_password_with_salt(set.as_bytes(), &salt().unwrap()).unwrap().to_string();
+            for entered in [&composed, &decomposed] {
+                assert!(hasher.verify(password(entered), Some(kept.clone())).await.unwrap(), "{entered:?}");
+                assert!(hasher.verify(password(entered), Some(before.clone())).await.unwrap(), "{entered:?} before");
+            }
+        }
+        assert!(password(&composed).is_same(&password(&decomposed)));
+    }
+
     #[tokio::test]
     async fn a_crowd_is_told_to_come_again() {
         let hasher = Hasher::new().unwrap();
@@ -215,6 +273,11 @@ mod tests {
             ("short", Weak::Short),
             ("so-tu-phap-quan-tri-1", Weak::HoldsName),
             ("AAAAAAAAAAAAAAAAA", Weak::Monotonous),
+            ("password1234", Weak::Common),
+            ("123456789012", Weak::Common),
+            ("matkhau12345", Weak::Common),
+            ("Mật khẩu 2026!", Weak::Common),
+            ("AdminPassword#1", Weak::Common),
             (&*"dài ".repeat(70), Weak::Long),
         ];
         for (text, weak) in cases {

@@ -9,6 +9,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 use serde::{Deserialize, Serialize};
 
 use super::contact::Contact;
+use super::directory::Identity;
 
 /// The most services one application asks for.
 pub const SERVICES_MAX: usize = 100;
@@ -169,6 +170,8 @@ pub struct Application {
     pub request: Request,
     /// When it was handed in.
     pub submitted_at: UnixSeconds,
+    /// Whose it is now, whatever became of the code it was handed in with; absent where no directory had that code.
+    pub agency: Option<Identity>,
 }
 
 /// One step of an application's history.

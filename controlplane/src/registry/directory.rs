@@ -1,5 +1,7 @@
 //! Agencies by identification code, as the directory holds them.
 
+use std::collections::BTreeMap;
+
 use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::id::AgencyId;
 use lgsp_shared::timestamp::UnixSeconds;
@@ -13,10 +15,34 @@ pub const IMPORT_BATCH_MAX: usize = 1_000;
 /// The most agencies one page of a search holds.
 pub const PAGE_MAX: u32 = 200;
 
+/// Who an agency is, whatever its code and its document are called: a number that is given once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity(pub i64);
+
+/// Names that documents of agencies had and that no document has now, with whose they were. A name is given to no other
+/// agency, and an agency without a document gets its own again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FormerNames(pub BTreeMap<String, Identity>);
+
+impl FormerNames {
+    /// The name that an agency's document had.
+    pub fn of(&self, agency: Identity) -> Option<AgencyId> {
+        let own = self.0.iter().find(|(_, identity)| **identity == agency);
+        own.and_then(|(name, _)| name.parse().ok())
+    }
+
+    /// Whether it was the name of some agency's document.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
 /// An agency of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agency {
-    /// Its identification code; within the directory there is one agency of a code, for ever.
+    /// Who has the code, or had it last.
+    pub identity: Identity,
+    /// Its identification code; one agency has it at a time, and only a reorganisation gives it to another.
     pub code: AgencyCode,
     /// The full name people know it by.
     pub title: String,

@@ -187,11 +187,14 @@ pub enum State {
     Cancelled,
     /// On its day it could not be carried out; `error` says why. Nothing was changed.
     Failed,
+    /// On its day its author no longer had the right to it. Nothing was changed; it waits until somebody who has the right
+    /// resumes it or calls it off.
+    Held,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [State; 4] = [State::Scheduled, State::Applied, State::Cancelled, State::Failed];
+    pub const ALL: [State; 5] = [State::Scheduled, State::Applied, State::Cancelled, State::Failed, State::Held];
 
     /// The state as text.
     pub fn label(self) -> &'static str {
@@ -200,6 +203,7 @@ impl State {
             State::Applied => "applied",
             State::Cancelled => "cancelled",
             State::Failed => "failed",
+            State::Held => "held",
         }
     }
 

@@ -55,6 +55,20 @@ pub struct OidcSettings {
     /// A claim of the ID token that narrows the session to fewer of the operator's roles.
     #[serde(default)]
     pub roles_claim: Option<String>,
+    /// Who asks for the second factor of an operator that has one here.
+    #[serde(default)]
+    pub second_factor: SecondFactor,
+}
+
+/// Who asks for a second factor when somebody logs in through the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondFactor {
+    /// The control plane, as at every other login, of operators that have enrolled one.
+    #[default]
+    Here,
+    /// The provider, which is trusted to have asked.
+    Provider,
 }
 
 fn ca_file() -> PathBuf {
@@ -98,6 +112,10 @@ impl LoginSettings {
 pub fn is_https_or_loopback(address: &str) -> bool {
     let loopback = |rest: &str| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        // What stands before an `@` is no part of the host (RFC 3986 section 3.2).
+        if authority.contains(['@', '\\']) {
+            return false;
+        }
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()) || host == "[::1]"
     };
@@ -121,6 +139,8 @@ mod tests {
             "http://sso.example.vn",
             "http://127.0.0.1.example.vn",
             "http://127.0.0.1@evil.example",
+            "http://127.0.0.1:80@evil.example/realms/lgsp",
+            "http://127.0.0.1:80\\@evil.example",
             "ftp://x",
             "x",
             "https://",

@@ -73,6 +73,16 @@ const STEPS: &[Step] = &[
         sql: Sql::Both { sql: include_str!("../../migrations/0008_notices.sql"), append_only: &[] },
     },
     Step {
+        version: 20,
+        description: "identity",
+        sql: Sql::Both { sql: include_str!("../../migrations/0020_identity.sql"), append_only: &[] },
+    },
+    Step {
+        version: 21,
+        description: "login attempts",
+        sql: Sql::Both { sql: include_str!("../../migrations/0021_login_attempts.sql"), append_only: &[] },
+    },
+    Step {
         version: 50,
         description: "audit by operator",
         sql: Sql::Both { sql: include_str!("../../migrations/0050_audit_by_operator.sql"), append_only: &[] },

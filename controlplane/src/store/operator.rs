@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::bearer::{BearerRow, insert_bearer};
-use super::{Store, StoreError, audit};
+use super::{Store, StoreError, attempt, audit};
 use crate::audit::Trail;
 use crate::operator::Role;
 
@@ -34,10 +34,6 @@ pub struct OperatorRow {
     pub password: Option<String>,
     /// Whether the password was given by somebody else.
     pub must_change: bool,
-    /// Failed logins in a row.
-    pub failures: u32,
-    /// Until when further ones are refused.
-    pub wait_until: UnixSeconds,
     /// The second factor's key, sealed.
     pub totp: Option<String>,
     /// Whether it is asked for.
@@ -67,17 +63,22 @@ pub struct Also {
     pub ends_sessions: bool,
     /// The hash of a session that does not.
     pub spares: Option<String>,
-    /// Whether all tokens end too.
+    /// Whether all tokens end too, the first operator's from the first start included.
     pub ends_tokens: bool,
+    /// Which failed logins are forgotten.
+    pub forgets: Forgets,
 }
 
-/// A login that was counted before it was decided.
-#[derive(Debug)]
-pub struct Counted {
-    /// The operator, when there is one.
-    pub row: Option<OperatorRow>,
-    /// Whether it may be let in at all now.
-    pub open: bool,
+/// Which failed logins of a name are forgotten.
+#[derive(Debug, Default)]
+pub enum Forgets {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those of this source.
+    Source(String),
+    /// All of them.
+    Everything,
 }
 
 impl OperatorRow {
@@ -91,8 +92,6 @@ impl OperatorRow {
             identity: None,
             password: None,
             must_change: false,
-            failures: 0,
-            wait_until: UnixSeconds(0),
             totp: None,
             totp_on: false,
             totp_step: 0,
@@ -188,32 +187,6 @@ impl Store {
         trail.set_written();
         Ok(Some(after))
     }
-
-    /// Counts a login that is about to be decided, so that a thousand at one instant are a thousand. `wait_secs` tells
-    /// how long later ones wait after so many failures.
-    pub async fn count_login(
-        &self,
-        name: Option<&ResourceName>,
-        now: UnixSeconds,
-        wait_secs: fn(u32) -> i64,
-    ) -> Result<Counted, StoreError> {
-        // An unknown name takes the same statements as a known one.
-        let name = name.map_or("", ResourceName::as_str);
-        let mut transaction = self.begin().await?;
-        let row = sqlx::query("SELECT * FROM operator WHERE name = $1").bind(name);
-        let row = row.fetch_optional(&mut *transaction).await?.as_ref().map(operator_row).transpose()?;
-        let open = row.as_ref().is_some_and(|row| !row.disabled && row.wait_until <= now);
-        let failures = row.as_ref().map_or(0, |row| row.failures).saturating_add(u32::from(open));
-        let wait_until = if open { now.0.saturating_add(wait_secs(failures)) } else { 0 };
-        sqlx::query("UPDATE operator SET failures = $1, wait_until = CASE WHEN $2 > 0 THEN $2 ELSE wait_until END WHERE name = $3")
-            .bind(i64::from(failures))
-            .bind(wait_until)
-            .bind(name)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(Counted { row, open })
-    }
 }
 
 async fn load(connection: &mut AnyConnection, name: &ResourceName) -> Result<Option<OperatorRow>, StoreError> {
@@ -231,8 +204,6 @@ async fn save(connection: &mut AnyConnection, row: &OperatorRow) -> Result<(), S
         identity,
         password,
         must_change,
-        failures,
-        wait_until,
         totp,
         totp_on,
         totp_step,
@@ -240,11 +211,10 @@ async fn save(connection: &mut AnyConnection, row: &OperatorRow) -> Result<(), S
     } = row;
     sqlx::query(
         "INSERT INTO operator (name, roles, agency, disabled, identity, password, must_change, failures, wait_until, \
-         totp, totp_on, totp_step, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         totp, totp_on, totp_step, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10, $11) \
          ON CONFLICT (name) DO UPDATE SET roles = excluded.roles, agency = excluded.agency, \
          disabled = excluded.disabled, identity = excluded.identity, password = excluded.password, \
-         must_change = excluded.must_change, failures = excluded.failures, wait_until = excluded.wait_until, \
-         totp = excluded.totp, totp_on = excluded.totp_on, totp_step = excluded.totp_step",
+         must_change = excluded.must_change, totp = excluded.totp, totp_on = excluded.totp_on, totp_step = excluded.totp_step",
     )
     .bind(name.as_str())
     .bind(roles_text(roles))
@@ -253,8 +223,6 @@ async fn save(connection: &mut AnyConnection, row: &OperatorRow) -> Result<(), S
     .bind(identity.as_deref())
     .bind(password.as_deref())
     .bind(i64::from(*must_change))
-    .bind(i64::from(*failures))
-    .bind(wait_until.0)
     .bind(totp.as_deref())
     .bind(i64::from(*totp_on))
     .bind(*totp_step)
@@ -265,7 +233,12 @@ async fn save(connection: &mut AnyConnection, row: &OperatorRow) -> Result<(), S
 }
 
 async fn apply(connection: &mut AnyConnection, name: &ResourceName, also: Also) -> Result<(), StoreError> {
-    let Also { begins, uses_code, codes, ends_sessions, spares, ends_tokens } = also;
+    let Also { begins, uses_code, codes, ends_sessions, spares, ends_tokens, forgets } = also;
+    match forgets {
+        Forgets::Nothing => {}
+        Forgets::Source(source) => attempt::forget(connection, name, Some(&source)).await?,
+        Forgets::Everything => attempt::forget(connection, name, None).await?,
+    }
     let name = name.as_str();
     if let Some(hash) = uses_code {
         let used = sqlx::query("DELETE FROM recovery_code WHERE operator = $1 AND hash = $2").bind(name).bind(hash);
@@ -281,7 +254,7 @@ async fn apply(connection: &mut AnyConnection, name: &ResourceName, also: Also) 
             insert.execute(&mut *connection).await?;
         }
     }
-    for (ends, kind) in [(ends_sessions, "session"), (ends_tokens, "token")] {
+    for (ends, kind) in [(ends_sessions, "session"), (ends_tokens, "token"), (ends_tokens, "first")] {
         if ends {
             let delete = sqlx::query("DELETE FROM bearer WHERE operator = $1 AND kind = $2 AND hash <> $3");
             let delete = delete.bind(name).bind(kind).bind(spares.as_deref().unwrap_or_default());
@@ -294,7 +267,7 @@ async fn apply(connection: &mut AnyConnection, name: &ResourceName, also: Also) 
     }
 }
 
-fn operator_row(row: &AnyRow) -> Result<OperatorRow, StoreError> {
+pub(super) fn operator_row(row: &AnyRow) -> Result<OperatorRow, StoreError> {
     let damaged = StoreError::Damaged { what: "operator" };
     let name: String = row.try_get("name")?;
     let agency: Option<String> = row.try_get("agency")?;
@@ -309,8 +282,6 @@ fn operator_row(row: &AnyRow) -> Result<OperatorRow, StoreError> {
         identity: row.try_get("identity")?,
         password: row.try_get("password")?,
         must_change: flag("must_change")?,
-        failures: u32::try_from(row.try_get::<i64, _>("failures")?).unwrap_or(u32::MAX),
-        wait_until: UnixSeconds(row.try_get("wait_until")?),
         totp: row.try_get("totp")?,
         totp_on: flag("totp_on")?,
         totp_step: row.try_get("totp_step")?,

@@ -1,7 +1,10 @@
 //! What the registry keeps, and what is written together with a revision: all of it or nothing.
 
+use std::collections::BTreeMap;
+
 use lgsp_shared::agency_code::AgencyCode;
-use lgsp_shared::id::{AgencyId, Revision, SystemId};
+use lgsp_shared::id::{AgencyId, Revision, ServiceId, SystemId};
+use lgsp_shared::resource::ResourceKey;
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::Value;
 use sqlx::{Any, AnyConnection, Transaction};
@@ -11,10 +14,14 @@ use crate::audit::Trail;
 use crate::registry::application::{State, Step};
 use crate::registry::reorganisation::{Reorganisation, Succession};
 
+pub mod adopt;
 pub mod agency;
 pub mod application;
 pub mod approval;
+pub mod binding;
+pub mod concern;
 pub mod contact;
+mod identity;
 pub mod lineage;
 pub mod notice;
 pub mod reorganisation;
@@ -22,7 +29,7 @@ pub mod reorganisation;
 /// One thing to write beside a revision, or to insist on: when it does not hold, nothing is written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Keeps an agency in the directory, which it is in from now on; one that had ended is there again.
+    /// Keeps an agency in the directory; refused when it ended.
     Agency {
         /// Its code.
         code: AgencyCode,
@@ -54,12 +61,78 @@ pub enum Write {
         /// When.
         at: UnixSeconds,
     },
-    /// Its contacts are another agency's from now on.
-    ContactsMove {
+    /// The successor of a reorganisation is kept; a code that ended is another agency's from now on.
+    Succeeds {
+        /// Its code.
+        code: AgencyCode,
+        /// Its name.
+        title: String,
+        /// Since when, if it is new.
+        since: UnixSeconds,
+    },
+    /// An agency has another code from now on, and stays who it is.
+    Recoded {
+        /// The code it had, which ends.
+        from: AgencyCode,
+        /// The code it has.
+        to: AgencyCode,
+        /// Its name.
+        title: String,
+        /// When.
+        at: UnixSeconds,
+    },
+    /// The applications of an agency and the names its systems left are another's from now on.
+    Inherits {
         /// Whose they were.
-        from: String,
+        from: AgencyCode,
         /// Whose they are.
-        to: String,
+        to: AgencyCode,
+    },
+    /// The applications for a system are another agency's from now on.
+    InheritsSystem {
+        /// The system.
+        system: SystemId,
+        /// Whose they were.
+        from: AgencyCode,
+        /// Whose they are.
+        to: AgencyCode,
+    },
+    /// Operators, tokens and notices bound to an agency are bound to another, or end.
+    Bound {
+        /// The document of the agency they are bound to.
+        from: AgencyId,
+        /// The document they are bound to from now on; they end where there is none.
+        to: Option<AgencyId>,
+        /// By whom.
+        by: String,
+        /// When.
+        at: UnixSeconds,
+    },
+    /// A system is its agency's; refused where its name was left to another agency.
+    SystemOf {
+        /// The system.
+        system: SystemId,
+        /// The document of its agency.
+        agency: AgencyId,
+    },
+    /// A service is its system's; refused where its name was left to another agency.
+    ServiceOf {
+        /// The service.
+        service: ServiceId,
+        /// Its system.
+        system: SystemId,
+    },
+    /// An agency, a system or a service was removed; its name is left to its agency.
+    NameLeft {
+        /// Which.
+        key: ResourceKey,
+        /// When.
+        at: UnixSeconds,
+    },
+    /// How many changes of the revision concern which agency.
+    Concerns {
+        /// By the documents of agencies.
+        counts: BTreeMap<AgencyId, u64>,
     },
     /// An application goes from one state to the next.
     Step {
@@ -165,7 +238,22 @@ pub(super) async fn write(
             }
             Write::DocumentGone { document } => agency::remove_document(connection, document).await?,
             Write::AgencyEnds { code, at } => agency::end(connection, code, *at).await?,
-            Write::ContactsMove { from, to } => contact::move_to(connection, from, to).await?,
+            Write::Succeeds { code, title, since } => agency::succeed(connection, code, title, *since).await?,
+            Write::Recoded { from, to, title, at } => agency::recode(connection, from, to, title, *at).await?,
+            Write::Inherits { from, to } => identity::inherit(connection, from, to).await?,
+            Write::InheritsSystem { system, from, to } => {
+                identity::inherit_system(connection, system, from, to).await?;
+            }
+            Write::Bound { from, to: Some(to), by: _, at: _ } => binding::rebind(connection, from, to).await?,
+            Write::Bound { from, to: None, by, at } => binding::unbind(connection, from, by, *at).await?,
+            Write::SystemOf { system, agency } => identity::name_system(connection, system, agency).await?,
+            Write::ServiceOf { service, system } => identity::name_service(connection, service, system).await?,
+            Write::NameLeft { key, at } => identity::unname(connection, key, *at).await?,
+            Write::Concerns { counts } => {
+                if let Some(revision) = revision {
+                    concern::note(connection, revision, counts).await?;
+                }
+            }
             Write::ContactsCopied { from, to } => contact::copy_to(connection, from, to).await?,
             Write::Step { application, from, step } => {
                 application::take(connection, *application, *from, step, revision).await?;

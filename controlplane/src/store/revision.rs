@@ -135,13 +135,7 @@ impl Store {
         .bind(to_sql(number))
         .fetch_all(self.pool())
         .await?;
-        rows.iter()
-            .map(|row| {
-                let spec =
-                    serde_json::from_str(row.try_get("spec")?).map_err(|_| StoreError::Damaged { what: "document" })?;
-                Ok(Document { kind: row.try_get("kind")?, name: row.try_get("name")?, spec })
-            })
-            .collect()
+        rows.iter().map(document).collect()
     }
 
     /// Keeps every other writer out, of every process, until the writer is used or dropped. For a change that others were
@@ -233,7 +227,12 @@ async fn insert_changes(
     Ok(())
 }
 
-fn change_row(row: &AnyRow) -> Result<ChangeRow, StoreError> {
+fn document(row: &AnyRow) -> Result<Document, StoreError> {
+    let spec = serde_json::from_str(row.try_get("spec")?).map_err(|_| StoreError::Damaged { what: "document" })?;
+    Ok(Document { kind: row.try_get("kind")?, name: row.try_get("name")?, spec })
+}
+
+pub(super) fn change_row(row: &AnyRow) -> Result<ChangeRow, StoreError> {
     let (hash, spec): (Option<String>, Option<String>) = (row.try_get("hash")?, row.try_get("spec")?);
     let content = hash.zip(spec).map(|(hash, spec)| Content { hash, spec });
     Ok(ChangeRow { kind: row.try_get("kind")?, name: row.try_get("name")?, content })

@@ -14,7 +14,7 @@ use super::{Dialect, Store, StoreError, migration, placeholders};
 pub const ROWS_PER_INSERT: usize = 200;
 
 /// Where the schema itself puts a row: a database with nothing else in it is empty.
-const FILLED_BY_SCHEMA: [&str; 1] = ["audit_head"];
+const FILLED_BY_SCHEMA: [&str; 2] = ["audit_head", "identity_last"];
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -131,6 +131,7 @@ async fn a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_co
     let system = ChangeRow { kind: "System".into(), name: "mot-cua".into(), content };
     commit(&store, &revision(1, 0), &[system]).await.unwrap();
     // As version 5 left it: without applications and all that came after them.
+    undo_identities(&store).await;
     for table in ["notice", "succession", "reorganisation", "approval", "application_step", "application"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("DROP TABLE {table}"))).execute(store.pool()).await.unwrap();
     }
@@ -165,26 +166,6 @@ async fn a_page_and_a_document_of_any_revision_are_what_the_whole_of_it_holds(st
     assert!(store.documents_of(Revision(3), Kind::Route, "", 2).await.unwrap().is_empty());
 }
 
-async fn revisions_that_touched_documents_are_found_with_whether_they_touched_others(store: Store) {
-    commit(&store, &revision(1, 0), &[put("a", "1"), put("b", "1")]).await.unwrap();
-    commit(&store, &revision(2, 1), &[put("b", "2")]).await.unwrap();
-    commit(&store, &revision(3, 2), &[put("c", "3")]).await.unwrap();
-    commit(&store, &revision(4, 3), &[put("b", "4"), put("c", "4")]).await.unwrap();
-    let keys: Vec<_> = ["Agency/b", "Agency/c", "Agency/never"].map(|key| ResourceKey::parse(key).unwrap()).into();
-    let found = async |keys: &[ResourceKey], before: Option<u64>, limit| {
-        let found = store.touching(keys.iter(), before.map(Revision), limit).await.unwrap();
-        found.into_iter().map(|one| (one.row.number.0, one.nothing_else)).collect::<Vec<_>>()
-    };
-    assert_eq!(found(&keys, None, 10).await, [(4, true), (3, true), (2, true), (1, false)]);
-    assert_eq!(found(&keys, Some(4), 2).await, [(3, true), (2, true)]);
-    assert_eq!(found(&keys[..1], None, 1).await, [(4, false)]);
-    assert!(found(&[], None, 10).await.is_empty());
-    // More keys than any list of placeholders may have.
-    let many: Vec<_> =
-        (0..40_000).map(|at| ResourceKey::parse(&format!("Agency/x{at}")).unwrap()).chain(keys).collect();
-    assert_eq!(found(&many, None, 1).await, [(4, true)]);
-}
-
 async fn a_writer_that_is_alone_lets_no_other_write_until_it_is_released(store: Store) {
     let alone = store.alone().await.unwrap();
     let other = tokio::spawn({
@@ -195,6 +176,35 @@ async fn a_writer_that_is_alone_lets_no_other_write_until_it_is_released(store: 
     assert!(matches!(other.await.unwrap(), Err(StoreError::Stale { current: Revision(1) })));
     store.alone().await.unwrap().release().await.unwrap();
     commit(&store, &revision(2, 1), &[put("a", "2")]).await.unwrap();
+}
+
+/// Takes away what versions 20 and 21 of the schema brought.
+pub(crate) async fn undo_identities(store: &Store) {
+    for statement in [
+        "DROP TABLE login_attempt",
+        "DROP TABLE revision_concern",
+        "DROP TABLE document_name",
+        "DROP TABLE identity_last",
+        "DROP INDEX application_by_identity",
+        "DROP INDEX agency_by_identity",
+        "ALTER TABLE application DROP COLUMN identity",
+        "ALTER TABLE agency DROP COLUMN identity",
+        "DELETE FROM _sqlx_migrations WHERE version IN (20, 21)",
+    ] {
+        sqlx::query(statement).execute(store.pool()).await.unwrap();
+    }
+}
+
+impl Store {
+    /// The connections, for tests that look at what is kept.
+    pub(crate) fn pool_of_tests(&self) -> &AnyPool {
+        self.pool()
+    }
+}
+
+/// Brings the schema up to date again.
+pub(crate) async fn migrate(store: &Store) {
+    store.database.migrate().await.unwrap();
 }
 
 async fn names_sort_by_their_bytes(store: Store) {
@@ -232,7 +242,6 @@ on_both![
     a_change_of_thousands_of_documents_is_one_revision,
     a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_connected,
     a_page_and_a_document_of_any_revision_are_what_the_whole_of_it_holds,
-    revisions_that_touched_documents_are_found_with_whether_they_touched_others,
     a_writer_that_is_alone_lets_no_other_write_until_it_is_released,
     names_sort_by_their_bytes,
     writers_of_one_revision_are_told_apart,

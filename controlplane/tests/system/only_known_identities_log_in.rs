@@ -3,10 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
+use lgsp_controlplane::operator::totp;
+use lgsp_controlplane::runtime::now;
 use lgsp_testkit::certificate::Authority;
 use lgsp_testkit::oidc::OidcProvider;
 use serde_json::Value;
 
+use crate::operators_do_what_they_are_trusted_with::from_base32;
 use crate::platform::{Done, Platform};
 
 /// A platform that sends people to this provider.
@@ -192,4 +195,39 @@ async fn without_a_provider_it_says_so() {
     let platform = Platform::start_with(&format!("publish: {{bundle: bundle.json}}\n{gone}")).await;
     let done = platform.run_as("lan", &["login", "--oidc"], "");
     assert!(done.code == 5 && done.err.contains("does not answer"), "{done:?}");
+}
+
+/// One request with the session of somebody; the answer.
+fn post_as(platform: &Platform, who: &str, path: &str, body: &Value) -> Value {
+    let sessions = std::fs::read_to_string(platform.path(&format!("{who}.sessions"))).unwrap();
+    let sessions: Value = serde_json::from_str(&sessions).unwrap();
+    let token = sessions[platform.url().as_str()].as_str().unwrap();
+    let request = ureq::http::Request::post(format!("{}{path}", platform.url()));
+    let request = request.header("authorization", format!("Bearer {token}")).body(body.to_string()).unwrap();
+    let mut response = ureq::Agent::config_builder().proxy(None).build().new_agent().run(request).unwrap();
+    serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
+}
+
+/// Found by trying: through the identity provider the second factor was not asked for.
+#[tokio::test]
+async fn the_second_factor_counts_at_a_login_through_the_provider_too() {
+    let provider = OidcProvider::start("lgsp", None);
+    let platform = platform(&provider, "").await;
+    let password = "gió mùa đông bắc";
+    platform.join("lan", &["--role", "observer", "--identity", "lan"], password);
+    let made = post_as(&platform, "lan", "/v1/me/factor", &serde_json::json!({"password": password}));
+    let key = from_base32(made["key"].as_str().unwrap());
+    let code = totp::code(&key, totp::Step::at(now()));
+    let confirmed = post_as(&platform, "lan", "/v1/me/factor/confirm", &serde_json::json!({"code": code}));
+    let recovery = confirmed["recovery_codes"][0].as_str().unwrap().to_owned();
+    for (typed, let_in) in [("", false), ("000000", false), (recovery.as_str(), true)] {
+        let mut login = begin(&platform, "lan", &[]);
+        assert!(provider.log_in(&login.url, "lan").contains("close this window"));
+        let mut input = login.child.stdin.take().unwrap();
+        // Without a line there is nothing to read.
+        let _ = if typed.is_empty() { Ok(()) } else { writeln!(input, "{typed}") };
+        drop(input);
+        let done = finish(login);
+        assert_eq!(done.code == 0, let_in, "`{typed}`: {done:?}");
+    }
 }

@@ -113,7 +113,7 @@ async fn a_second_factor_is_enrolled_and_then_asked_for() {
 }
 
 /// RFC 4648, for a key in an `otpauth://` address.
-fn from_base32(text: &str) -> Vec<u8> {
+pub fn from_base32(text: &str) -> Vec<u8> {
     let digit = |char: char| "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(char).unwrap() as u64;
     text.as_bytes()
         .chunks(8)
@@ -163,6 +163,7 @@ async fn whoever_guesses_without_end_is_slowed_down_and_does_not_fill_the_disk()
     let mut statuses = std::collections::BTreeMap::new();
     for _ in 0..200 {
         let request = ureq::http::Request::post(format!("{}/v1/login", platform.url()));
+        let request = request.header("content-type", "application/json");
         let body = r#"{"name": "nobody", "password": "guess"}"#.to_owned();
         *statuses.entry(agent.run(request.body(body).unwrap()).unwrap().status().as_u16()).or_insert(0) += 1;
     }

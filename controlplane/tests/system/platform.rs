@@ -321,5 +321,6 @@ impl From<Output> for Done {
 
 /// An agency as a document.
 pub fn agency(name: &str, title: &str) -> String {
-    format!("kind: Agency\nname: {name}\nspec: {{code: H61, title: {title}}}\n")
+    let code = name.to_uppercase().replace('-', "");
+    format!("kind: Agency\nname: {name}\nspec: {{code: H61.{code}, title: {title}}}\n")
 }

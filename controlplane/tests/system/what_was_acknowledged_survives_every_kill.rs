@@ -74,7 +74,8 @@ impl Work {
 }
 
 fn change(number: u64) -> Value {
-    let spec = json!({"code": "H61", "title": format!("apply {number}")});
+    let code = format!("H61.{}", number % DOCUMENTS);
+    let spec = json!({"code": code, "title": format!("apply {number}")});
     let put = json!({"kind": "Agency", "name": format!("a{}", number % DOCUMENTS), "spec": spec});
     json!({"puts": [put], "message": format!("apply {number}")})
 }

@@ -36,7 +36,7 @@ pub struct AgencyBody {
 }
 
 impl From<Agency> for AgencyBody {
-    fn from(Agency { code, title, document, since, ended }: Agency) -> Self {
+    fn from(Agency { identity: _, code, title, document, since, ended }: Agency) -> Self {
         Self {
             code: code.into(),
             title,
@@ -168,10 +168,6 @@ pub async fn put(
     let code: AgencyCode = code.parse().map_err(|error| Problem::malformed(format!("{error}")))?;
     let title = directory::title(&title).map_err(|error| Problem::malformed(error.to_string()))?;
     let store = needs.desired.store();
-    if let Some(Agency { ended: Some(at), .. }) = store.agency(&code).await? {
-        let next = format!("`lgspctl agency history {code}` tells what became of it.");
-        return Err(Problem::new(Code::NotNow, format!("agency `{code}` ended on {at}"), next));
-    }
     needs.trail().about(format!("agency {code}"));
     let write = Write::Agency { code: code.clone(), title, since: needs.trail().at() };
     store.write(&[write], needs.trail()).await?;

@@ -8,14 +8,14 @@ use lgsp_shared::id::{AgencyId, ServiceId, SystemId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agencies::unknown;
+use super::party::{party, party_of};
 use super::{Reach, authorised, participants};
 use crate::api::Rooms;
 use crate::api::body::{Body, Query, next, parameter, segment};
 use crate::api::changes::ChangeResult;
 use crate::api::needs::Needs;
 use crate::api::problem::{Code, Problem, ProblemBody};
-use crate::desired::connection::{self, Party};
+use crate::desired::connection;
 use crate::desired::{ChangeError, Mode, Whole};
 use crate::operator::right;
 use crate::registry::application::{
@@ -143,7 +143,7 @@ pub struct StepBody {
 }
 
 impl From<Application> for ApplicationBody {
-    fn from(Application { number, state, request, submitted_at }: Application) -> Self {
+    fn from(Application { number, state, request, submitted_at, agency: _ }: Application) -> Self {
         let Request { agency, agency_name: _, system, system_title, purpose, services, letter } = request;
         let wanted = |Wanted { service, methods, paths }: Wanted| WantedBody { service, methods, paths };
         Self {
@@ -209,12 +209,19 @@ pub async fn list(
     Query(query): Query<ApplicationQuery>,
 ) -> Result<Json<ApplicationList>, Problem> {
     let ApplicationQuery { state, system, agency, before, limit } = query;
-    let asked: Option<AgencyCode> = agency.map(|code| parameter("agency", &code)).transpose()?;
-    let agency = match Reach::of(&needs)? {
+    let asked = match agency.map(|code| parameter::<AgencyCode>("agency", &code)).transpose()? {
+        Some(code) => match needs.desired.store().agency(&code).await? {
+            Some(agency) => Some(agency.identity),
+            None => return Ok(Json(ApplicationList { applications: Vec::new(), next: None })),
+        },
+        None => None,
+    };
+    let agency = match Reach::of(&needs).await? {
         Reach::Everywhere => asked,
-        Reach::Agency(code) if asked.as_ref().is_none_or(|asked| *asked == code) => Some(code),
-        Reach::Agency(_) => return Ok(Json(ApplicationList { applications: Vec::new(), next: None })),
-        Reach::Nowhere => return Ok(Json(ApplicationList { applications: Vec::new(), next: None })),
+        Reach::Agency(own) if asked.is_none_or(|asked| asked == own) => Some(own),
+        Reach::Agency(_) | Reach::Nowhere => {
+            return Ok(Json(ApplicationList { applications: Vec::new(), next: None }));
+        }
     };
     let state = state.map(|text| {
         let known = ApplicationState::ALL.map(ApplicationState::label).join("`, `");
@@ -244,7 +251,7 @@ pub async fn list(
 )]
 pub async fn one(needs: Needs<right::Look>, Path(number): Path<String>) -> Result<Json<ApplicationBody>, Problem> {
     let application = find(&needs, &number).await?;
-    if !Reach::of(&needs)?.holds(&application.request.agency) {
+    if !Reach::of(&needs).await?.holds(application.agency) {
         return Err(unknown_application(application.number));
     }
     shown(&needs, application.number).await.map(Json)
@@ -275,8 +282,13 @@ pub async fn submit(
     let request = request.checked().map_err(|error| Problem::malformed(error.to_string()))?;
     contact::check(&contacts).map_err(|error| Problem::malformed(error.to_string()))?;
 
-    let trial =
-        Application { number: 0, state: ApplicationState::Reviewing, request, submitted_at: needs.trail().at() };
+    let trial = Application {
+        number: 0,
+        state: ApplicationState::Reviewing,
+        request,
+        submitted_at: needs.trail().at(),
+        agency: None,
+    };
     let submission = Submission { request: trial.request.clone(), contacts };
     let step = Step::new(Action::Approve, needs.operator().name(), needs.trail().at());
     let make = move |whole: &Whole, _: &_| Ok(connection::approve(whole, &trial, &party, &step)?.change.into());
@@ -343,14 +355,14 @@ pub async fn approve(
     let step = decided_step(&needs, Action::Approve, &decision);
     let audit = authorised(&needs, &format!("application {} approved, letter {}", application.number, step.letter))?;
     let outcome = loop {
-        let party = party(&needs, &application.request.agency).await?;
+        let party = party_of(&needs, &application).await?;
         let make = {
             let (application, party, step) = (application.clone(), party.clone(), step.clone());
             move |whole: &Whole, _: &_| connection::approve(whole, &application, &party, &step)
         };
         match needs.desired.carry_out(mode, audit.clone(), make).await {
             // Its agency was reorganised in between: it is approved for what came after.
-            Err(ChangeError::NotNow(_)) if self::party(&needs, &application.request.agency).await? != party => {}
+            Err(ChangeError::NotNow(_)) if party_of(&needs, &application).await? != party => {}
             outcome => break outcome?,
         }
     };
@@ -426,30 +438,13 @@ fn about(application: &Application, decision: Option<&Decision>) -> String {
     format!("application {} of System/{}{letter}", application.number, application.request.system)
 }
 
-/// The agency an application is for, as it is now: an old code leads to its successor.
-async fn party(rooms: &Rooms, code: &AgencyCode) -> Result<Party, Problem> {
-    let found = rooms.desired.store().resolve_agency(code).await?.ok_or_else(|| unknown(code))?;
-    let mut current = found.current.into_iter();
-    match (current.next(), current.next()) {
-        (Some(agency), None) => Ok(Party { code: agency.code, title: agency.title }),
-        (None, _) => {
-            let next = format!("`lgspctl agency history {code}` tells what became of it.");
-            Err(Problem::new(Code::NotNow, format!("agency `{code}` was dissolved"), next))
-        }
-        (Some(_), Some(_)) => {
-            let next = format!("Name one of its successors: `lgspctl agency history {code}`.");
-            Err(Problem::new(Code::NotNow, format!("agency `{code}` was split"), next))
-        }
-    }
-}
-
 async fn find(rooms: &Rooms, number: &str) -> Result<Application, Problem> {
     let number: u64 = segment(number, "application")?;
     let found = rooms.desired.store().application(number).await?;
     found.ok_or_else(|| unknown_application(number))
 }
 
-fn unknown_application(number: u64) -> Problem {
+pub(super) fn unknown_application(number: u64) -> Problem {
     Problem::not_found(&format!("application `{number}`; `lgspctl application list` shows them"))
 }
 

@@ -14,6 +14,7 @@ use crate::api::needs::Needs;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::operator::right;
 use crate::registry::contact::{self, Contact};
+use crate::store::registry::contact::contacts_of;
 
 /// The people of one agency, system or service.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -58,7 +59,7 @@ pub async fn add(
     Body(one): Body<Contact>,
 ) -> Result<Json<ContactList>, Problem> {
     let subject = subject(&needs, &kind, &name).await?;
-    needs.trail().about(subject.as_str());
+    needs.trail().about(format!("{kind}/{name}"));
     let added = needs.desired.store().add_contact(&subject, &one, needs.trail()).await?;
     let contacts = added.map_err(|error| Problem::malformed(error.to_string()))?;
     Ok(Json(ContactList { contacts }))
@@ -94,9 +95,9 @@ pub async fn remove(
     Body(ContactRemoved { name: person }): Body<ContactRemoved>,
 ) -> Result<Json<ContactList>, Problem> {
     let subject = subject(&needs, &kind, &name).await?;
-    needs.trail().about(subject.as_str());
+    needs.trail().about(format!("{kind}/{name}"));
     let stay = needs.desired.store().remove_contact(&subject, &person, needs.trail()).await?;
-    let nobody = || Problem::not_found(&format!("contact of `{subject}` with this name"));
+    let nobody = || Problem::not_found(&format!("contact of `{kind}/{name}` with this name"));
     Ok(Json(ContactList { contacts: stay.ok_or_else(nobody)? }))
 }
 
@@ -118,7 +119,7 @@ pub async fn replace(
 ) -> Result<Json<ContactList>, Problem> {
     let subject = subject(&needs, &kind, &name).await?;
     contact::check(&contacts).map_err(|error| Problem::malformed(error.to_string()))?;
-    needs.trail().about(subject.as_str());
+    needs.trail().about(format!("{kind}/{name}"));
     needs.desired.store().put_contacts(&subject, &contacts, needs.trail()).await?;
     Ok(Json(ContactList { contacts }))
 }
@@ -129,11 +130,13 @@ async fn subject<R>(needs: &Needs<R>, kind: &str, name: &str) -> Result<String, 
     match Kind::parse(kind) {
         Some(Kind::Agency) => {
             let code: AgencyCode = segment(name, "agency")?;
-            needs.desired.store().agency(&code).await?.ok_or_else(|| unknown(&code))?;
-            if !Reach::of(needs)?.holds(&code) {
-                return Err(nothing());
+            let (agency, reach) = (needs.desired.store().agency(&code).await?, Reach::of(needs).await?);
+            match (agency, reach) {
+                (Some(agency), reach) if reach.holds(Some(agency.identity)) => Ok(contacts_of(agency.identity)),
+                (None, Reach::Everywhere) => Err(unknown(&code)),
+                // Whoever is bound to an agency does not learn which codes others have.
+                (Some(_) | None, _) => Err(nothing()),
             }
-            Ok(format!("{}/{code}", Kind::Agency))
         }
         Some(kind @ (Kind::System | Kind::Service)) => {
             let key = ResourceKey { kind, name: name.parse().map_err(|_| nothing())? };

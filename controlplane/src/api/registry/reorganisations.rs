@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
+use lgsp_shared::resource::Kind;
 use lgsp_shared::timestamp::UnixSeconds;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,13 +14,15 @@ use crate::api::changes::ChangeResult;
 use crate::api::needs::Needs;
 use crate::api::problem::{Code, Problem, ProblemBody};
 use crate::calendar;
-use crate::desired::Mode;
-use crate::desired::reorganise::{Touch, moves, touches};
+use crate::desired::reorganise::{Binding, Touch, bindings, moves, touches};
+use crate::desired::{Change, Edit, Mode, Whole};
 use crate::operator::right;
 use crate::registry::application::Decision;
 use crate::registry::reorganisation::{
     AHEAD_SECS_MAX, ALIAS_SECS_DEFAULT, ALIAS_SECS_MAX, Operation, Reorganisation, State as Standing,
 };
+use crate::runtime::now;
+use crate::store::registry::binding::Bound;
 use crate::store::registry::reorganisation::REORGANISATIONS_PAGE_MAX;
 
 /// Reorganisations on one page when nothing else is said.
@@ -58,7 +61,7 @@ pub struct ReorganisationAsked {
 pub struct ReorganisationBody {
     /// Its number; 0 when it was only tried.
     number: u64,
-    /// `scheduled`, `applied`, `cancelled` or `failed`.
+    /// `scheduled`, `applied`, `cancelled`, `failed` or `held`.
     state: &'static str,
     /// What happens.
     #[schema(value_type = Object)]
@@ -77,7 +80,7 @@ pub struct ReorganisationBody {
     created_at: String,
     /// The revision that carried it out, when it changed the configuration.
     revision: Option<u64>,
-    /// Why it failed.
+    /// Why it failed or is held.
     error: Option<String>,
 }
 
@@ -107,6 +110,8 @@ pub struct ReorganisationAnswer {
     reorganisation: ReorganisationBody,
     /// Every agency, system, key, service, route and permission it touches, as things stand now.
     touches: Vec<TouchBody>,
+    /// Every operator, token and notice bound to an agency that it touches, and every code that was another agency's.
+    bound: Vec<BoundBody>,
     /// What it does to the configuration, as things stand now.
     change: ChangeResult,
 }
@@ -118,6 +123,52 @@ pub struct TouchBody {
     document: String,
     /// `added`, `changed`, `removed`, `disabled`, `withdrawn`, `unreachable`, `stays`, `stays-valid` or `stays-disabled`.
     effect: &'static str,
+}
+
+/// What is bound to an agency that a reorganisation touches.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BoundBody {
+    /// `Operator/name`, `Token/id`, `Notice/number` or `Code/code`.
+    what: String,
+    /// `moved`: bound to another agency; `ended`: disabled, revoked, called off; `given-again`: the code ended before, and
+    /// what was handed in under it stays with the agency that had it.
+    effect: &'static str,
+    /// `Agency/name` it is bound to from then on.
+    to: Option<String>,
+}
+
+/// What of operators, tokens, notices and codes changes hands.
+async fn bound(
+    rooms: &Rooms,
+    before: &Whole,
+    operation: &Operation,
+    edits: &[Edit],
+) -> Result<Vec<BoundBody>, Problem> {
+    let store = rooms.desired.store();
+    let mut found = Vec::new();
+    for Binding { from, to } in bindings(before, operation, &change_of(edits))? {
+        let effect = if to.is_some() { "moved" } else { "ended" };
+        let to = to.map(|to| format!("{}/{to}", Kind::Agency));
+        let Bound { operators, tokens, notices } = store.bound_to(&from, now()).await?;
+        let operators = operators.into_iter().map(|name| format!("Operator/{name}"));
+        let tokens = tokens.into_iter().map(|id| format!("Token/{id}"));
+        let notices = notices.into_iter().map(|number| format!("Notice/{number}"));
+        let all = operators.chain(tokens).chain(notices);
+        found.extend(all.map(|what| BoundBody { what, effect, to: to.clone() }));
+    }
+    for successor in operation.to() {
+        if store.agency(&successor.code).await?.is_some_and(|agency| agency.ended.is_some()) {
+            found.push(BoundBody { what: format!("Code/{}", successor.code), effect: "given-again", to: None });
+        }
+    }
+    Ok(found)
+}
+
+/// The change that led to these edits.
+fn change_of(edits: &[Edit]) -> Change {
+    let puts = edits.iter().filter_map(|edit| edit.after.as_ref()).map(|entry| entry.document().clone()).collect();
+    let deletes = edits.iter().filter(|edit| edit.after.is_none()).map(|edit| edit.key.clone()).collect();
+    Change { puts, deletes, ..Change::default() }
 }
 
 /// Renames, splits, merges or dissolves agencies: at once, on a day to come, or only to see what it would do.
@@ -146,6 +197,7 @@ pub async fn ask(
     // Tried as if its day had come, also where it has not.
     let trial = Reorganisation { state: Standing::Applied, ..one.clone() };
     let tried = calendar::carry_out(&needs.desired, &trial, Mode::DryRun, needs.trail().clone()).await?;
+    let bound = bound(&needs, &before, &one.operation, &tried.edits).await?;
     let touches = touches(&before, &moves(&before, &one.operation)?, &tried.edits);
     let touches = touches.into_iter().map(|Touch { document, effect }| TouchBody { document, effect: effect.label() });
     let touches = touches.collect();
@@ -153,7 +205,10 @@ pub async fn ask(
         (true, _) => {
             one.number = 0;
             let change = ChangeResult::new(tried, Mode::DryRun);
-            return Ok((StatusCode::OK, Json(ReorganisationAnswer { reorganisation: one.into(), touches, change })));
+            return Ok((
+                StatusCode::OK,
+                Json(ReorganisationAnswer { reorganisation: one.into(), touches, bound, change }),
+            ));
         }
         (false, Standing::Applied) => {
             let outcome = calendar::carry_out(&needs.desired, &one, Mode::Commit, needs.trail().clone()).await?;
@@ -165,7 +220,8 @@ pub async fn ask(
         }
     };
     let (change, reorganisation) = (ChangeResult::new(outcome, mode), find(&needs, &one.number.to_string()).await?);
-    Ok((StatusCode::CREATED, Json(ReorganisationAnswer { reorganisation: reorganisation.into(), touches, change })))
+    let reorganisation = reorganisation.into();
+    Ok((StatusCode::CREATED, Json(ReorganisationAnswer { reorganisation, touches, bound, change })))
 }
 
 fn checked(asked: ReorganisationAsked, author: &str, now: UnixSeconds) -> Result<Reorganisation, Problem> {
@@ -245,7 +301,31 @@ pub async fn one(needs: Needs<right::Watch>, Path(number): Path<String>) -> Resu
     Ok(Json(find(&needs, &number).await?.into()))
 }
 
-/// Calls a scheduled reorganisation off.
+/// Schedules a reorganisation that is held again, in the name of who asks.
+#[utoipa::path(
+    post, path = "/v1/reorganisations/{number}/resume", params(("number" = u64, Path)),
+    security(("operator_token" = ["register"])),
+    responses(
+        (status = 200, description = "It is scheduled again, and carried out at once when its day has come", body = ReorganisationBody),
+        (status = 404, description = "There is none", body = ProblemBody),
+        (status = 409, description = "It is not held", body = ProblemBody),
+    )
+)]
+pub async fn resume(
+    needs: Needs<right::Register>,
+    Path(number): Path<String>,
+) -> Result<Json<ReorganisationBody>, Problem> {
+    let one = find(&needs, &number).await?;
+    needs.trail().about(format!("reorganisation {}", one.number));
+    let store = needs.desired.store();
+    if !store.resume_reorganisation(one.number, needs.operator().name(), needs.trail()).await? {
+        let detail = format!("reorganisation {} is {}, not held", one.number, one.state.label());
+        return Err(Problem::new(Code::NotNow, detail, "`lgspctl agency reorganisations` lists them."));
+    }
+    Ok(Json(find(&needs, &number).await?.into()))
+}
+
+/// Calls a scheduled or held reorganisation off.
 #[utoipa::path(
     post, path = "/v1/reorganisations/{number}/cancel", params(("number" = u64, Path)),
     security(("operator_token" = ["register"])),

@@ -83,6 +83,7 @@ GET  /v1/reorganisations                 watch    S R A Y O U .
 POST /v1/reorganisations                 register . R . Y . . .
 GET  /v1/reorganisations/{number}        watch    S R A Y O U .
 POST /v1/reorganisations/{number}/cancel register . R . Y . . .
+POST /v1/reorganisations/{number}/resume register . R . Y . . .
 GET  /v1/notices                         look     S R A Y O U G
 POST /v1/notices                         register . R . Y . . .
 POST /v1/notices/{number}/cancel         register . R . Y . . .
@@ -180,7 +181,8 @@ fn ask(url: &str, operation: &str, token: &str) -> (u16, Value) {
     let path = path.replace("{revision}", "1").replace("{kind}", "Agency").replace("{name}", "a").replace("{id}", "a");
     let path = path.replace("{number}", "1").replace("{system}", "a").replace("{code}", "H61.1");
     let request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
-    let request = request.header("authorization", format!("Bearer {token}")).body("{}".to_owned()).unwrap();
+    let request = request.header("authorization", format!("Bearer {token}"));
+    let request = request.header("content-type", "application/json").body("{}".to_owned()).unwrap();
     let mut response = agent.run(request).unwrap();
     let body = response.body_mut().read_to_string().unwrap();
     (response.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::Null))

@@ -83,8 +83,13 @@ pub enum AgencyCommand {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// Call a scheduled reorganisation off.
+    /// Call a scheduled or held reorganisation off.
     CancelReorganisation {
+        /// Its number.
+        number: u64,
+    },
+    /// Schedule a reorganisation in your own name that is held because its author may no longer do it.
+    ResumeReorganisation {
         /// Its number.
         number: u64,
     },

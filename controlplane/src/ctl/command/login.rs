@@ -49,7 +49,13 @@ fn with_provider(client: &Client, paste: bool) -> Result<Value, Failure> {
         note(&format!("Open this in a browser on this machine (`--paste` for another one):\n  {url}"));
         callback.wait(state)?
     };
-    client.post("/v1/login/oidc/finish", &json!({"state": state, "code": code}))
+    match client.post("/v1/login/oidc/finish", &json!({"state": state, "code": code})) {
+        Err(failure) if failure.code == "factor-needed" => {
+            let factor = prompt::line("code of the second factor")?;
+            client.post("/v1/login/oidc/finish", &json!({"state": state, "factor_code": factor}))
+        }
+        done => done,
+    }
 }
 
 /// Keeps a session, and tells everything about it but its text.

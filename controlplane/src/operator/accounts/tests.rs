@@ -51,6 +51,10 @@ async fn a_session_ends_when_it_is_old_idle_or_logged_out(store: Store) {
     assert!(accounts.authenticate(&begun.token, UnixSeconds(START)).await.unwrap().is_none());
 }
 
+fn trail_from(at: i64, source: &str) -> Trail {
+    Trail::new(UnixSeconds(at), source.parse().unwrap(), "POST /v1/login".into(), String::new())
+}
+
 async fn guessing_waits_longer_and_longer_and_even_the_right_password_does(store: Store) {
     let accounts = accounts(&store).await;
     for _ in 0..5 {
@@ -61,9 +65,54 @@ async fn guessing_waits_longer_and_longer_and_even_the_right_password_does(store
     assert!(matches!(login(&accounts, START + 30, "guess", None).await, Err(AccountError::Refused)));
     assert!(matches!(right(START + 89).await, Err(AccountError::Refused)), "a sixth waits 60 s");
     assert!(right(START + 90).await.is_ok());
-    let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!((row.failures, row.wait_until), (0, UnixSeconds(0)));
+    assert!(matches!(login(&accounts, START + 90, "guess", None).await, Err(AccountError::Refused)));
+    assert!(right(START + 90).await.is_ok(), "a login forgets the failures before it");
     assert_eq!((wait_secs(4), wait_secs(5), wait_secs(7), wait_secs(u32::MAX)), (0, 30, 120, 900));
+}
+
+/// Found by trying: a stranger who guessed four times a second kept an operator out for as long as he liked.
+async fn who_guesses_elsewhere_locks_out_neither_a_login_nor_a_session(store: Store) {
+    let accounts = accounts(&store).await;
+    let session = known(&accounts, &login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap(), START).await;
+    let guess = async |source: &str| {
+        accounts.login("lan", password("guess"), None, &trail_from(START, source)).await.unwrap_err()
+    };
+    for _ in 0..30 {
+        assert!(matches!(guess("192.0.2.9").await, AccountError::Refused));
+    }
+    let name: ResourceName = "lan".parse().unwrap();
+    let counted = async |name: &ResourceName, source: &str| {
+        store.count_login(Some(name), source, UnixSeconds(START + 1), wait_secs).await.unwrap()
+    };
+    assert!(!counted(&name, "192.0.2.9").await.open, "the source that guesses waits");
+    let own = counted(&name, "198.51.100.1").await;
+    assert!(own.open && !own.slowed, "and no other does");
+    assert!(login(&accounts, START, "sông Hậu chảy chậm", None).await.is_ok());
+    for source in 0..5 {
+        for _ in 0..5 {
+            counted(&name, &format!("203.0.113.{source}")).await;
+        }
+    }
+    let slowed = counted(&name, "198.51.100.2").await;
+    assert!(slowed.open && slowed.slowed, "many sources slow a login down and keep nobody out");
+    let (old, new) = (password("sông Hậu chảy chậm"), password("gió mùa đông bắc"));
+    accounts.change_password(&session, old, new, &trail_from(START, "192.0.2.9")).await.unwrap();
+}
+
+/// Found by reading: a login with a known name was written down, one with an unknown name was not.
+async fn an_unknown_name_is_counted_as_a_known_one_is(store: Store) {
+    let accounts = accounts(&store).await;
+    let wrong = async |name: &str| {
+        for _ in 0..6 {
+            let refused = accounts.login(name, password("guess"), None, &trail(START)).await;
+            assert!(matches!(refused, Err(AccountError::Refused)), "{name}");
+        }
+        let row = sqlx::query("SELECT failures, wait_until FROM login_attempt WHERE name = $1").bind(name);
+        let row = row.fetch_one(store.pool_of_tests()).await.unwrap();
+        (sqlx::Row::get::<i64, _>(&row, "failures"), sqlx::Row::get::<i64, _>(&row, "wait_until"))
+    };
+    assert_eq!(wrong("lan").await, (5, START + 30));
+    assert_eq!(wrong("nobody").await, (5, START + 30));
 }
 
 async fn guesses_at_one_instant_are_counted_one_by_one(store: Store) {
@@ -77,9 +126,31 @@ async fn guesses_at_one_instant_are_counted_one_by_one(store: Store) {
     for guess in guesses {
         assert!(guess.await.unwrap());
     }
+    let right = async |at| login(&accounts, at, "sông Hậu chảy chậm", None).await.is_ok();
+    assert!(!right(START + 29).await, "five were counted");
+    assert!(right(START + 30).await, "and later ones were not even compared");
+}
+
+async fn codes_that_confirm_a_second_factor_are_not_guessed(store: Store) {
+    let accounts = accounts(&store).await;
+    let session = known(&accounts, &login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap(), START).await;
+    accounts.enrol_factor(&session, password("sông Hậu chảy chậm"), &trail(START)).await.unwrap();
+    let sealed = store.sealed_factors().await.unwrap().remove(0).1;
+    let key = accounts.keys.load().open(&serde_json::from_str(&sealed).unwrap(), "operator-second-factor/lan").unwrap();
+    let code = |at| totp::code(key.expose(), totp::Step::at(UnixSeconds(at)));
+    let right = code(START);
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    for _ in 0..5 {
+        assert!(accounts.confirm_factor(&session, wrong, &trail(START)).await.is_err());
+    }
+    let late = accounts.confirm_factor(&session, &right, &trail(START + 1)).await;
+    assert!(matches!(late, Err(AccountError::Refused)), "after five wrong codes the right one waits too");
     let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!(row.failures, 5, "later ones were not even compared");
-    assert_eq!(row.wait_until, UnixSeconds(START + 30));
+    assert!(matches!(accounts.factor_of(&row, None, &trail(START)).await, Ok(Factor::NotAsked)), "not confirmed");
+    accounts.confirm_factor(&session, &code(START + 30), &trail(START + 30)).await.unwrap();
+    let row = store.operator(&"lan".parse().unwrap()).await.unwrap().unwrap();
+    let vouched = accounts.factor_of(&row, None, &trail(START)).await;
+    assert!(matches!(vouched, Err(AccountError::CodeNeeded)), "asked for, whoever vouched for the identity");
 }
 
 async fn what_is_revoked_is_worth_nothing_at_once(store: Store) {
@@ -194,6 +265,9 @@ on_both![
     a_session_ends_when_it_is_old_idle_or_logged_out,
     guessing_waits_longer_and_longer_and_even_the_right_password_does,
     guesses_at_one_instant_are_counted_one_by_one,
+    who_guesses_elsewhere_locks_out_neither_a_login_nor_a_session,
+    an_unknown_name_is_counted_as_a_known_one_is,
+    codes_that_confirm_a_second_factor_are_not_guessed,
     what_is_revoked_is_worth_nothing_at_once,
     a_second_factor_is_asked_for_once_confirmed_and_each_code_is_good_once,
     a_second_factor_is_sealed_under_the_next_key_and_goes_on,

@@ -14,8 +14,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::super::built::Built;
 use super::super::{Dialect, Store, StoreError, placeholders};
+use super::identity;
 use crate::audit::Trail;
-use crate::registry::directory::{Agency, Cursor, PAGE_MAX, Rank, searchable};
+use crate::registry::directory::{Agency, Cursor, Identity, PAGE_MAX, Rank, searchable};
 use crate::registry::fold::Query;
 
 /// Greater than every letter of a folded name: the end of what starts with a prefix.
@@ -61,10 +62,8 @@ pub struct Imported {
 impl Store {
     /// One agency.
     pub async fn agency(&self, code: &AgencyCode) -> Result<Option<Agency>, StoreError> {
-        let row = sqlx::query("SELECT code, title, document, since, ended FROM agency WHERE code = $1")
-            .bind(code.as_str())
-            .fetch_optional(self.pool())
-            .await?;
+        let row =
+            sqlx::query("SELECT * FROM agency WHERE code = $1").bind(code.as_str()).fetch_optional(self.pool()).await?;
         row.as_ref().map(agency).transpose()
     }
 
@@ -103,7 +102,7 @@ impl Store {
     ) -> Result<Vec<Agency>, StoreError> {
         // Names and codes are enough to find a page; only its agencies are looked up.
         let mut sql = Built::new(
-            "SELECT a.code, a.title, a.document, a.since, a.ended FROM (SELECT folded, code FROM (\
+            "SELECT a.code, a.title, a.document, a.since, a.ended, a.identity FROM (SELECT folded, code FROM (\
              SELECT folded, code FROM agency WHERE ",
         );
         sql.push(match search.ended {
@@ -152,7 +151,7 @@ impl Store {
             let mut transaction = self.begin().await?;
             match put_document(&mut transaction, &name, &spec.code, &spec.title, UnixSeconds(0)).await {
                 Ok(()) => transaction.commit().await?,
-                Err(StoreError::Ended { code: _ }) => transaction.rollback().await?,
+                Err(StoreError::Ended { code: _ } | StoreError::Taken { what: _ }) => transaction.rollback().await?,
                 Err(error) => return Err(error),
             }
         }
@@ -208,39 +207,130 @@ async fn insert(
     if agencies.is_empty() {
         return Ok(());
     }
+    // One for each, also where the agency is there and keeps its own: numbers are not scarce.
+    let first = identity::draw(connection, agencies.len()).await?;
     let sql = format!(
-        "INSERT INTO agency (code, title, folded, since) VALUES {} \
+        "INSERT INTO agency (code, title, folded, since, identity) VALUES {} \
          ON CONFLICT (code) DO UPDATE SET title = excluded.title, folded = excluded.folded",
-        placeholders(agencies.len(), 4)
+        placeholders(agencies.len(), 5)
     );
-    let query = agencies.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (code, title)| {
-        query.bind(code.as_str()).bind(title.as_str()).bind(searchable(code, title)).bind(now.0)
+    let query = (first.0..).zip(agencies).fold(sqlx::query(AssertSqlSafe(sql)), |query, (number, (code, title))| {
+        query.bind(code.as_str()).bind(title.as_str()).bind(searchable(code, title)).bind(now.0).bind(number)
     });
     query.execute(connection).await?;
     Ok(())
 }
 
-/// Keeps an agency; one that had ended is there again.
+/// Keeps an agency, or corrects its name; refused when it ended.
 pub(super) async fn put(
     connection: &mut AnyConnection,
     code: &AgencyCode,
     title: &str,
     since: UnixSeconds,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO agency (code, title, folded, since) VALUES ($1, $2, $3, $4) ON CONFLICT (code) DO UPDATE \
-         SET title = excluded.title, folded = excluded.folded, ended = NULL",
-    )
-    .bind(code.as_str())
-    .bind(title)
-    .bind(searchable(code, title))
-    .bind(since.0)
-    .execute(connection)
-    .await?;
+    match find(connection, code).await? {
+        Some(Agency { ended: Some(_), .. }) => Err(StoreError::Ended { code: code.clone() }),
+        Some(_) => rename(connection, code, title).await,
+        None => add(connection, code, title, since).await.map(drop),
+    }
+}
+
+/// Keeps the successor of a reorganisation. A code that ended is another agency's from now on.
+pub(super) async fn succeed(
+    connection: &mut AnyConnection,
+    code: &AgencyCode,
+    title: &str,
+    since: UnixSeconds,
+) -> Result<(), StoreError> {
+    match find(connection, code).await? {
+        Some(Agency { ended: Some(_), .. }) => {
+            let identity = identity::draw(connection, 1).await?;
+            give(connection, code, identity, None, since).await?;
+            rename(connection, code, title).await
+        }
+        Some(_) => rename(connection, code, title).await,
+        None => add(connection, code, title, since).await.map(drop),
+    }
+}
+
+/// Gives an agency another code, under which it stays who it is.
+pub(super) async fn recode(
+    connection: &mut AnyConnection,
+    from: &AgencyCode,
+    to: &AgencyCode,
+    title: &str,
+    at: UnixSeconds,
+) -> Result<(), StoreError> {
+    let gone = |code: &AgencyCode| StoreError::Moved { what: format!("agency `{code}` ended, or was never there") };
+    let Some(agency @ Agency { ended: None, .. }) = find(connection, from).await? else { return Err(gone(from)) };
+    match find(connection, to).await? {
+        Some(Agency { ended: None, .. }) => {
+            return Err(StoreError::Moved { what: format!("agency `{to}` exists") });
+        }
+        Some(_) => {}
+        None => drop(add(connection, to, title, at).await?),
+    }
+    end(connection, from, at).await?;
+    if let Some(document) = &agency.document {
+        remove_document(connection, document).await?;
+    }
+    give(connection, to, agency.identity, agency.document.as_ref(), at).await?;
+    rename(connection, to, title).await
+}
+
+async fn find(connection: &mut AnyConnection, code: &AgencyCode) -> Result<Option<Agency>, StoreError> {
+    let row = sqlx::query("SELECT * FROM agency WHERE code = $1").bind(code.as_str());
+    row.fetch_optional(connection).await?.as_ref().map(agency).transpose()
+}
+
+async fn add(
+    connection: &mut AnyConnection,
+    code: &AgencyCode,
+    title: &str,
+    since: UnixSeconds,
+) -> Result<Identity, StoreError> {
+    let identity = identity::draw(connection, 1).await?;
+    sqlx::query("INSERT INTO agency (code, title, folded, since, identity) VALUES ($1, $2, $3, $4, $5)")
+        .bind(code.as_str())
+        .bind(title)
+        .bind(searchable(code, title))
+        .bind(since.0)
+        .bind(identity.0)
+        .execute(connection)
+        .await?;
+    Ok(identity)
+}
+
+async fn rename(connection: &mut AnyConnection, code: &AgencyCode, title: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE agency SET title = $1, folded = $2 WHERE code = $3")
+        .bind(title)
+        .bind(searchable(code, title))
+        .bind(code.as_str())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-/// Notes which agency a document is of; the document's name of it is the directory's.
+/// A code is this agency's from now on.
+async fn give(
+    connection: &mut AnyConnection,
+    code: &AgencyCode,
+    identity: Identity,
+    document: Option<&AgencyId>,
+    since: UnixSeconds,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE agency SET identity = $1, document = $2, since = $3, ended = NULL WHERE code = $4")
+        .bind(identity.0)
+        .bind(document.map(AgencyId::as_str))
+        .bind(since.0)
+        .bind(code.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes which agency a document is of; the document's name of it is the directory's. An agency has one document, and the
+/// name of a document stays its agency's.
 pub(super) async fn put_document(
     connection: &mut AnyConnection,
     document: &AgencyId,
@@ -248,22 +338,28 @@ pub(super) async fn put_document(
     title: &str,
     since: UnixSeconds,
 ) -> Result<(), StoreError> {
+    let identity = match find(connection, code).await? {
+        Some(Agency { ended: Some(_), .. }) => return Err(StoreError::Ended { code: code.clone() }),
+        Some(Agency { document: Some(other), .. }) if other != *document => {
+            let what = format!(
+                "agency `{code}` has the document `Agency/{other}` already, and an agency has one document; change \
+                 that one, or correct the code of `Agency/{document}`"
+            );
+            return Err(StoreError::Taken { what });
+        }
+        Some(Agency { identity, .. }) => {
+            rename(connection, code, title).await?;
+            identity
+        }
+        None => add(connection, code, title, since).await?,
+    };
+    identity::name_agency(connection, document, identity, code).await?;
     remove_document(connection, document).await?;
-    let kept = sqlx::query(
-        "INSERT INTO agency (code, title, folded, document, since) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (code) DO UPDATE SET title = excluded.title, folded = excluded.folded, \
-         document = excluded.document WHERE agency.ended IS NULL",
-    )
-    .bind(code.as_str())
-    .bind(title)
-    .bind(searchable(code, title))
-    .bind(document.as_str())
-    .bind(since.0)
-    .execute(connection)
-    .await?;
-    if kept.rows_affected() == 0 {
-        return Err(StoreError::Ended { code: code.clone() });
-    }
+    sqlx::query("UPDATE agency SET document = $1 WHERE code = $2")
+        .bind(document.as_str())
+        .bind(code.as_str())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -289,10 +385,12 @@ pub(super) async fn end(connection: &mut AnyConnection, code: &AgencyCode, at: U
     Ok(())
 }
 
-fn agency(row: &AnyRow) -> Result<Agency, StoreError> {
+/// An agency as its row has it.
+pub(super) fn agency(row: &AnyRow) -> Result<Agency, StoreError> {
     let damaged = |_| StoreError::Damaged { what: "agency" };
     let document: Option<String> = row.try_get("document")?;
     Ok(Agency {
+        identity: Identity(row.try_get::<Option<i64>, _>("identity")?.unwrap_or_default()),
         code: row.try_get::<String, _>("code")?.parse().map_err(damaged)?,
         title: row.try_get("title")?,
         document: document.map(|name| name.parse()).transpose().map_err(damaged)?,

@@ -1,6 +1,5 @@
 //! Applications and their history.
 
-use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::id::{Revision, SystemId};
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::json;
@@ -13,6 +12,7 @@ use super::super::{Store, StoreError};
 use super::{next_number, number_from_sql, number_to_sql, revision_from_sql};
 use crate::audit::Trail;
 use crate::registry::application::{Action, Application, State, Step, Submission};
+use crate::registry::directory::Identity;
 
 /// The most applications on one page; about 1 KiB each.
 pub const APPLICATIONS_PAGE_MAX: u32 = 200;
@@ -24,8 +24,8 @@ pub struct Applications {
     pub state: Option<State>,
     /// Only for this system.
     pub system: Option<SystemId>,
-    /// Only of this agency.
-    pub agency: Option<AgencyCode>,
+    /// Only of this agency, under whichever code it was handed in.
+    pub agency: Option<Identity>,
     /// Only below this number.
     pub before: Option<u64>,
     /// At most so many; [`APPLICATIONS_PAGE_MAX`] at most.
@@ -36,7 +36,8 @@ impl Store {
     /// Applications, newest first.
     pub async fn applications(&self, which: &Applications) -> Result<Vec<Application>, StoreError> {
         let Applications { state, system, agency, before, limit } = which;
-        let mut sql = Built::new("SELECT number, state, request, submitted_at FROM application WHERE number < ");
+        let mut sql =
+            Built::new("SELECT number, state, request, submitted_at, identity FROM application WHERE number < ");
         sql.number(before.map_or(i64::MAX, number_to_sql));
         if let Some(state) = state {
             sql.push(" AND state = ").text(state.label());
@@ -45,7 +46,7 @@ impl Store {
             sql.push(" AND system = ").text(system.as_str());
         }
         if let Some(agency) = agency {
-            sql.push(" AND agency = ").text(agency.as_str());
+            sql.push(" AND identity = ").number(agency.0);
         }
         sql.push(" ORDER BY number DESC LIMIT ").number(i64::from((*limit).clamp(1, APPLICATIONS_PAGE_MAX)));
         let rows = sql.query().fetch_all(self.pool()).await?;
@@ -54,10 +55,11 @@ impl Store {
 
     /// One application.
     pub async fn application(&self, number: u64) -> Result<Option<Application>, StoreError> {
-        let row = sqlx::query("SELECT number, state, request, submitted_at FROM application WHERE number = $1")
-            .bind(number_to_sql(number))
-            .fetch_optional(self.pool())
-            .await?;
+        let row =
+            sqlx::query("SELECT number, state, request, submitted_at, identity FROM application WHERE number = $1")
+                .bind(number_to_sql(number))
+                .fetch_optional(self.pool())
+                .await?;
         row.as_ref().map(application).transpose()
     }
 
@@ -101,8 +103,8 @@ async fn submit(connection: &mut AnyConnection, submission: &Submission, by: &St
     let number = next_number(connection, "SELECT MAX(number) FROM application").await?;
     let text = serde_json::to_string(request).map_err(|_| StoreError::Damaged { what: "application" })?;
     sqlx::query(
-        "INSERT INTO application (number, state, agency, system, request, submitted_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO application (number, state, agency, system, request, submitted_at, identity) \
+         VALUES ($1, $2, $3, $4, $5, $6, (SELECT identity FROM agency WHERE code = $3))",
     )
     .bind(number)
     .bind(State::Submitted.label())
@@ -182,6 +184,7 @@ fn application(row: &AnyRow) -> Result<Application, StoreError> {
         state: State::parse(row.try_get("state")?).ok_or_else(damaged)?,
         request: serde_json::from_str(&request).map_err(|_| damaged())?,
         submitted_at: UnixSeconds(row.try_get("submitted_at")?),
+        agency: row.try_get::<Option<i64>, _>("identity")?.map(Identity),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Contacts of agencies, systems and services.
 
+use lgsp_shared::resource::Kind;
 use serde_json::json;
 use sqlx::AnyConnection;
 use sqlx::Row;
@@ -8,6 +9,12 @@ use sqlx::any::AnyRow;
 use super::super::{Store, StoreError};
 use crate::audit::Trail;
 use crate::registry::contact::{Contact, InvalidContact, check};
+use crate::registry::directory::Identity;
+
+/// Whose contacts those of an agency are, whatever its code is.
+pub fn contacts_of(agency: Identity) -> String {
+    format!("{}/#{}", Kind::Agency, agency.0)
+}
 
 impl Store {
     /// The contacts of a subject, in their order.
@@ -87,18 +94,6 @@ pub(super) async fn put(connection: &mut AnyConnection, subject: &str, contacts:
             .execute(&mut *connection)
             .await?;
     }
-    Ok(())
-}
-
-/// Gives `from`'s contacts to `to`, when that has none of its own.
-pub(super) async fn move_to(connection: &mut AnyConnection, from: &str, to: &str) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE contact SET subject = $1 WHERE subject = $2 AND NOT EXISTS (SELECT 1 FROM contact WHERE subject = $1)",
-    )
-    .bind(to)
-    .bind(from)
-    .execute(connection)
-    .await?;
     Ok(())
 }
 

@@ -65,8 +65,8 @@ impl Store {
         super::finish(transaction, trail, &json!({"reorganisation": one.number, "effective": one.effective})).await
     }
 
-    /// Ends a scheduled one without carrying it out; `failure` says why when it could not be. False when it was no
-    /// longer scheduled.
+    /// Ends or holds one that was not carried out; `failure` says why when it could not be. False when it was neither
+    /// scheduled nor held any more.
     pub async fn end_reorganisation(
         &self,
         number: u64,
@@ -76,7 +76,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let ended =
-            sqlx::query("UPDATE reorganisation SET state = $1, failure = $2 WHERE number = $3 AND state = 'scheduled'")
+            sqlx::query("UPDATE reorganisation SET state = $1, failure = $2 WHERE number = $3 AND state IN ('scheduled', 'held') AND state <> $1")
                 .bind(state.label())
                 .bind(failure)
                 .bind(number_to_sql(number))
@@ -87,6 +87,24 @@ impl Store {
         }
         let after = json!({"reorganisation": number, "state": state.label(), "failure": failure});
         super::finish(transaction, trail, &after).await?;
+        Ok(true)
+    }
+
+    /// Schedules one that was held again, in the name of who resumes it. False when it was not held.
+    pub async fn resume_reorganisation(&self, number: u64, author: &str, trail: &Trail) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let resumed = sqlx::query(
+            "UPDATE reorganisation SET state = 'scheduled', failure = NULL, author = $1 \
+             WHERE number = $2 AND state = 'held'",
+        )
+        .bind(author)
+        .bind(number_to_sql(number))
+        .execute(&mut *transaction)
+        .await?;
+        if resumed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        super::finish(transaction, trail, &json!({"reorganisation": number, "author": author})).await?;
         Ok(true)
     }
 

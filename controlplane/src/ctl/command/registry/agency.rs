@@ -38,12 +38,15 @@ pub fn run(client: &Client, output: &Output, command: AgencyCommand) -> Result<E
         }
         AgencyCommand::Dissolve { code, on } => ask(client, output, &json!({"kind": "dissolve", "code": code}), &on),
         AgencyCommand::Reorganisations { limit } => list(client, output, limit),
-        AgencyCommand::CancelReorganisation { number } => {
-            let answer = client.post(&format!("/v1/reorganisations/{number}/cancel"), &json!({}))?;
-            output.write(&answer, || format!("reorganisation {number} is {}\n", text(&answer, "state")))?;
-            Ok(Exit::Done)
-        }
+        AgencyCommand::CancelReorganisation { number } => decide(client, output, number, "cancel"),
+        AgencyCommand::ResumeReorganisation { number } => decide(client, output, number, "resume"),
     }
+}
+
+fn decide(client: &Client, output: &Output, number: u64, what: &str) -> Result<Exit, Failure> {
+    let answer = client.post(&format!("/v1/reorganisations/{number}/{what}"), &json!({}))?;
+    output.write(&answer, || format!("reorganisation {number} is {}\n", text(&answer, "state")))?;
+    Ok(Exit::Done)
 }
 
 fn successor(text: &str) -> Result<Value, Failure> {
@@ -119,6 +122,12 @@ fn people(answer: &Value, dry_run: bool) -> String {
     } else {
         table(["DOCUMENT", "WHAT BECOMES OF IT"], &touches)
     };
+    let row = |bound: &Value| ["what", "effect", "to"].map(|name| text(bound, name));
+    let bound: Vec<_> = items(answer, "bound").iter().map(row).collect();
+    if !bound.is_empty() {
+        lines.push('\n');
+        lines.push_str(&table(["BOUND TO AN AGENCY", "WHAT BECOMES OF IT", "BOUND TO"], &bound));
+    }
     lines.push('\n');
     lines.push_str(&match (dry_run, text(one, "state").as_str()) {
         (true, _) => "nothing was changed: this is what it would do\n".to_owned(),
