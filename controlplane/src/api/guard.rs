@@ -62,8 +62,7 @@ fn trail(app: &App, peer: IpAddr, request: &Request) -> Trail {
 
 /// What a request is about as far as its path tells; a handler that is reached says it better.
 fn target(path: &str) -> String {
-    let named = path.strip_prefix("/v1/").filter(|rest| rest.contains('/')).unwrap_or_default();
-    named.chars().take(PATH_CHARS_MAX).collect()
+    path.strip_prefix("/v1/").unwrap_or_default().chars().take(PATH_CHARS_MAX).collect()
 }
 
 /// The address that the proxy before this program saw: the last one it appended.

@@ -210,7 +210,7 @@ impl Oidc {
             other => other?,
         };
         let identity = claims.get(&self.settings.claim).and_then(Value::as_str).unwrap_or_default();
-        if self.settings.claim == EMAIL && claims.get("email_verified").and_then(Value::as_bool) != Some(true) {
+        if !is_verified(&self.settings.claim, claims.get("email_verified")) {
             return Err(OidcError::Unverified(identity.chars().take(200).collect()));
         }
         let roles = self.settings.roles_claim.as_deref().map(|claim| roles(claims.get(claim)));
@@ -270,6 +270,11 @@ impl Oidc {
     }
 }
 
+/// Whether the provider stands by a claim: an address counts only when it says that it verified it.
+fn is_verified(claim: &str, email_verified: Option<&Value>) -> bool {
+    claim != EMAIL || email_verified.and_then(Value::as_bool) == Some(true)
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OidcError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| AccountError::Failed.into())
 }
@@ -320,6 +325,14 @@ mod tests {
             "http://evil.example:1/callback",
         ] {
             assert!(!is_loopback_callback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_the_provider_did_not_verify_is_nobody_s() {
+        assert!(is_verified("email", Some(&json!(true))) && is_verified("sub", None));
+        for doubtful in [None, Some(json!(false)), Some(json!("true")), Some(json!(1))] {
+            assert!(!is_verified("email", doubtful.as_ref()), "{doubtful:?}");
         }
     }
 

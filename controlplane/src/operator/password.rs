@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-mod common;
+mod guessable;
 
 /// Memory of one hash, in KiB: 19 MiB, what OWASP asks for with two passes and one lane. About 20 ms of one core.
 const MEMORY_KIB: u32 = 19_456;
@@ -92,7 +92,7 @@ impl Password {
         if text.to_lowercase().contains(&name.to_lowercase()) {
             return Err(Weak::HoldsName);
         }
-        if common::is_common(&text) {
+        if guessable::is_common(&text) {
             return Err(Weak::Common);
         }
         let distinct: std::collections::HashSet<char> = text.chars().collect();

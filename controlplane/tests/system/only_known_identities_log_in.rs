@@ -140,7 +140,8 @@ async fn new_keys_of_the_provider_are_found_and_an_answer_is_good_once() {
     assert_eq!(done.code, 0, "signed with a key that was not known: {done:?}");
     let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
     let post = |path: &str, body: &Value| {
-        let request = ureq::http::Request::post(format!("{}{path}", platform.url())).body(body.to_string()).unwrap();
+        let request = ureq::http::Request::post(format!("{}{path}", platform.url()));
+        let request = request.header("content-type", "application/json").body(body.to_string()).unwrap();
         let mut response = agent.run(request).unwrap();
         let text = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), serde_json::from_str::<Value>(&text).unwrap())

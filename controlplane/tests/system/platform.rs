@@ -321,6 +321,8 @@ impl From<Output> for Done {
 
 /// An agency as a document.
 pub fn agency(name: &str, title: &str) -> String {
-    let code = name.to_uppercase().replace('-', "");
-    format!("kind: Agency\nname: {name}\nspec: {{code: H61.{code}, title: {title}}}\n")
+    // A code of the agency's own: its name in groups of three.
+    let letters: Vec<char> = name.to_uppercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    let groups: Vec<String> = letters.chunks(3).map(|group| group.iter().collect()).collect();
+    format!("kind: Agency\nname: {name}\nspec: {{code: H61.{}, title: {title}}}\n", groups.join("."))
 }

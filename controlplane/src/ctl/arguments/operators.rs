@@ -86,7 +86,7 @@ pub enum OperatorCommand {
         /// The operator.
         name: String,
     },
-    /// Give an operator a new password, to be changed at the next login.
+    /// Give an operator a new password, to be changed at the next login; all sessions and tokens end.
     ResetPassword {
         /// The operator.
         name: String,
