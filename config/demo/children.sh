@@ -34,7 +34,7 @@ print(*(s.getsockname()[1] for s in sockets))')
     local peer="http://127.0.0.1:${ports#* }"
     start etcd etcd --name demo --data-dir "$home/etcd" --listen-client-urls "$etcd_url" \
         --advertise-client-urls "$etcd_url" --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
-        --initial-cluster "demo=$peer" --log-level warn
+        --initial-cluster "demo=$peer" --auto-compaction-retention=1h --log-level warn
     wait_until "etcd answers" 30 env ETCDCTL_API=3 etcdctl --endpoints "$etcd_url" endpoint health
 }
 

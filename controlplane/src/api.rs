@@ -34,7 +34,7 @@ mod documents;
 mod edge;
 mod explain;
 mod guard;
-mod health;
+pub mod health;
 mod login;
 mod me;
 mod needs;
@@ -93,6 +93,10 @@ pub struct Rooms {
     pub published: watch::Receiver<Status>,
     /// Demands to the publisher.
     pub demands: watch::Sender<Demand>,
+    /// Security notices.
+    pub notices: Vec<String>,
+    /// Whether the database takes changes, as it was found last.
+    pub writing: health::Writing,
 }
 
 /// How much of what costs something each source may still cause.

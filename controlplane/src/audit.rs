@@ -21,6 +21,14 @@ pub const BEGINNING: &str = "000000000000000000000000000000000000000000000000000
 const FORMAT: &str = "lgsp-audit-1";
 /// The longest text in an entry, in bytes; longer ones are cut.
 pub const TEXT_BYTES_MAX: usize = 16 << 10;
+/// The action of the entry that a restore leaves: the entries before it are those of the backup.
+pub const RESTORE_ACTION: &str = "lgsp-controlplane restore";
+/// The action of the entry that a backup leaves.
+pub const BACKUP_ACTION: &str = "lgsp-controlplane backup";
+/// The action of the entry that other keys in the key file leave.
+pub const KEYS_ACTION: &str = "key file changed";
+/// The action of the entry that a repair of what is published leaves.
+pub const REPAIR_ACTION: &str = "published configuration repaired";
 /// The outcome of what was done.
 pub const DONE: &str = "done";
 

@@ -7,19 +7,24 @@
 //! ```
 //!
 //! The tables are whatever the schema has. The sealing key is not in the file: secrets stay sealed, and without the key
-//! they are worth nothing. Restoring is all or nothing, and never over what is there unless told.
+//! they are worth nothing. Restoring is all or nothing, and never over what is there unless told. What is restored is not
+//! the present: it begins a new line of revisions, ends the sessions and tokens of its time unless told otherwise, and says
+//! in the audit that it happened. A backup only reads: it makes no database and upgrades none.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use lgsp_shared::id::Revision;
 use lgsp_shared::timestamp::UnixSeconds;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::audit::{RESTORE_ACTION, Trail};
 use crate::store::tables::{ROWS_PER_INSERT, Table, schema_version};
 use crate::store::{Store, StoreError};
 
@@ -119,7 +124,7 @@ pub async fn make(store: &Store, path: &Path, key: &str, now: UnixSeconds) -> Re
         .await?;
         counts.insert(table.name().to_owned(), rows);
     }
-    let schema = schema_version();
+    let schema = store.found_schema().await?.unwrap_or_else(schema_version);
     let header = Header { lgsp_backup: FORMAT, schema, made_at: now.to_string(), key: key.to_owned(), tables: counts };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     let mut out = Hashed { inner: BufWriter::new(file), hash: Sha256::new() };
@@ -132,9 +137,32 @@ pub async fn make(store: &Store, path: &Path, key: &str, now: UnixSeconds) -> Re
     Ok(header)
 }
 
-/// Puts a backup into the database, all of it or nothing. What is there is deleted only with `replace`. Any of the keys
-/// `held` may be the backup's: one made before the key-encryption key was replaced is good while the old key is kept.
-pub async fn restore(store: &Store, path: &Path, held: &[String], replace: bool) -> Result<Header, BackupError> {
+/// How a backup is restored.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Now.
+    pub at: UnixSeconds,
+    /// Delete what is there.
+    pub replace: bool,
+    /// Leave sessions and tokens as they were, those that were ended since the backup included.
+    pub keep_sessions: bool,
+}
+
+/// What a restore did.
+#[derive(Debug)]
+pub struct Restored {
+    /// What the backup says about itself.
+    pub header: Header,
+    /// The current revision now.
+    pub revision: Revision,
+    /// Sessions and tokens that were ended.
+    pub bearers_ended: u64,
+}
+
+/// Puts a backup into the database, all of it or nothing. What is there is deleted only when the terms say so. Any of the
+/// keys `held` may be the backup's: one made before the key-encryption key was replaced is good while the old key is kept.
+pub async fn restore(store: &Store, path: &Path, held: &[String], terms: Terms) -> Result<Restored, BackupError> {
+    let Terms { at, replace, keep_sessions } = terms;
     let header = verify(path)?;
     if !held.contains(&header.key) {
         return Err(BackupError::Key { wanted: header.key, found: held.join(", ") });
@@ -165,8 +193,17 @@ pub async fn restore(store: &Store, path: &Path, held: &[String], replace: bool)
     if let Some(table) = of {
         all.write(table, &batch).await?;
     }
+    let why = format!("restored from the backup of {}", header.made_at);
+    let (revision, lineage) = all.begin_line(at, &why).await?;
+    let bearers_ended = if keep_sessions { 0 } else { all.end_bearers().await? };
+    let after = json!({
+        "made_at": header.made_at, "revision": revision, "line": lineage.to_string(), "sessions_kept": keep_sessions,
+        "sessions_ended": bearers_ended,
+    });
+    let trail = Trail::new(at, Ipv4Addr::LOCALHOST.into(), RESTORE_ACTION.to_owned(), path.display().to_string());
+    all.record(trail.done(&Value::Null, &after, None)).await?;
     all.commit().await?;
-    Ok(header)
+    Ok(Restored { header, revision, bearers_ended })
 }
 
 /// Reads the whole file and checks that it is a backup this version can restore, and whole.

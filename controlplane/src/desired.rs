@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use lgsp_shared::id::{Revision, SystemId};
 use lgsp_shared::resource::Document;
+use lgsp_shared::seal::origin::Lineage;
 use lgsp_shared::seal::{SealKey, SealKeys};
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_shared::validate::Problem;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Trail;
 use crate::store::registry::{Rule, Write};
-use crate::store::{ChangeRow, Content, RevisionRow, Store, StoreError, Writer};
+use crate::store::{ChangeRow, Content, NewLine, RevisionRow, Store, StoreError, Writer};
 
 pub mod authority;
+pub mod bounds;
 pub mod change;
 pub mod connection;
 pub mod credential;
@@ -34,6 +36,7 @@ pub mod sight;
 pub mod whole;
 
 pub use authority::Authority;
+pub use bounds::Bounds;
 pub use change::{Change, Edit, Proposal};
 pub use deed::Deed;
 pub use keys::Keys;
@@ -108,6 +111,16 @@ pub enum ChangeError {
         /// How many there are.
         of: usize,
     },
+    /// More is published than may be.
+    #[error("{what} would have {bytes} bytes, and {bytes_max} are allowed")]
+    TooLarge {
+        /// Whose documents.
+        what: String,
+        /// How many bytes they would have as published.
+        bytes: u64,
+        /// How many they may have.
+        bytes_max: u64,
+    },
     /// The author may not change this.
     #[error("you may not change {what}")]
     Forbidden {
@@ -147,6 +160,7 @@ pub struct Desired {
     keys: Keys,
     current: watch::Sender<Arc<Whole>>,
     rule: Rule,
+    bounds: Bounds,
     /// One writer at a time: later changes are computed on what earlier ones made, instead of being tried again.
     writer: Semaphore,
 }
@@ -158,12 +172,17 @@ impl Desired {
         store.adopt_documents(whole.documents()).await?;
         store.adopt_identities().await?;
         let (current, keys) = (watch::Sender::new(Arc::new(whole)), keys.into());
-        Ok(Self { store, keys, current, rule: Rule::Approved, writer: Semaphore::new(1) })
+        Ok(Self { store, keys, current, rule: Rule::Approved, bounds: Bounds::default(), writer: Semaphore::new(1) })
     }
 
     /// The same, with another rule about keys.
     pub fn under(self, rule: Rule) -> Self {
         Self { rule, ..self }
+    }
+
+    /// The same, with other bounds of what is published.
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     /// When keys may be made for a system.
@@ -222,9 +241,9 @@ impl Desired {
             let alone = if last { Some(self.store.alone().await.map_err(told)?) } else { None };
             self.take_over().await.map_err(ChangeError::Store)?;
             let (whole, keys, make) = (self.current(), self.keys.load(), make.clone());
-            let authority = audit.authority.clone();
+            let (authority, bounds) = (audit.authority.clone(), self.bounds);
             // Validating tens of thousands of documents takes a while: not on the threads that answer others.
-            let proposal = tokio::task::spawn_blocking(move || propose(&whole, &keys, &authority, &*make));
+            let proposal = tokio::task::spawn_blocking(move || propose(&whole, &keys, (&authority, bounds), &*make));
             let (Proposal { whole, edits, warnings }, mut writes) =
                 proposal.await.map_err(|_| ChangeError::Interrupted)??;
             writes.extend(deed::consequences(&edits, self.rule, audit.at));
@@ -241,6 +260,35 @@ impl Desired {
             }
         }
         Err(ChangeError::Interrupted)
+    }
+
+    /// Makes the current content the revision `number`, the first of a new line that begins after the instant `after`.
+    pub async fn begin_line(
+        &self,
+        number: Revision,
+        after: Option<UnixSeconds>,
+        trail: &Trail,
+        before: &Value,
+    ) -> Result<(Arc<Whole>, Lineage), StoreError> {
+        // A closed semaphore would be this process's end.
+        let _turn = self.writer.acquire().await;
+        self.take_over().await?;
+        let whole = self.current().renumbered(number);
+        let row = RevisionRow {
+            number,
+            base: self.current().revision(),
+            hash: whole.hash().clone(),
+            documents: u64::try_from(whole.len()).unwrap_or(u64::MAX),
+            author: "lgsp-controlplane".to_owned(),
+            message: "takes the place of what another line of revisions published".to_owned(),
+            created_at: trail.at(),
+        };
+        let line = NewLine { at: trail.at(), after, why: "publish --allow-older" };
+        let attempt = trail.done(before, &json!({"revision": number}), Some(number));
+        let lineage = self.store.begin_line(&row, line, attempt).await?;
+        let whole = Arc::new(whole);
+        self.current.send_replace(whole.clone());
+        Ok((whole, lineage))
     }
 
     /// Takes over what other processes have made since.
@@ -302,7 +350,7 @@ impl Desired {
 fn propose(
     whole: &Whole,
     keys: &SealKeys,
-    authority: &Authority,
+    (authority, bounds): (&Authority, Bounds),
     make: &dyn Fn(&Whole, &SealKey) -> Result<Deed, ChangeError>,
 ) -> Result<(Proposal, Vec<Write>), ChangeError> {
     let (sight, key) = (authority.sight(whole), keys.sealing());
@@ -310,6 +358,7 @@ fn propose(
     authority.check(whole, &change)?;
     let mut proposal =
         change::propose(whole, &change, keys).map_err(|error| authority.narrow(whole, &change, error))?;
+    bounds.check(whole, &proposal.whole)?;
     proposal.warnings = authority.narrowed(whole, &change, proposal.warnings);
     Ok((proposal, writes))
 }

@@ -12,6 +12,7 @@
 //! publish  the current revision to etcd or to a bundle file, at least once
 //! rollout  what nodes report, folded into where the revision has arrived
 //! usage    when each credential was last used, on whatever node
+//! keys     the key file while the server runs
 //! inquiry  nodes asked why a request was, or would be, refused
 //! serve    the API's connections, bounded in number and time
 //! runtime  builds the rooms and owns shutdown
@@ -28,6 +29,7 @@ pub mod calendar;
 pub mod ctl;
 pub mod desired;
 pub mod inquiry;
+pub mod keys;
 pub mod operator;
 pub mod publish;
 pub mod registry;

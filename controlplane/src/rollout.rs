@@ -2,21 +2,26 @@
 //!
 //! Reports are hostile input: whoever holds a node's credentials wrote them. Length and count are bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use etcd_client::{Client, GetOptions};
 use lgsp_etcd::Access;
-use lgsp_shared::id::{AccessKey, NodeId};
+use lgsp_shared::id::{AccessKey, NodeId, Revision};
 use lgsp_shared::keyspace::{NODE_PREFIX, NodeState, NodeStatus, STATUS_BYTES_MAX, bundle_status_dir, node_of_key};
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_shared::usage::{USAGE_PAGE_BYTES_MAX, USAGE_PAGES, USAGE_PREFIX, UsagePage};
+
+use tokio::sync::watch;
 
 use crate::desired::Whole;
 use crate::publish::{PublishError, etcd};
 use crate::settings::PublishSettings;
 
+/// How often nodes' reports are looked at for refusals.
+const REFUSALS_EVERY: Duration = Duration::from_secs(2);
 /// The most nodes shown; at most 64 KiB each while they are read.
 const NODES_MAX: usize = 1_000;
 /// A status file that was not refreshed for so long is of a node that does not run.
@@ -138,6 +143,40 @@ impl Rollout {
             Source::Etcd(reports) => reports.read_usage().await,
         }
     }
+}
+
+/// Tells the publisher, once for every refusal, that a node refuses what is published: what stands there may not be what was
+/// written.
+pub async fn follow_refusals(
+    rollout: Arc<Rollout>,
+    wholes: watch::Receiver<Arc<Whole>>,
+    now: fn() -> UnixSeconds,
+    doubts: watch::Sender<u64>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut known: BTreeSet<Refusal> = BTreeSet::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(REFUSALS_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let whole = wholes.borrow().clone();
+        // What cannot be read now is read at the next look.
+        let Ok(nodes) = rollout.nodes(&whole, now()).await else { continue };
+        let refusals: BTreeSet<Refusal> = nodes.into_iter().filter_map(refusal).collect();
+        if !refusals.is_subset(&known) {
+            doubts.send_modify(|doubts| *doubts = doubts.wrapping_add(1));
+        }
+        known = refusals;
+    }
+}
+
+/// A node that refuses, what it refuses, and since when.
+type Refusal = (NodeId, Option<Revision>, i64);
+
+fn refusal((status, standing): (NodeStatus, Standing)) -> Option<Refusal> {
+    let refuses = status.state == NodeState::Rejected && standing != Standing::Stale;
+    refuses.then_some((status.node, status.desired, status.since.0))
 }
 
 async fn read_usage_files(directory: PathBuf) -> Result<Vec<(AccessKey, i64)>, RolloutError> {

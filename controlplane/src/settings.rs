@@ -10,6 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::desired::Bounds;
+
 pub mod database;
 pub mod key_file;
 pub mod login;
@@ -48,6 +50,9 @@ pub struct Settings {
     /// Whether a system gets keys only after an approval; when false, whoever applies its document approves it by that.
     #[serde(default = "systems_need_approval")]
     pub systems_need_approval: bool,
+    /// How much may be published, for one agency and in all.
+    #[serde(default)]
+    pub limits: Bounds,
     /// What is logged, such as `info` or `info,lgsp_controlplane=debug`.
     #[serde(default = "log")]
     pub log: String,
@@ -64,6 +69,14 @@ pub enum PublishSettings {
 }
 
 impl PublishSettings {
+    /// Security notices.
+    pub fn notices(&self) -> Vec<String> {
+        match self {
+            PublishSettings::Bundle(_) => Vec::new(),
+            PublishSettings::Etcd(access) => access.notice().into_iter().collect(),
+        }
+    }
+
     /// Reads the files that publishing needs, and says what is wrong with them.
     pub fn check_files(&self) -> Result<(), UnusableFile> {
         match self {
@@ -207,6 +220,13 @@ impl Settings {
             return wrong("database_password_file", "a SQLite file has no password; leave it out".to_owned());
         }
         self.login.check()?;
+        let Bounds { agency_bytes_max, published_bytes_max } = self.limits;
+        if agency_bytes_max == 0 || agency_bytes_max > published_bytes_max {
+            let message = format!(
+                "{agency_bytes_max} bytes is not between 1 and `limits.published_bytes_max`, which is {published_bytes_max}"
+            );
+            return wrong("limits.agency_bytes_max", message);
+        }
         match &self.publish {
             PublishSettings::Bundle(path) if path.file_name().is_none() => {
                 wrong("publish.bundle", format!("`{}` is not a file name", path.display()))

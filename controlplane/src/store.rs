@@ -33,6 +33,7 @@ mod bearer;
 mod built;
 mod database;
 mod factor;
+mod lineage;
 mod migration;
 mod oidc;
 mod operator;
@@ -47,6 +48,7 @@ pub use attempt::Counted;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditPage};
 pub use bearer::{BEARERS_MAX, BearerPlace, BearerRow};
 pub use database::Dialect;
+pub use lineage::{NewLine, Published};
 pub use oidc::PendingLogin;
 pub use operator::{Also, Forgets, OPERATOR_PAGE_MAX, OperatorRow};
 pub use past::PAST_PAGE_MAX;
@@ -89,6 +91,18 @@ pub enum StoreError {
     /// A statement failed.
     #[error("the database refused")]
     Database(#[from] sqlx::Error),
+    /// There is no such database.
+    #[error("there is no database `{path}`; correct the path: this command only reads, and creates nothing")]
+    Missing {
+        /// The database file.
+        path: String,
+    },
+    /// Another program's database, or an empty one.
+    #[error("the database holds no configuration of a control plane; check that the settings name the right one")]
+    NotOurs,
+    /// No random bytes.
+    #[error("the operating system gives no random bytes")]
+    NoRandom,
     /// A row does not hold what this program writes.
     #[error("the database holds a damaged {what}; restore it from a backup")]
     Damaged {
@@ -147,6 +161,9 @@ impl StoreError {
             Self::Open { .. }
             | Self::Unreachable { .. }
             | Self::Schema(_)
+            | Self::Missing { .. }
+            | Self::NotOurs
+            | Self::NoRandom
             | Self::Damaged { .. }
             | Self::Gone { .. }
             | Self::Full { .. }
@@ -170,14 +187,33 @@ impl Store {
         Ok(Self { database: database::Database::postgres(address, password).await? })
     }
 
+    /// Opens a SQLite file that is there, as it is: nothing is made, and the schema stays what it was.
+    pub async fn open_as_it_is(path: &Path) -> Result<Self, StoreError> {
+        Self { database: database::Database::existing_sqlite(path).await? }.that_is_ours().await
+    }
+
+    /// Connects to a PostgreSQL server whose database is there, as it is.
+    pub async fn connect_as_it_is(address: &PostgresAddress, password: Option<&Secret>) -> Result<Self, StoreError> {
+        Self { database: database::Database::existing_postgres(address, password).await? }.that_is_ours().await
+    }
+
+    async fn that_is_ours(self) -> Result<Self, StoreError> {
+        if self.found_schema().await?.is_none() {
+            return Err(StoreError::NotOurs);
+        }
+        Ok(self)
+    }
+
     /// Closes all connections; SQLite's write-ahead log is folded into its file.
     pub async fn close(&self) {
         self.pool().close().await;
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(self.pool()).await?;
+    /// Whether a change could be written now: takes the writer's turn and writes a row to the disk, as every change does.
+    pub async fn probe_writing(&self) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE audit_head SET number = number WHERE id = 1").execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -77,6 +77,8 @@ mod two_control_planes_decide_once;
 mod what_a_token_made_ends_with_it;
 #[path = "system/what_an_agency_had_is_no_other_agency_s.rs"]
 mod what_an_agency_had_is_no_other_agency_s;
+#[path = "system/what_is_published_is_what_the_database_made.rs"]
+mod what_is_published_is_what_the_database_made;
 #[path = "system/what_was_acknowledged_survives_every_kill.rs"]
 mod what_was_acknowledged_survives_every_kill;
 #[path = "system/what_was_taken_away_is_refused_when_the_command_ends.rs"]

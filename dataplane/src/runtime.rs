@@ -164,6 +164,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         connections: Connections::new(settings.limits.connections_max, settings.limits.connections_per_address_max),
         rooms,
         sync: Arc::default(),
+        notices: Arc::new(source::notices(&settings)),
         pid_file: PidFile::new(&settings.pid_file),
         joined,
         ended,
@@ -189,6 +190,8 @@ struct Parts {
     rooms: Arc<Rooms>,
     /// How the configuration arrives; known once that service has started.
     sync: Arc<OnceLock<Arc<SyncHealth>>>,
+    /// Security notices.
+    notices: Arc<sync::Notices>,
     pid_file: PidFile,
     /// This node's part in a cluster.
     joined: Option<Arc<cluster::Joined>>,
@@ -249,10 +252,10 @@ fn admin_service(
     keys: Arc<sync::Keyring>,
     parts: &Parts,
 ) -> Result<BoundService<Admin<NodeFacts>>, StartError> {
-    let Parts { drain, connections, rooms, sync, pid_file: _, joined: _, ended: _ } = parts.clone();
+    let Parts { drain, connections, rooms, sync, notices, pid_file: _, joined: _, ended: _ } = parts.clone();
     let stops_with = StopsWith::Signal(drain.watch_replaced());
     let node = settings.node.clone();
-    let admin = Admin(NodeFacts { node, drain, connections, rooms, sync, keys });
+    let admin = Admin(NodeFacts { node, drain, connections, rooms, sync, notices, keys });
     let mut service = BoundService::new("admin", admin, 1, stops_with);
     service.add(socket, None).map_err(|error| StartError::Listener(error.to_string()))?;
     Ok(service)

@@ -23,19 +23,25 @@ mod health;
 mod keeper;
 mod keyring;
 mod last_good;
+mod notices;
+mod origin;
 mod rejection;
+mod sealed_file;
+mod seen;
 
 pub use apply::{Apply, ApplyToSnapshot, Prepared};
 pub use backoff::BackoffBounds;
 pub use etcd::{EtcdSettings, EtcdTiming};
 pub use health::{Clock, Identity, Report, SyncCounters, SyncHealth};
 pub use keyring::Keyring;
-pub use last_good::{FILE_NAME as LAST_GOOD_FILE_NAME, LastGoodError};
+pub use last_good::{FILE_NAME as LAST_GOOD_FILE_NAME, LastGoodError, SEEN_FILE_NAME};
+pub use notices::Notices;
 pub use rejection::{CONFIGURATION_BYTES_MAX, REMOVAL_ALWAYS_ALLOWED, Rejection};
 
 use health::{Reporter, count};
 use keeper::{Keeper, Taken};
-use last_good::{LastGoodFile, write_copies};
+use last_good::{LastGoodFile, Restored, write_copies};
+use origin::OriginCheck;
 use rejection::Offer;
 
 /// Where the configuration comes from.
@@ -56,6 +62,11 @@ pub struct SyncSettings {
     pub source: Source,
     /// Where the last good copy is kept; must exist and be private to this node.
     pub state_dir: PathBuf,
+    /// Whether configuration without a proof of origin is taken: only while a control plane that does not mark yet
+    /// publishes. What is marked falsely is refused all the same.
+    pub accept_unmarked: bool,
+    /// Security notices about this node.
+    pub notices: Arc<Notices>,
     /// What other nodes are told, and where what they say goes; `None` for a node on its own. Only with etcd.
     pub cluster: Option<Membership>,
 }
@@ -84,7 +95,7 @@ pub struct SyncHandle {
 
 /// Starts the room. When this returns, the last good copy, if there is a usable one, serves already.
 pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, keys: Arc<Keyring>, clock: Clock) -> SyncHandle {
-    let SyncSettings { identity, source, state_dir, cluster } = settings;
+    let SyncSettings { identity, source, state_dir, accept_unmarked, notices, cluster } = settings;
     let (reporter, report) = Reporter::new(clock.clone());
     let label = match source {
         Source::Etcd(_) => "etcd",
@@ -93,17 +104,22 @@ pub async fn start(settings: SyncSettings, apply: Arc<dyn Apply>, keys: Arc<Keyr
     let health = Arc::new(SyncHealth::new(label, report));
     let (last_good, copies) = watch::channel(None);
     let applied = apply.clone();
-    let keeper = SharedKeeper::new(Keeper::new(apply, reporter, health.clone(), last_good.clone()));
-    let file = LastGoodFile::new(&state_dir, &identity.node, keys.clone());
-    restore(&keeper, &file, &health).await;
+    let keeper = Keeper::new(apply, reporter, health.clone(), last_good.clone(), notices.clone());
+    let keeper = SharedKeeper::new(keeper);
+    let file = LastGoodFile::new(&state_dir, &identity.node, keys.clone(), accept_unmarked);
+    let origins = OriginCheck::new(keys.clone(), accept_unmarked);
+    restore(&keeper, &file, &health, &notices).await;
 
     let (shutdown, requested) = watch::channel(false);
     let shutdown_of = || Shutdown(requested.clone());
     let mut copying = JoinSet::new();
     copying.spawn(write_copies(file, copies, health.clone(), shutdown_of()));
     let internal = cluster.as_ref().map(|cluster| cluster.internal);
-    let context = Context { identity, keeper, health: health.clone(), clock, keys, apply: applied, internal };
     let mut following = JoinSet::new();
+    following.spawn(notices::repeat(notices.clone(), shutdown_of()));
+    let health_of = health.clone();
+    let context =
+        Context { identity, keeper, health: health_of, clock, keys, apply: applied, internal, origins, notices };
     match source {
         Source::Etcd(settings) => {
             let settings = *settings;
@@ -180,6 +196,8 @@ struct Context {
     internal: Option<Internal>,
     keys: Arc<Keyring>,
     apply: Arc<dyn Apply>,
+    origins: OriginCheck,
+    notices: Arc<Notices>,
 }
 
 /// How often it is looked whether there is a use of a credential to report.
@@ -204,24 +222,32 @@ impl Context {
             admin,
             key_ids: self.keys.load().ids(),
             shadow: self.apply.shadow(),
+            notices: self.notices.list(),
         }
     }
 }
 
-async fn restore(keeper: &SharedKeeper, file: &LastGoodFile, health: &SyncHealth) {
+async fn restore(keeper: &SharedKeeper, file: &LastGoodFile, health: &SyncHealth, notices: &Notices) {
     let (reader, path) = (file.clone(), file.path().display().to_string());
-    match tokio::task::spawn_blocking(move || reader.load()).await {
-        Ok(Ok(Some(copy))) => {
-            let revision = copy.revision.0;
-            keeper.with(move |keeper| keeper.restore(copy)).await;
-            tracing::info!(revision, path, "the last good configuration serves until the source answers");
+    let Restored { copy, seen, discarded } = match tokio::task::spawn_blocking(move || reader.load()).await {
+        Ok(restored) => restored,
+        Err(error) => {
+            tracing::error!(path, %error, "reading the last good copy ended unexpectedly");
+            return;
         }
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => {
-            count(&health.counters().last_good_discarded);
-            tracing::warn!(path, %error, "the last good copy is unusable and ignored; the source will replace it");
+    };
+    for error in discarded {
+        count(&health.counters().last_good_discarded);
+        tracing::error!(path, %error, "the last good copy is unusable and ignored; the source will replace it");
+        if let LastGoodError::PutBack(_) = error {
+            notices.found_put_back(format!("the last good copy was not used: {error}"));
         }
-        Err(error) => tracing::error!(path, %error, "reading the last good copy ended unexpectedly"),
+    }
+    keeper.with(move |keeper| keeper.remember(seen)).await;
+    if let Some(copy) = copy {
+        let revision = copy.revision.0;
+        keeper.with(move |keeper| keeper.restore(copy)).await;
+        tracing::info!(revision, path, "the last good configuration serves until the source answers");
     }
 }
 

@@ -8,7 +8,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::id::Revision;
+use crate::keyspace::Head;
 use crate::resource::Document;
+use crate::seal::SealKeys;
+use crate::seal::origin::{Lineage, Origin};
 
 /// The version of the bundle's own form.
 pub const FORMAT: u32 = 1;
@@ -46,12 +49,15 @@ pub struct Bundle {
     pub revision: Revision,
     /// [`content_hash`] of the documents; a reader checks it.
     pub hash: ContentHash,
-    /// As in [`Head`](crate::keyspace::Head): whether removing a large part of the configuration is meant.
+    /// As in [`Head`]: whether removing a large part of the configuration is meant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_large_removal: bool,
-    /// As in [`Head`](crate::keyspace::Head): whether going back to a lower revision number is meant.
+    /// As in [`Head`]: whether going back to a lower revision number is meant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_older: bool,
+    /// As in [`Head`]: where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// All documents.
     pub documents: Vec<Document>,
 }
@@ -76,8 +82,28 @@ pub enum BundleError {
 impl Bundle {
     /// Makes the bundle of a revision.
     pub fn new(revision: Revision, documents: Vec<Document>) -> Self {
-        let (allow_large_removal, allow_older) = (false, false);
-        Self { format: FORMAT, revision, hash: content_hash(&documents), allow_large_removal, allow_older, documents }
+        let (hash, allow_large_removal, allow_older) = (content_hash(&documents), false, false);
+        Self { format: FORMAT, revision, hash, allow_large_removal, allow_older, origin: None, documents }
+    }
+
+    /// Its outline, which is what a mark covers.
+    pub fn head(&self) -> Head {
+        let Self { format, revision, hash, allow_large_removal, allow_older, origin, documents } = self;
+        Head {
+            format: *format,
+            revision: *revision,
+            hash: hash.clone(),
+            documents: u64::try_from(documents.len()).unwrap_or(u64::MAX),
+            allow_large_removal: *allow_large_removal,
+            allow_older: *allow_older,
+            origin: origin.clone(),
+        }
+    }
+
+    /// The same, marked as the platform's. Whatever is changed afterwards makes the mark false.
+    pub fn marked(mut self, keys: &SealKeys, lineage: &Lineage) -> Self {
+        self.origin = self.head().marked(keys, lineage).origin;
+        self
     }
 
     /// Reads a bundle and checks its hash.

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{self, BundleError, ContentHash};
 use crate::id::{NodeId, PermissionId, Revision};
 use crate::resource::Document;
-use crate::seal::{KEYS_MAX, KeyId};
+use crate::seal::origin::{Claim, Lineage, Origin, Unproven};
+use crate::seal::{KEYS_MAX, KeyId, SealKeys};
 use crate::timestamp::UnixSeconds;
 
 /// Everything a node watches; ends in `/`.
@@ -122,13 +123,41 @@ pub struct Head {
     /// restored from an older snapshot would give revoked credentials back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_older: bool,
+    /// Where it comes from, and the proof. Absent where an earlier version published: nodes refuse it unless a setting
+    /// accepts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Head {
     /// The head of a revision.
     pub fn new(revision: Revision, hash: ContentHash, documents: u64) -> Self {
         let (allow_large_removal, allow_older) = (false, false);
-        Self { format: bundle::FORMAT, revision, hash, documents, allow_large_removal, allow_older }
+        Self { format: bundle::FORMAT, revision, hash, documents, allow_large_removal, allow_older, origin: None }
+    }
+
+    /// The same, marked as the platform's. Whatever is changed afterwards makes the mark false.
+    pub fn marked(mut self, keys: &SealKeys, lineage: &Lineage) -> Self {
+        self.origin = Some(keys.mark(&self.claim(lineage)));
+        self
+    }
+
+    /// The line of revisions it belongs to, when a holder of one of the keys has marked it.
+    pub fn proven(&self, keys: &SealKeys) -> Result<&Lineage, Unproven> {
+        let Some(Origin { lineage, marks }) = &self.origin else { return Err(Unproven::Unmarked) };
+        keys.check_marks(marks, &self.claim(lineage)).map(|()| lineage)
+    }
+
+    fn claim<'a>(&'a self, lineage: &'a Lineage) -> Claim<'a> {
+        let Self { format: _, revision, hash, documents, allow_large_removal, allow_older, origin: _ } = self;
+        Claim {
+            lineage,
+            revision: *revision,
+            hash,
+            documents: *documents,
+            allow_large_removal: *allow_large_removal,
+            allow_older: *allow_older,
+        }
     }
 
     /// Reads a head; a newer format is told apart from a broken one.
@@ -178,13 +207,17 @@ impl NodeState {
     }
 }
 
-/// The most errors one status carries; with the lengths below a status stays under 24 KiB.
+/// The most errors one status carries; with the lengths below a status stays under 32 KiB.
 pub const STATUS_ERRORS_MAX: usize = 20;
 /// The longest status a reader accepts, in bytes.
 pub const STATUS_BYTES_MAX: usize = 64 << 10;
 const MODE_BYTES_MAX: usize = 16;
 const STATUS_LABEL_CHARS_MAX: usize = 160;
 const STATUS_MESSAGE_CHARS_MAX: usize = 500;
+
+/// The most notices one status carries, and the characters of one.
+pub const STATUS_NOTICES_MAX: usize = 8;
+const STATUS_NOTICE_CHARS_MAX: usize = 300;
 
 /// One thing a node could not use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -258,6 +291,10 @@ pub struct NodeStatus {
     /// Permissions that are tried, by name; at most [`STATUS_SHADOW_MAX`].
     #[serde(default)]
     pub shadow: Vec<ShadowCount>,
+    /// Security notices, such as a setting that accepts configuration without a proof of origin; at
+    /// most [`STATUS_NOTICES_MAX`].
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 impl NodeStatus {
@@ -271,6 +308,9 @@ impl NodeStatus {
         status.key_ids.truncate(KEYS_MAX);
         status.shadow.truncate(STATUS_SHADOW_MAX);
         status.shadow.iter_mut().for_each(|count| count.mode.truncate(count.mode.floor_char_boundary(MODE_BYTES_MAX)));
+        status.notices.truncate(STATUS_NOTICES_MAX);
+        let cut_notice = |notice: &String| notice.chars().take(STATUS_NOTICE_CHARS_MAX).collect();
+        status.notices = status.notices.iter().map(cut_notice).collect();
         let cut = |error: &StatusError| StatusError::new(&error.document, &error.path, &error.message);
         status.errors = status.errors.iter().map(cut).collect();
         Some(status)
@@ -343,10 +383,12 @@ mod tests {
             admin: None,
             key_ids: Vec::new(),
             shadow: Vec::new(),
+            notices: vec!["z".repeat(1_000); STATUS_NOTICES_MAX + 1],
         };
         let read = NodeStatus::parse(status.to_json().as_bytes()).unwrap();
         assert_eq!((read.errors.len(), read.errors_total), (STATUS_ERRORS_MAX, 5_000));
         assert!(read.errors.iter().all(|error| error.document.len() == STATUS_LABEL_CHARS_MAX));
+        assert_eq!(read.notices, vec!["z".repeat(STATUS_NOTICE_CHARS_MAX); STATUS_NOTICES_MAX]);
         let huge = NodeStatus { version: "v".repeat(STATUS_BYTES_MAX), ..status };
         assert_eq!(NodeStatus::parse(huge.to_json().as_bytes()), None);
     }

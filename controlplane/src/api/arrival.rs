@@ -159,6 +159,7 @@ mod tests {
             admin: None,
             key_ids: Vec::new(),
             shadow: Vec::new(),
+            notices: Vec::new(),
         }
     }
 

@@ -57,6 +57,8 @@ pub struct NodeBody {
     key_ids: Vec<String>,
     /// What was counted for permissions that are tried.
     shadow: Vec<ShadowBody>,
+    /// Security notices, such as configuration accepted without a proof of origin.
+    notices: Vec<String>,
 }
 
 /// What one node counted for a permission that is tried.
@@ -92,6 +94,7 @@ impl NodeBody {
             admin,
             key_ids,
             shadow,
+            notices,
         } = status;
         let finding = |StatusError { document, path, message }| Finding { document, path, message };
         Self {
@@ -109,6 +112,7 @@ impl NodeBody {
             admin: admin.map(|address| address.to_string()),
             key_ids: key_ids.iter().map(ToString::to_string).collect(),
             shadow: shadow.into_iter().map(ShadowBody::from).collect(),
+            notices,
         }
     }
 }
@@ -146,6 +150,14 @@ pub struct PublishBody {
     failures: u64,
     /// Why the last one failed.
     error: Option<String>,
+    /// Whether the published configuration does not belong to this database; nothing is published until an operator decides.
+    foreign: bool,
+    /// How often the published configuration was changed outside the control plane and repaired, since this process started.
+    repairs: u64,
+    /// The last repair.
+    last_repair: Option<String>,
+    /// Security notices about this control plane.
+    notices: Vec<String>,
 }
 
 /// Whether the current revision is published.
@@ -158,20 +170,33 @@ pub async fn publish_status(needs: Needs<right::Watch>) -> Json<PublishBody> {
 }
 
 fn status(rooms: &Rooms) -> PublishBody {
-    let Status { role, published, failures, error } = rooms.published.borrow().clone();
+    let Status { role, published, failures, error, foreign, repairs, last_repair } = rooms.published.borrow().clone();
     let (published, hash) = published.map(|(revision, hash)| (revision.0, hash.to_string())).unzip();
     let (role, leader) = match role {
         Role::Following { ref leader } => (role.label(), Some(leader.clone())),
         Role::Leading | Role::Seeking => (role.label(), None),
     };
-    PublishBody { current: rooms.desired.current().revision().0, role, leader, published, hash, failures, error }
+    PublishBody {
+        current: rooms.desired.current().revision().0,
+        role,
+        leader,
+        published,
+        hash,
+        failures,
+        error,
+        foreign,
+        repairs,
+        last_repair,
+        notices: rooms.notices.clone(),
+    }
 }
 
 /// What is permitted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublishDemand {
-    /// Replace a later revision by this database's lower one: after a restore from a backup.
+    /// Take the place of what another database, or a later time of this one, has published: after a restore from a backup.
+    /// The current content becomes a revision of a higher number.
     #[serde(default)]
     allow_older: bool,
     /// Tell nodes that removing a large part is meant: for nodes that missed the revision which did it.

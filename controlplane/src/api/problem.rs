@@ -235,6 +235,10 @@ impl From<ChangeError> for Problem {
                 let next = "If that is meant, say so: `allow_large_removal: true`, or `--allow-large-removal`.";
                 Self::new(Code::LargeRemoval, detail, next)
             }
+            ChangeError::TooLarge { .. } => {
+                let next = "Publish less, or have the bound raised: `limits` in the control plane's settings.";
+                Self::new(Code::Refused, detail, next)
+            }
             ChangeError::Forbidden { .. } => {
                 let next = "Leave it out, or ask somebody whose roles allow it; `lgspctl whoami` shows yours.";
                 Self::new(Code::Forbidden, detail, next)

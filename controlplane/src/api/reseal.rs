@@ -2,7 +2,7 @@
 
 use axum::Json;
 use lgsp_shared::seal::NONCE_BYTES;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::Body;
@@ -26,18 +26,33 @@ pub struct ResealBody {
     message: String,
 }
 
+/// The outcome of resealing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResealResult {
+    /// The change.
+    #[serde(flatten)]
+    change: ChangeResult,
+    /// The name of the key that everything is sealed under now.
+    key: String,
+    /// Second factors that were resealed.
+    factors: usize,
+}
+
 /// Seals every secret under the first key of the key file: credentials as a new revision, and second factors. Refused while a node lacks that key.
 #[utoipa::path(
     post, path = "/v1/reseal", request_body = ResealBody, security(("operator_token" = ["keys"])),
     responses(
-        (status = 200, description = "Done, or nothing to do", body = ChangeResult),
+        (status = 200, description = "Done, or nothing to do", body = ResealResult),
         (status = 409, description = "A node does not hold the key yet", body = ProblemBody),
         (status = 503, description = "The nodes' reports cannot be read", body = ProblemBody),
     )
 )]
-pub async fn reseal(needs: Needs<right::Keys>, Body(body): Body<ResealBody>) -> Result<Json<ChangeResult>, Problem> {
+pub async fn reseal(needs: Needs<right::Keys>, Body(body): Body<ResealBody>) -> Result<Json<ResealResult>, Problem> {
     let ResealBody { force, message } = body;
-    let keys = needs.desired.keys().load();
+    // As the file is now: what follows a `key use` must not go on under the key before it.
+    let keys = needs.desired.keys().reload().map_err(|detail| {
+        Problem::new(Code::NotNow, detail, "Put the key file right, then reseal again; nothing was changed.")
+    })?;
     let first = keys.sealing().id();
     if !force {
         let nodes = needs.rollout.nodes(&needs.desired.current(), now()).await?;
@@ -59,7 +74,8 @@ pub async fn reseal(needs: Needs<right::Keys>, Body(body): Body<ResealBody>) -> 
     let message = if message.is_empty() { format!("reseal under key {first}") } else { message };
     let make = move |whole: &Whole, _: &_| anew::change(whole, &keys, random_nonce);
     let outcome = needs.desired.edit(Mode::Commit, needs.audit(&message)?, make).await?;
-    Ok(Json(ChangeResult::new(outcome, Mode::Commit)))
+    let change = ChangeResult::new(outcome, Mode::Commit);
+    Ok(Json(ResealResult { change, key: first.to_string(), factors }))
 }
 
 fn random_nonce() -> Result<[u8; NONCE_BYTES], ChangeError> {

@@ -4,9 +4,12 @@ use lgsp_testkit::postgres::Postgres;
 
 use super::*;
 use crate::store::tests::{connect, trail};
-use crate::store::{ChangeRow, Content, RevisionRow};
+use crate::store::{ChangeRow, Content, Published, RevisionRow};
 
 const KEY: &str = "0011aabb";
+
+const ONTO_NOTHING: Terms = Terms { at: UnixSeconds(9), replace: false, keep_sessions: false };
+const ANYWAY: Terms = Terms { replace: true, ..ONTO_NOTHING };
 
 fn held(key: &str) -> [String; 1] {
     [key.to_owned()]
@@ -34,6 +37,13 @@ async fn fill(store: &Store) {
     }
 }
 
+/// Everything but what a restore itself writes, by table.
+async fn content(store: &Store) -> Vec<(String, Vec<Map<String, Value>>)> {
+    let mut all = everything(store).await;
+    all.retain(|(table, _)| !["audit", "audit_head", "lineage"].contains(&table.as_str()));
+    all
+}
+
 /// Everything, by table.
 async fn everything(store: &Store) -> Vec<(String, Vec<Map<String, Value>>)> {
     let mut view = store.view().await.unwrap();
@@ -59,17 +69,106 @@ async fn a_backup_goes_from_each_database_into_the_other_and_back() {
     let postgres = connect(&server).await.unwrap();
     fill(&first).await;
     make(&first, &path("one"), KEY, UnixSeconds(5)).await.unwrap();
-    restore(&postgres, &path("one"), &held(KEY), false).await.unwrap();
-    assert_eq!(everything(&postgres).await, everything(&first).await);
+    restore(&postgres, &path("one"), &held(KEY), ONTO_NOTHING).await.unwrap();
+    assert_eq!(content(&postgres).await, content(&first).await);
     make(&postgres, &path("two"), KEY, UnixSeconds(5)).await.unwrap();
     let last = sqlite(&directory, "last.db").await;
-    restore(&last, &path("two"), &held(KEY), false).await.unwrap();
-    assert_eq!(everything(&last).await, everything(&first).await);
-    assert_eq!(std::fs::read(path("one")).unwrap(), std::fs::read(path("two")).unwrap());
+    restore(&last, &path("two"), &held(KEY), ONTO_NOTHING).await.unwrap();
+    assert_eq!(content(&last).await, content(&first).await);
+    assert_eq!(lines(&last).await, lines(&first).await + 2, "every restore begins a line");
     for store in [postgres, last] {
-        restore(&store, &path("one"), &held(KEY), true).await.unwrap();
-        assert_eq!(everything(&store).await, everything(&first).await);
+        restore(&store, &path("one"), &held(KEY), ANYWAY).await.unwrap();
+        assert_eq!(content(&store).await, content(&first).await);
     }
+}
+
+async fn lines(store: &Store) -> usize {
+    everything(store).await.into_iter().find(|(table, _)| table == "lineage").unwrap().1.len()
+}
+
+#[tokio::test]
+async fn a_restored_database_knows_what_it_published_and_not_what_was_published_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("backup");
+    let (first, second) = (sqlite(&directory, "a.db").await, sqlite(&directory, "b.db").await);
+    fill(&first).await;
+    make(&first, &path, KEY, UnixSeconds(5)).await.unwrap();
+    restore(&second, &path, &held(KEY), ONTO_NOTHING).await.unwrap();
+    let (before, after) = (first.own_lineage().await.unwrap(), second.own_lineage().await.unwrap());
+    assert!(before.database == after.database && before.since < after.since, "{before} {after}");
+    let hash = |text: &str| ContentHash::from(text.to_owned());
+    let knows = async |lineage, revision, content: &str| {
+        let published = Published { lineage, revision: Revision(revision), hash: &hash(content) };
+        second.knows(published).await.unwrap()
+    };
+    assert!(knows(Some(&before), 2, "hash 2").await, "what the backup holds");
+    assert!(knows(None, 2, "hash 2").await, "published before there were marks");
+    assert!(!knows(Some(&before), 2, "hash 9").await, "another content under its number");
+    assert!(!knows(Some(&before), 3, "hash 3").await, "made after the backup");
+    // It makes the same number again, with the same content even.
+    let row = RevisionRow {
+        number: Revision(3),
+        base: Revision(2),
+        hash: hash("hash 3"),
+        documents: 1,
+        author: "operator".into(),
+        message: String::new(),
+        created_at: UnixSeconds(1_000),
+    };
+    second.commit(None, &row, &[], &[], trail("commit").attempt("done")).await.unwrap();
+    assert!(knows(Some(&after), 3, "hash 3").await);
+    assert!(!knows(Some(&before), 3, "hash 3").await, "a number is not a line");
+}
+
+#[tokio::test]
+async fn a_restore_is_in_the_audit_and_ends_sessions_and_tokens_unless_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("backup");
+    let store = sqlite(&directory, "a.db").await;
+    fill(&store).await;
+    let bearers =
+        async |store: &Store| everything(store).await.into_iter().find(|(table, _)| table == "bearer").unwrap().1.len();
+    let terms = crate::operator::bearer::Terms {
+        kind: crate::operator::BearerKind::First,
+        operator: crate::operator::FIRST_OPERATOR.parse().unwrap(),
+        title: String::new(),
+        roles: None,
+        agency: None,
+        expires_at: None,
+        idle_secs: None,
+    };
+    let (_, row) = terms.draw(UnixSeconds(1)).unwrap();
+    store.put_first_bearer(&row, &crate::operator::FIRST_ROLES.into(), false, &trail("start")).await.unwrap();
+    make(&store, &path, KEY, UnixSeconds(5)).await.unwrap();
+    for (terms, left) in [(ANYWAY, 0), (Terms { keep_sessions: true, ..ANYWAY }, 1)] {
+        let restored = restore(&store, &path, &held(KEY), terms).await.unwrap();
+        assert_eq!((bearers(&store).await, restored.bearers_ended), (left, 1 - left as u64));
+        let all = crate::store::AuditFilter::default();
+        let last = store.audit_page(crate::store::AuditPage::Before(None), &all, 1).await.unwrap().remove(0);
+        assert_eq!((last.attempt.action.as_str(), last.attempt.outcome.as_str()), (RESTORE_ACTION, "done"));
+        assert!(last.attempt.after.contains("made_at"), "{}", last.attempt.after);
+    }
+}
+
+#[tokio::test]
+async fn a_backup_makes_no_database_and_upgrades_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("mistyped.db");
+    assert!(matches!(Store::open_as_it_is(&missing).await, Err(StoreError::Missing { .. })));
+    assert!(!missing.exists());
+    let empty = directory.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    assert!(matches!(Store::open_as_it_is(&empty).await, Err(StoreError::NotOurs)));
+    let store = sqlite(&directory, "a.db").await;
+    let path = directory.path().join("a.db");
+    store.forget_the_last_step().await;
+    let older = store.found_schema().await.unwrap().unwrap();
+    store.close().await;
+    let store = Store::open_as_it_is(&path).await.unwrap();
+    make(&store, &directory.path().join("backup"), KEY, UnixSeconds(5)).await.unwrap();
+    assert_eq!(store.found_schema().await.unwrap(), Some(older), "the schema is what it was");
+    let refused = verify(&directory.path().join("backup")).unwrap_err();
+    assert!(matches!(refused, BackupError::Version { found, .. } if found == older), "{refused}");
 }
 
 #[tokio::test]
@@ -118,11 +217,11 @@ async fn what_is_there_is_not_overwritten_and_a_failure_changes_nothing() {
     make(&store, &path, KEY, UnixSeconds(5)).await.unwrap();
     assert!(matches!(make(&store, &path, KEY, UnixSeconds(5)).await, Err(BackupError::File { .. })));
     let before = everything(&store).await;
-    assert!(matches!(restore(&store, &path, &held(KEY), false).await, Err(BackupError::NotEmpty)));
-    assert!(matches!(restore(&store, &path, &held("another"), true).await, Err(BackupError::Key { .. })));
+    assert!(matches!(restore(&store, &path, &held(KEY), ONTO_NOTHING).await, Err(BackupError::NotEmpty)));
+    assert!(matches!(restore(&store, &path, &held("another"), ANYWAY).await, Err(BackupError::Key { .. })));
     assert_eq!(everything(&store).await, before);
     let keys = ["the next one".to_owned(), KEY.to_owned()];
-    restore(&store, &path, &keys, true).await.expect("the key that sealed it is held, though another seals now");
+    restore(&store, &path, &keys, ANYWAY).await.expect("the key that sealed it is held, though another seals now");
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use lgsp_controlplane::backup::Header;
+use lgsp_controlplane::backup::{Header, Restored};
 use lgsp_controlplane::runtime::{self, Announce};
 use lgsp_controlplane::settings::database::read_password;
 use lgsp_controlplane::settings::{Settings, key_file};
+use lgsp_shared::seal::KeyId;
 use tracing_subscriber::EnvFilter;
 
 const FIRST_START: &str = "\
@@ -64,8 +65,9 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
-    /// Put a backup into the database of the settings, SQLite or PostgreSQL; stop every server on it first. Nodes take
-    /// an older revision only with `lgspctl publish --allow-older`.
+    /// Put a backup into the database of the settings, SQLite or PostgreSQL; stop every server on it first. What was
+    /// published since the backup stays published until `lgspctl publish --allow-older` takes its place. Sessions and
+    /// tokens end; `new-token` makes one for the first operator.
     Restore {
         /// The file `backup` made.
         #[arg(short, long)]
@@ -73,6 +75,9 @@ enum Command {
         /// Delete everything in a database that is not empty.
         #[arg(long)]
         replace: bool,
+        /// Keep the sessions and tokens of the backup: those that were ended since it was made work again.
+        #[arg(long)]
+        keep_sessions: bool,
         /// The settings file (YAML).
         #[arg(long)]
         config: Option<PathBuf>,
@@ -114,12 +119,19 @@ enum KeyCommand {
         /// The key's name.
         id: String,
     },
-    /// Remove a key that does not seal any more. What is still sealed under it is lost.
+    /// Remove a key that does not seal any more. The database is asked first: while something is sealed under the key, it
+    /// stays.
     Remove {
         /// The key file.
         file: PathBuf,
         /// The key's name.
         id: String,
+        /// The settings file (YAML), which names the database.
+        #[arg(long, value_name = "FILE", required_unless_present = "unasked")]
+        config: Option<PathBuf>,
+        /// Remove it without asking the database, as from a node's copy of the file. What is still sealed under it is lost.
+        #[arg(long, conflicts_with = "config")]
+        unasked: bool,
     },
 }
 
@@ -172,10 +184,21 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             );
             Ok(())
         }
-        Some(Command::Restore { file, replace, config }) => {
+        Some(Command::Restore { file, replace, keep_sessions, config }) => {
             let settings = load(config)?;
-            let restored = block_on(async { runtime::restore(&settings, &file, replace).await })?;
-            println!("restored {}, as of {}; start the server, and it publishes", rows(&restored), restored.made_at);
+            let restored = block_on(async { runtime::restore(&settings, &file, replace, keep_sessions).await })?;
+            let Restored { header, revision, bearers_ended } = restored;
+            let (rows, made_at) = (rows(&header), &header.made_at);
+            println!(
+                "restored {rows}, as of {made_at}; revision {revision} is current. Start the server: it publishes,"
+            );
+            println!("or `lgspctl nodes` tells that something later is published, and what to do.");
+            if keep_sessions {
+                println!("Sessions and tokens are those of the backup: end those that were ended since.");
+            } else {
+                println!("{bearers_ended} sessions and tokens were ended; `lgsp-controlplane new-token` makes one.");
+            }
+            println!("Operators, passwords and keys are those of the backup: disable again what was disabled since.");
             Ok(())
         }
         Some(Command::Key(command)) => key(command),
@@ -207,12 +230,32 @@ fn key(command: KeyCommand) -> anyhow::Result<()> {
             key_file::put_first(&file, &id)?;
             println!("key {id} seals; run `lgspctl reseal`, and give `{}` to every node", file.display());
         }
-        KeyCommand::Remove { file, id } => {
+        KeyCommand::Remove { file, id, config, unasked } => {
+            if !unasked {
+                check_unused(&load(config)?, &id)?;
+            }
             key_file::remove(&file, &id)?;
             println!("key {id} is no longer in `{}`; remove it from the nodes' files too", file.display());
         }
     }
     Ok(())
+}
+
+/// Fails while something is sealed under the key.
+fn check_unused(settings: &Settings, id: &str) -> anyhow::Result<()> {
+    const NAMED_MAX: usize = 10;
+    let key = KeyId::parse(id).with_context(|| format!("`{id}` is not the name of a key: it has eight digits"))?;
+    let sealed = block_on(async { runtime::sealed_under(settings, key).await })?;
+    if sealed.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<&str> = sealed.iter().take(NAMED_MAX).map(String::as_str).collect();
+    let more = if sealed.len() > named.len() { ", …" } else { "" };
+    anyhow::bail!(
+        "key {id} still seals {} secrets ({}{more}), which would be lost; run `lgspctl reseal` first",
+        sealed.len(),
+        named.join(", ")
+    )
 }
 
 fn load(config: Option<PathBuf>) -> anyhow::Result<Settings> {

@@ -377,7 +377,8 @@ pub struct ResealArguments {
 
 #[derive(Debug, Args)]
 pub struct PublishArguments {
-    /// Replace a later revision by this database's lower one: after a restore from a backup.
+    /// Take the place of what another database, or a later time of this one, has published: after a restore from a backup.
+    /// The current content becomes a revision of a higher number.
     #[arg(long)]
     pub allow_older: bool,
     /// Tell nodes that removing a large part is meant: for nodes that missed the revision which did it.

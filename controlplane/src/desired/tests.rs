@@ -284,3 +284,20 @@ async fn what_another_process_made_is_taken_over_with_what_the_next_change_is_ch
         assert_eq!((problems.len(), problems[0].document.as_str()), (1, "System/s"));
     }
 }
+
+#[tokio::test]
+async fn an_agency_beyond_its_share_of_what_is_published_is_refused_by_name_and_may_still_take_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let bounds = Bounds { agency_bytes_max: 600, published_bytes_max: 10_000 };
+    let desired = desired(&directory).await.within(bounds);
+    commit(&desired, puts(vec![agency("a", "A"), agency("b", "B"), system("s", "a")])).await.unwrap();
+    let large = Document { spec: json!({"agency": "a", "title": "x".repeat(250)}), ..system("t", "a") };
+    commit(&desired, puts(vec![large.clone()])).await.unwrap();
+    let more = Document { name: "u".into(), ..large };
+    let refused = commit(&desired, puts(vec![more.clone()])).await.unwrap_err();
+    assert!(matches!(&refused, ChangeError::TooLarge { bytes_max: 600, .. }), "{refused}");
+    assert!(refused.to_string().contains("`Agency/a`"), "{refused}");
+    let elsewhere = Document { spec: json!({"agency": "b", "title": "x".repeat(250)}), ..more };
+    commit(&desired, puts(vec![elsewhere])).await.expect("another agency has its own share");
+    commit(&desired, deletes(&["System/s"])).await.expect("what is taken away is never too much");
+}

@@ -14,13 +14,16 @@ use lgsp_shared::validate::{Index, validate_indexed};
 pub struct Entry {
     document: Document,
     hash: [u8; 32],
+    bytes: u64,
 }
 
 impl Entry {
     /// Hashes the document.
     pub fn new(document: Document) -> Self {
         let hash = bundle::document_hash(&document);
-        Self { document, hash }
+        // A document came from JSON, so it can be written as JSON.
+        let bytes = serde_json::to_vec(&document).map_or(0, |json| u64::try_from(json.len()).unwrap_or(u64::MAX));
+        Self { document, hash, bytes }
     }
 
     /// The document.
@@ -31,6 +34,11 @@ impl Entry {
     /// The hash of its content.
     pub fn hash(&self) -> [u8; 32] {
         self.hash
+    }
+
+    /// Its bytes as it is published.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The hash of its content in hexadecimal.
@@ -102,6 +110,11 @@ impl Whole {
         Self { revision: self.revision, hash: self.hash.clone(), entries, index: None }
     }
 
+    /// The same content under another number.
+    pub fn renumbered(&self, revision: Revision) -> Self {
+        Self { revision, ..self.clone() }
+    }
+
     /// Its number.
     pub fn revision(&self) -> Revision {
         self.revision
@@ -115,6 +128,11 @@ impl Whole {
     /// How many documents there are.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The bytes of all documents as they are published; one look at each.
+    pub fn bytes(&self) -> u64 {
+        self.entries.values().map(|entry| entry.bytes).sum()
     }
 
     /// Whether there is none.

@@ -29,6 +29,9 @@ const WAIT_SECS_MAX: i64 = 900;
 /// How much later a login is decided while others guess at its name.
 const SLOWED_BY: Duration = Duration::from_secs(1);
 
+/// How long a request waits until the last use of its token is written.
+const TOUCH_WAIT: Duration = Duration::from_millis(500);
+
 /// Why something about an account was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
@@ -137,7 +140,12 @@ impl Accounts {
         }
         let Some(row) = self.store.operator(&bearer.operator).await? else { return Ok(None) };
         let Some(operator) = standing(&row, &bearer) else { return Ok(None) };
-        self.store.touch_bearer(&bearer, now).await?;
+        // The time of the last use is no reason to refuse a reader, or to keep it waiting, while a writer holds the database.
+        match tokio::time::timeout(TOUCH_WAIT, self.store.touch_bearer(&bearer, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the last use of a token was not written"),
+            Err(_) => tracing::debug!("the last use of a token was not written in time"),
+        }
         let must_change = row.must_change && bearer.kind == BearerKind::Session;
         Ok(Some(Known { operator, bearer, must_change }))
     }

@@ -1,18 +1,23 @@
 //! etcd: the difference in batches, the head in the last one, so that nodes never see half a revision.
+//!
+//! What this process wrote is remembered, and compared with what etcd holds: the head at every look, the documents every few
+//! seconds and whenever there is a doubt. Whatever differs is listed again and repaired.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use etcd_client::{Client, GetOptions, KvClient, Txn, TxnOp};
+use etcd_client::{Client, GetOptions, KvClient, SortOrder, SortTarget, Txn, TxnOp};
 use lgsp_etcd::Access;
 use lgsp_shared::bundle;
 use lgsp_shared::keyspace::{DOCUMENT_PREFIX, HEAD_KEY, Head, TXN_OPERATIONS_MAX, document_key};
 use lgsp_shared::resource::Document;
 
+use super::difference::{Difference, Held};
 use super::leadership::{Leadership, Turn};
-use super::{Lead, Permits, PublishError, is_large_removal};
-use crate::desired::{Entry, Whole};
+use super::origin::{Flags, Found, Marker};
+use super::{Lead, Look, PublishError, Repair, Wrote, is_large_removal};
+use crate::desired::Whole;
 
 /// etcd refuses requests above 1.5 MiB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -24,10 +29,19 @@ const DECODE_BYTES_MAX: usize = 160 << 20;
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
+/// How often the documents are compared with what was written. One request, for which etcd looks at every key.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// Bounds the share of etcd's time that the comparison takes to a twentieth, however many keys there are.
+const CHECK_PAUSE_FACTOR: u32 = 20;
+/// Keys named when something was put right.
+const NAMED_MAX: usize = 5;
+/// etcd's own words when its quota is used up; it refuses every write until somebody makes room.
+const NO_SPACE: &str = "database space exceeded";
 
 impl From<etcd_client::Error> for PublishError {
     fn from(error: etcd_client::Error) -> Self {
-        Self::Etcd(lgsp_etcd::explain(&error))
+        let text = lgsp_etcd::explain(&error);
+        if text.contains(NO_SPACE) { Self::NoSpace } else { Self::Etcd(text) }
     }
 }
 
@@ -41,12 +55,16 @@ pub async fn connect(access: &Access) -> Result<Client, PublishError> {
     Ok(Client::connect(access.endpoints(), Some(options)).await?)
 }
 
-/// What etcd holds.
-enum Held {
-    /// Found by reading it: documents by key and hash.
-    Found(HashMap<String, [u8; 32]>),
-    /// What this process wrote.
-    Written(Arc<Whole>),
+/// What this process knows to be in etcd, as long as nobody else writes there.
+struct Written {
+    whole: Arc<Whole>,
+    head: Head,
+    /// The modification revision of the head.
+    head_modified: i64,
+    /// No document was written after this revision of the store.
+    documents_upto: i64,
+    /// When the documents are to be compared next.
+    check_at: Instant,
 }
 
 /// Publishes to etcd, when it is this process's turn.
@@ -56,8 +74,11 @@ pub struct EtcdSink {
     name: String,
     client: Option<Client>,
     leadership: Option<Box<Leadership>>,
-    /// What etcd holds, good while the head has this modification revision.
-    known: Option<(i64, Held)>,
+    written: Option<Written>,
+    /// What was written before something was found to differ from it; for telling what differs.
+    before: Option<(Arc<Whole>, Head)>,
+    /// Whether this process has published under the lead it has.
+    led: bool,
 }
 
 impl std::fmt::Debug for EtcdSink {
@@ -66,55 +87,89 @@ impl std::fmt::Debug for EtcdSink {
     }
 }
 
-/// The difference between what etcd holds and a revision.
-struct Difference {
-    puts: Vec<(String, Vec<u8>)>,
-    deletes: Vec<String>,
-}
-
 impl EtcdSink {
     /// Publishes to this etcd as `name`; connects when first used.
     pub fn new(access: Access, name: String) -> Self {
-        Self { access, name, client: None, leadership: None, known: None }
+        Self { access, name, client: None, leadership: None, written: None, before: None, led: false }
     }
 
     /// Takes or keeps the lead, or tells who has it.
     pub async fn lead(&mut self) -> Result<Lead, PublishError> {
-        let mut client = self.connected().await?;
-        if let Some(leadership) = &mut self.leadership {
-            let kept = leadership.keep().await;
-            if kept.is_err() {
-                self.leadership = None;
+        if let Some(leadership) = &self.leadership {
+            let held = leadership.is_held();
+            if held.is_err() {
+                self.forget();
             }
-            kept?;
-        } else {
-            match Leadership::seek(&mut client, &self.name).await? {
-                Turn::Mine(leadership) => self.leadership = Some(leadership),
-                Turn::Other(leader) => {
-                    let (head, _) = read_head(&mut client.kv_client()).await?;
-                    self.client = Some(client);
-                    return Ok(Lead::Other { leader, published: head.map(|head| (head.revision, head.hash)) });
-                }
+            return held.map(|()| Lead::Mine);
+        }
+        self.forget();
+        let mut client = self.connected().await?;
+        match Leadership::seek(&mut client, &self.name).await? {
+            Turn::Mine(leadership) => {
+                self.leadership = Some(leadership);
+                self.client = Some(client);
+                Ok(Lead::Mine)
+            }
+            Turn::Other(leader) => {
+                let (found, _) = read_head(&mut client.kv_client()).await?;
+                self.client = Some(client);
+                Ok(Lead::Other { leader, published: if let Found::Head(head) = found { Some(head) } else { None } })
             }
         }
-        self.client = Some(client);
-        Ok(Lead::Mine)
     }
 
-    /// Writes the revision unless etcd holds it already. The lead must be this process's.
-    pub async fn publish(&mut self, whole: &Arc<Whole>, permits: Permits) -> Result<(), PublishError> {
+    /// The lead is gone: another process may have written since.
+    fn forget(&mut self) {
+        (self.leadership, self.written, self.before, self.led) = (None, None, None, false);
+    }
+
+    /// What is published now. Reads the head, and compares the documents when that is due or there is a `doubt`.
+    pub async fn look(&mut self, doubt: bool) -> Result<Look, PublishError> {
         let client = self.connected().await?;
-        let known = self.known.take();
-        // Whatever goes wrong, it is sought and listed anew.
-        let mut leadership = self.leadership.take().ok_or(PublishError::Lost)?;
         let mut kv = client.kv_client().max_decoding_message_size(DECODE_BYTES_MAX);
-        let published = publish_in_turn(&mut kv, &mut leadership, known, whole, permits).await;
-        if !matches!(published, Err(PublishError::Lost)) {
-            self.leadership = Some(leadership);
+        let (found, modified) = read_head(&mut kv).await?;
+        let led = self.led;
+        if let Some(mut written) = self.written.take() {
+            let differs = doubt || written.head_modified != modified || written.documents_differ(&mut kv).await?;
+            if differs {
+                self.before = Some((written.whole, written.head));
+            } else {
+                self.written = Some(written);
+            }
         }
-        self.known = Some(published?);
         self.client = Some(client);
-        Ok(())
+        let in_place = self.written.as_ref().map(|written| (written.whole.clone(), written.head.clone()));
+        Ok(Look { found, in_place, led, modified })
+    }
+
+    /// Writes the revision unless `look` has shown that etcd holds it already. The lead must be this process's.
+    pub async fn write(
+        &mut self,
+        whole: &Arc<Whole>,
+        marker: &Marker,
+        flags: Flags,
+        look: &Look,
+    ) -> Result<Wrote, PublishError> {
+        let client = self.connected().await?;
+        let leadership = self.leadership.as_ref().ok_or(PublishError::Lost)?;
+        let mut kv = client.kv_client().max_decoding_message_size(DECODE_BYTES_MAX);
+        let held = match self.written.take() {
+            Some(written) => (Held::Written(written.whole), written.documents_upto),
+            None => {
+                let (found, upto) = list(&mut kv).await?;
+                (Held::Found(found), upto)
+            }
+        };
+        let repair = repair(self.before.as_ref(), whole, &held.0, look);
+        let put = Put { whole, marker, flags, look, held };
+        let outcome = put.carry_out(&mut kv, leadership).await;
+        if let Err(PublishError::Lost) = outcome {
+            self.forget();
+        }
+        let (written, wrote) = outcome?;
+        (self.written, self.before, self.led) = (Some(written), None, true);
+        self.client = Some(client);
+        Ok(Wrote { written: wrote, repair })
     }
 
     /// Lets another control plane take the lead at once.
@@ -133,45 +188,89 @@ impl EtcdSink {
     }
 }
 
-async fn publish_in_turn(
-    kv: &mut KvClient,
-    leadership: &mut Leadership,
-    known: Option<(i64, Held)>,
-    whole: &Arc<Whole>,
-    permits: Permits,
-) -> Result<(i64, Held), PublishError> {
-    let (head, head_modified) = read_head(kv).await?;
-    let held = match known {
-        Some((modified, held)) if modified == head_modified => held,
-        Some(_) | None => Held::Found(list(kv).await?),
+impl Written {
+    fn new(whole: &Arc<Whole>, head: Head, head_modified: i64, documents_upto: i64) -> Self {
+        // Looked at once more at the next look: what was changed while it was written is found then.
+        Self { whole: whole.clone(), head, head_modified, documents_upto, check_at: Instant::now() }
+    }
+
+    /// Whether a document was written, added or removed by somebody else: none is younger than what was written last,
+    /// and there are as many.
+    async fn documents_differ(&mut self, kv: &mut KvClient) -> Result<bool, PublishError> {
+        let began = Instant::now();
+        if began < self.check_at {
+            return Ok(false);
+        }
+        let youngest = GetOptions::new()
+            .with_prefix()
+            .with_keys_only()
+            .with_sort(SortTarget::Mod, SortOrder::Descend)
+            .with_limit(1);
+        let answer = kv.get(DOCUMENT_PREFIX, Some(youngest)).await?;
+        let youngest = answer.kvs().first().map_or(0, etcd_client::KeyValue::mod_revision);
+        self.check_at = Instant::now() + CHECK_EVERY.max(began.elapsed() * CHECK_PAUSE_FACTOR);
+        Ok(youngest > self.documents_upto || usize::try_from(answer.count()).ok() != Some(self.whole.len()))
+    }
+}
+
+/// What differs from what this process wrote before, or from the head that is there.
+fn repair(before: Option<&(Arc<Whole>, Head)>, whole: &Whole, held: &Held, look: &Look) -> Option<Repair> {
+    let names_it = matches!(&look.found, Found::Head(head)
+        if head.revision == whole.revision() && head.hash == *whole.hash());
+    let right = before.map(|(before, _)| &**before).or(names_it.then_some(whole))?;
+    let differs = Difference::new(right, held);
+    let head_differs = match (&look.found, before) {
+        (Found::Head(head), Some((_, before))) => head != before,
+        (Found::Head(_), None) => false,
+        (Found::Nothing | Found::Damaged, _) => true,
     };
-    let difference = difference(whole, &held);
-    let is_there = head.as_ref().is_some_and(|head| head.revision == whole.revision() && head.hash == *whole.hash());
-    if is_there && difference.puts.is_empty() && difference.deletes.is_empty() && permits == Permits::default() {
-        return Ok((head_modified, Held::Written(whole.clone())));
+    if differs.is_empty() && !head_differs {
+        return None;
     }
-    if let Some(found) = head.map(|head| head.revision)
-        && found > whole.revision()
-        && !permits.older
-    {
-        return Err(PublishError::Older { found, current: whole.revision() });
-    }
-    let mut next = Head::new(whole.revision(), whole.hash().clone(), u64::try_from(whole.len()).unwrap_or(u64::MAX));
-    next.allow_older = permits.older;
-    next.allow_large_removal = permits.large_removal || is_large_removal(difference.deletes.len(), held.len());
-    let modified = write(kv, leadership, difference, &next).await?;
-    Ok((modified, Held::Written(whole.clone())))
+    let mut keys = if head_differs { vec!["head".to_owned()] } else { Vec::new() };
+    keys.extend(differs.named(NAMED_MAX));
+    Some(Repair { keys, total: differs.len().saturating_add(usize::from(head_differs)) })
 }
 
-async fn read_head(kv: &mut KvClient) -> Result<(Option<Head>, i64), PublishError> {
+/// A revision to be written over what etcd holds.
+struct Put<'a> {
+    whole: &'a Arc<Whole>,
+    marker: &'a Marker,
+    flags: Flags,
+    look: &'a Look,
+    /// What etcd holds, and up to which of its revisions.
+    held: (Held, i64),
+}
+
+impl Put<'_> {
+    /// Returns what etcd holds then, and whether anything was written.
+    async fn carry_out(self, kv: &mut KvClient, leadership: &Leadership) -> Result<(Written, bool), PublishError> {
+        let Self { whole, marker, flags, look, held: (held, upto) } = self;
+        let difference = Difference::new(whole, &held);
+        if let Found::Head(head) = &look.found
+            && marker.is_current(head, whole)
+            && difference.is_empty()
+            && flags == Flags::default()
+        {
+            return Ok((Written::new(whole, head.clone(), look.modified, upto), false));
+        }
+        let removes_much = is_large_removal(difference.deletes.len(), held.len());
+        let flags = Flags { large_removal: flags.large_removal || removes_much, ..flags };
+        let head = marker.head(whole, flags);
+        let modified = write(kv, leadership, difference, &head).await?;
+        Ok((Written::new(whole, head, modified, modified), true))
+    }
+}
+
+async fn read_head(kv: &mut KvClient) -> Result<(Found, i64), PublishError> {
     let response = kv.get(HEAD_KEY, None).await?;
-    let Some(kv) = response.kvs().first() else { return Ok((None, 0)) };
+    let Some(kv) = response.kvs().first() else { return Ok((Found::Nothing, 0)) };
     // A head that cannot be read is replaced.
-    Ok((Head::parse(kv.value()).ok(), kv.mod_revision()))
+    Ok((Head::parse(kv.value()).map_or(Found::Damaged, Found::Head), kv.mod_revision()))
 }
 
-/// Everything under the document prefix, in pages of one etcd revision.
-async fn list(kv: &mut KvClient) -> Result<HashMap<String, [u8; 32]>, PublishError> {
+/// Everything under the document prefix, in pages of one etcd revision, which is returned too.
+async fn list(kv: &mut KvClient) -> Result<(HashMap<String, [u8; 32]>, i64), PublishError> {
     let mut held = HashMap::new();
     let mut from = DOCUMENT_PREFIX.as_bytes().to_vec();
     let end = prefix_end(DOCUMENT_PREFIX);
@@ -191,7 +290,7 @@ async fn list(kv: &mut KvClient) -> Result<HashMap<String, [u8; 32]>, PublishErr
         }
         match page.kvs().last() {
             Some(last) if page.more() => from = [last.key(), b"\0"].concat(),
-            Some(_) | None => return Ok(held),
+            Some(_) | None => return Ok((held, pinned)),
         }
     }
 }
@@ -205,54 +304,10 @@ pub fn prefix_end(prefix: &str) -> Vec<u8> {
     end
 }
 
-impl Held {
-    fn len(&self) -> usize {
-        match self {
-            Self::Found(found) => found.len(),
-            Self::Written(whole) => whole.len(),
-        }
-    }
-}
-
-fn difference(whole: &Whole, held: &Held) -> Difference {
-    match held {
-        Held::Found(found) => difference_to_found(whole, found),
-        Held::Written(before) => difference_to_written(whole, before),
-    }
-}
-
-fn difference_to_found(whole: &Whole, found: &HashMap<String, [u8; 32]>) -> Difference {
-    let wanted: HashMap<String, &Entry> =
-        whole.entries().values().map(|entry| (document_key(entry.document()), &**entry)).collect();
-    let deletes = found.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
-    let differs = |(key, entry): &(String, &Entry)| found.get(key) != Some(&entry.hash());
-    let puts = wanted.into_iter().filter(differs).map(|(key, entry)| (key, json(entry))).collect();
-    Difference { puts, deletes }
-}
-
-/// Costs what was changed: what both revisions share is passed over.
-fn difference_to_written(whole: &Whole, before: &Whole) -> Difference {
-    let same = |one: &Arc<Entry>, other: &Arc<Entry>| one.hash() == other.hash();
-    let mut difference = Difference { puts: Vec::new(), deletes: Vec::new() };
-    for (_, gone, here) in before.entries().diff(whole.entries(), same) {
-        match (gone, here) {
-            (_, Some(entry)) => difference.puts.push((document_key(entry.document()), json(entry))),
-            (Some(entry), None) => difference.deletes.push(document_key(entry.document())),
-            (None, None) => {}
-        }
-    }
-    difference
-}
-
-/// A document came from JSON, so it can be written as JSON.
-fn json(entry: &Entry) -> Vec<u8> {
-    serde_json::to_vec(entry.document()).unwrap_or_default()
-}
-
 /// Writes the difference and then the head; returns the head's modification revision.
 async fn write(
     kv: &mut KvClient,
-    leadership: &mut Leadership,
+    leadership: &Leadership,
     difference: Difference,
     head: &Head,
 ) -> Result<i64, PublishError> {
@@ -273,8 +328,8 @@ async fn write(
     commit(kv, leadership, batch).await
 }
 
-async fn commit(kv: &mut KvClient, leadership: &mut Leadership, operations: Vec<TxnOp>) -> Result<i64, PublishError> {
-    leadership.keep().await?;
+async fn commit(kv: &mut KvClient, leadership: &Leadership, operations: Vec<TxnOp>) -> Result<i64, PublishError> {
+    leadership.is_held()?;
     let response = kv.txn(Txn::new().when([leadership.is_mine()]).and_then(operations)).await?;
     if !response.succeeded() {
         return Err(PublishError::Lost);
@@ -284,39 +339,7 @@ async fn commit(kv: &mut KvClient, leadership: &mut Leadership, operations: Vec<
 
 #[cfg(test)]
 mod tests {
-    use lgsp_shared::id::Revision;
-    use serde_json::json;
-
     use super::*;
-
-    fn whole(documents: &[(&str, &str)]) -> Whole {
-        let document = |(name, title): &(&str, &str)| Document {
-            kind: "Agency".into(),
-            name: (*name).into(),
-            spec: json!({"code": "H61", "title": title}),
-        };
-        Whole::new(Revision(1), documents.iter().map(document).collect()).unwrap()
-    }
-
-    fn found(whole: &Whole) -> Held {
-        let hash = |entry: &Arc<Entry>| (document_key(entry.document()), entry.hash());
-        Held::Found(whole.entries().values().map(hash).collect())
-    }
-
-    #[test]
-    fn only_what_differs_is_written() {
-        let before = whole(&[("a", "A"), ("b", "B"), ("c", "C")]);
-        let next = whole(&[("a", "A"), ("b", "renamed"), ("d", "D")]);
-        for held in [found(&before), Held::Written(Arc::new(before.clone()))] {
-            let Difference { mut puts, deletes } = difference(&next, &held);
-            puts.sort_unstable();
-            let put: Vec<&str> = puts.iter().map(|(key, _)| key.as_str()).collect();
-            assert_eq!(put, ["/lgsp/v1/config/doc/Agency/b", "/lgsp/v1/config/doc/Agency/d"]);
-            assert_eq!(deletes, ["/lgsp/v1/config/doc/Agency/c"]);
-            let same = difference(&before, &held);
-            assert!(same.puts.is_empty() && same.deletes.is_empty());
-        }
-    }
 
     #[test]
     fn the_end_of_a_prefix_takes_all_of_it_and_no_more() {

@@ -19,6 +19,7 @@ fn status(node: &str, state: NodeState) -> NodeStatus {
         admin: None,
         key_ids: Vec::new(),
         shadow: Vec::new(),
+        notices: Vec::new(),
     }
 }
 

@@ -1,23 +1,20 @@
-//! The file that holds the key-encryption keys: readable by its owner only, and read again when it changes.
+//! The file that holds the key-encryption keys: readable by its owner only.
 //!
 //! One key follows another in four steps, without a pause: [`add`] it at the end and give the file to every node; put it
 //! first with [`put_first`], so that it seals; seal everything anew (`lgspctl reseal`) and give the file to every node;
-//! [`remove`] the old one everywhere. No step takes away a key that something may still be sealed under unless told.
+//! [`remove`] the old one everywhere. Whether something is still sealed under it is for the database to say: the command
+//! line asks it before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use lgsp_shared::seal::{KEY_BYTES, KeyId, SealError, SealKey, SealKeys};
-use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// A key file holds a few lines of 64 hexadecimal digits; more than this is another file.
 const FILE_BYTES_MAX: u64 = 4 << 10;
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -104,44 +101,6 @@ fn text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     Ok(text)
 }
 
-/// Follows the file until `stop`: keys that can be used replace those held, what cannot be used changes nothing.
-pub async fn follow(path: PathBuf, keys: watch::Sender<SealKeys>, mut stop: watch::Receiver<bool>) {
-    let mut seen = fingerprint(&path);
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        let now = fingerprint(&path);
-        if now == seen {
-            continue;
-        }
-        seen = now;
-        match read(&path) {
-            Ok(read) => {
-                let ids = read.ids();
-                if keys.send_if_modified(|held| replace_if_other(held, read)) {
-                    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                    tracing::info!(?ids, "other keys in use");
-                }
-            }
-            Err(error) => tracing::error!(%error, "the changed key file is unusable, the keys read before stay in use"),
-        }
-    }
-}
-
-fn replace_if_other(held: &mut SealKeys, read: SealKeys) -> bool {
-    let other = held.ids() != read.ids();
-    *held = read;
-    other
-}
-
-/// What changes whenever the file is replaced, written, or opened to others.
-fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, u32)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.mode()))
-}
-
 /// Adds a new random key at the end: it opens, and does not seal yet. Returns its name.
 pub fn add(path: &Path) -> Result<KeyId, KeyFileError> {
     let made = random_key().map_err(|source| not_written(path, source))?;
@@ -191,18 +150,28 @@ fn not_written(path: &Path, source: std::io::Error) -> KeyFileError {
     KeyFileError::NotWritten { path: path.display().to_string(), source }
 }
 
-/// Replaces the file whole: whoever reads it sees the old keys or the new ones.
+/// Replaces the file whole: whoever reads it sees the old keys or the new ones. The owner and the group stay what they were,
+/// so that a service that runs as another user still reads it after root has changed it.
 fn rewrite(path: &Path, lines: &[Zeroizing<String>]) -> Result<(), KeyFileError> {
     let text = Zeroizing::new(lines.iter().map(|line| format!("{}\n", line.as_str())).collect::<String>());
     SealKeys::parse(&text).map_err(|source| unusable(path, source))?;
     let next = path.with_extension(format!("next.{}", std::process::id()));
     let write = || {
+        let before = std::fs::metadata(path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
+            std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()))?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&next, path)
     };
-    write().map_err(|source| not_written(path, source))
+    write().map_err(|source| {
+        // Nothing that failed is left to be in the way of the next attempt.
+        let _ = std::fs::remove_file(&next);
+        not_written(path, source)
+    })
 }
 
 fn random_key() -> std::io::Result<Zeroizing<String>> {
@@ -249,6 +218,23 @@ mod tests {
         assert!(matches!(put_first(&path, "00000000"), Err(KeyFileError::NoSuchKey { .. })));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_key_file_keeps_its_owner_and_group_when_root_changes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seal.key");
+        let old = make(&path).unwrap().sealing().id();
+        // As root, the file is another user's, as a service's is; otherwise it is the only user's there is.
+        let _ = std::os::unix::fs::chown(&path, Some(101), Some(102));
+        let owner = || std::fs::metadata(&path).map(|meta| (meta.uid(), meta.gid(), meta.mode() & 0o777)).unwrap();
+        let before = owner();
+        let new = add(&path).unwrap();
+        assert_eq!(owner(), before);
+        put_first(&path, &new.to_string()).unwrap();
+        assert_eq!(owner(), before);
+        remove(&path, &old.to_string()).unwrap();
+        assert_eq!(owner(), before);
     }
 
     #[test]

@@ -38,6 +38,9 @@ fn what_is_not_known_or_not_right_is_refused_by_name() {
         ("listen: here\n", "listen"),
         ("listen: 0.0.0.0:8090\n", "listen_beyond_loopback"),
         ("database_password_file: x\n", "database_password_file"),
+        ("limits: {agency_bytes_max: 0}\n", "limits.agency_bytes_max"),
+        ("limits: {published_bytes_max: 1000}\n", "limits.agency_bytes_max"),
+        ("limits: {agency_mib: 1}\n", "agency_mib"),
     ];
     for (line, named) in cases {
         let error = parse(&format!("{MINIMAL}{line}"), &[]).unwrap_err().to_string();
@@ -50,6 +53,16 @@ fn what_is_not_known_or_not_right_is_refused_by_name() {
     }
     let endless = "database: a\nkey_file: b\npublish: {etcd: {endpoints: []}}\n";
     assert!(parse(endless, &[]).unwrap_err().to_string().contains("publish.etcd.endpoints"));
+}
+
+#[test]
+fn bounds_have_defaults_and_etcd_elsewhere_without_tls_is_noticed() {
+    let settings = parse(&format!("{MINIMAL}limits: {{agency_bytes_max: 1000}}\n"), &[]).unwrap();
+    assert_eq!((settings.limits.agency_bytes_max, settings.limits.published_bytes_max), (1_000, 256 << 20));
+    assert!(settings.publish.notices().is_empty());
+    let plain = parse(MINIMAL, &[("LGSP_CONTROLPLANE_PUBLISH_ETCD", "http://127.0.0.1:2379,http://10.0.0.1:2379")]);
+    let notices = plain.unwrap().publish.notices();
+    assert!(notices.len() == 1 && notices[0].contains("`http://10.0.0.1:2379`"), "{notices:?}");
 }
 
 #[test]

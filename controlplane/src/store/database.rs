@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lgsp_shared::seal::Secret;
+use lgsp_shared::timestamp::UnixSeconds;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, Transaction};
 
-use super::{StoreError, migration};
+use super::{StoreError, lineage, migration};
 use crate::settings::database::PostgresAddress;
 
 /// Connections to the database; each costs about 2 MiB of page cache at most, and one process of a PostgreSQL server.
@@ -52,18 +53,34 @@ impl Database {
     pub async fn sqlite(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { path: path.display().to_string(), source };
         create_private(path).map_err(failed)?;
+        let database = Self::existing_sqlite(path).await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// Opens the file as it is.
+    pub async fn existing_sqlite(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Open { path: path.display().to_string(), source };
+        if !path.try_exists().map_err(failed)? {
+            return Err(StoreError::Missing { path: path.display().to_string() });
+        }
         let path = std::path::absolute(path).map_err(failed)?;
         let setup = format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
             BUSY_WAIT_SECS * 1_000
         );
-        let database = Self { pool: pool(sqlite_url(&path).parse()?, setup).await?, dialect: Dialect::Sqlite };
-        database.migrate().await?;
-        Ok(database)
+        Ok(Self { pool: pool(sqlite_url(&path).parse()?, setup).await?, dialect: Dialect::Sqlite })
     }
 
     /// Connects to a server and brings the schema up to date.
     pub async fn postgres(address: &PostgresAddress, password: Option<&Secret>) -> Result<Self, StoreError> {
+        let database = Self::existing_postgres(address, password).await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// Connects to a server and leaves the schema as it is.
+    pub async fn existing_postgres(address: &PostgresAddress, password: Option<&Secret>) -> Result<Self, StoreError> {
         let unreachable = |source| StoreError::Unreachable { address: address.to_string(), source };
         let mut options: AnyConnectOptions = address.with_tls().parse().map_err(unreachable)?;
         if let Some(password) = password {
@@ -75,9 +92,7 @@ impl Database {
              SET statement_timeout = '{STATEMENT_WAIT_SECS}s'; \
              SET idle_in_transaction_session_timeout = '{IDLE_WRITER_WAIT_SECS}s'; SET client_min_messages = warning;"
         );
-        let database = Self { pool: pool(options, setup).await.map_err(unreachable)?, dialect: Dialect::Postgres };
-        database.migrate().await?;
-        Ok(database)
+        Ok(Self { pool: pool(options, setup).await.map_err(unreachable)?, dialect: Dialect::Postgres })
     }
 
     /// Begins a transaction that is alone among writers, of this process and of others.
@@ -98,9 +113,16 @@ impl Database {
         let mut transaction = self.begin().await?;
         let connection: &mut AnyConnection = &mut transaction;
         migration::migrator(self.dialect).run_direct(None, connection, false).await.map_err(StoreError::Schema)?;
+        lineage::ensure(connection, now()).await?;
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// When a database that has no line of revisions begins its first.
+fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixSeconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 async fn pool(options: AnyConnectOptions, setup: String) -> Result<AnyPool, sqlx::Error> {

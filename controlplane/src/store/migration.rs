@@ -73,6 +73,11 @@ const STEPS: &[Step] = &[
         sql: Sql::Both { sql: include_str!("../../migrations/0008_notices.sql"), append_only: &[] },
     },
     Step {
+        version: 10,
+        description: "lineage",
+        sql: Sql::Both { sql: include_str!("../../migrations/0010_lineage.sql"), append_only: &[] },
+    },
+    Step {
         version: 20,
         description: "identity",
         sql: Sql::Both { sql: include_str!("../../migrations/0020_identity.sql"), append_only: &[] },

@@ -176,7 +176,7 @@ impl Store {
     }
 }
 
-async fn insert_revision(connection: &mut AnyConnection, revision: &RevisionRow) -> Result<(), StoreError> {
+pub(super) async fn insert_revision(connection: &mut AnyConnection, revision: &RevisionRow) -> Result<(), StoreError> {
     let RevisionRow { number, base, hash, documents, author, message, created_at } = revision;
     sqlx::query(
         "INSERT INTO revision (number, base, hash, documents, author, message, created_at) \

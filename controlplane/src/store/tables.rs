@@ -4,17 +4,21 @@
 use std::collections::BTreeSet;
 
 use futures_util::TryStreamExt;
+use lgsp_shared::id::Revision;
+use lgsp_shared::seal::origin::Lineage;
+use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row, Transaction};
 
-use super::{Dialect, Store, StoreError, migration, placeholders};
+use super::{Dialect, NewLine, Store, StoreError, audit, from_sql, lineage, migration, placeholders};
+use crate::audit::Attempt;
 
 /// Rows per `INSERT`, so that values stay far below SQLite's 32,766 and a statement below a few MiB.
 pub const ROWS_PER_INSERT: usize = 200;
 
 /// Where the schema itself puts a row: a database with nothing else in it is empty.
-const FILLED_BY_SCHEMA: [&str; 2] = ["audit_head", "identity_last"];
+const FILLED_BY_SCHEMA: [&str; 3] = ["audit_head", "identity_last", "lineage"];
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,21 @@ pub fn schema_version() -> i64 {
 }
 
 impl Store {
+    /// The version of the schema that the database has; none when it is not one of ours.
+    pub async fn found_schema(&self) -> Result<Option<i64>, StoreError> {
+        let tables = match self.dialect() {
+            Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+            Dialect::Postgres => {
+                "SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = '_sqlx_migrations'"
+            }
+        };
+        let tables: i64 = sqlx::query_scalar(tables).fetch_one(self.pool()).await?;
+        if tables == 0 {
+            return Ok(None);
+        }
+        Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(self.pool()).await?)
+    }
+
     /// Everything as it is at this instant; writers are not kept waiting.
     pub async fn view(&self) -> Result<Tables, StoreError> {
         let dialect = self.dialect();
@@ -72,6 +91,15 @@ impl Store {
     /// Everything, to be written; alone among writers, and undone unless [`Tables::commit`] is reached.
     pub async fn overwrite(&self) -> Result<Tables, StoreError> {
         Ok(Tables { transaction: self.begin().await?, dialect: self.dialect() })
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// As if a later version of this program had added its last step.
+    pub async fn forget_the_last_step(&self) {
+        let sql = "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+        sqlx::query(sql).execute(self.pool()).await.unwrap();
     }
 }
 
@@ -203,6 +231,29 @@ impl Tables {
         }
         let migrator = migration::migrator(self.dialect);
         migrator.run_direct(None, self.connection(), false).await.map_err(StoreError::Schema)
+    }
+
+    /// Begins a line of revisions in what was restored: what it publishes from here on is not what was published under the
+    /// same numbers before.
+    pub async fn begin_line(&mut self, at: UnixSeconds, why: &str) -> Result<(Revision, Lineage), StoreError> {
+        let newest: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(number) FROM revision").fetch_one(self.connection()).await?;
+        let newest = from_sql(newest.unwrap_or(0))?;
+        let line = NewLine { at, after: None, why };
+        let lineage = lineage::begin(self.connection(), line, Revision(newest.0.saturating_add(1))).await?;
+        Ok((newest, lineage))
+    }
+
+    /// Ends every session and token; returns how many there were.
+    pub async fn end_bearers(&mut self) -> Result<u64, StoreError> {
+        let ended = sqlx::query("DELETE FROM bearer").execute(self.connection()).await?;
+        sqlx::query("DELETE FROM oidc_login").execute(self.connection()).await?;
+        Ok(ended.rows_affected())
+    }
+
+    /// Appends an entry to the audit.
+    pub async fn record(&mut self, attempt: Attempt) -> Result<(), StoreError> {
+        audit::append(self.connection(), attempt).await
     }
 
     /// Makes what was written last.

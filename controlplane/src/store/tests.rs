@@ -132,7 +132,7 @@ async fn a_database_of_an_earlier_version_keeps_what_it_holds_and_whom_it_had_co
     commit(&store, &revision(1, 0), &[system]).await.unwrap();
     // As version 5 left it: without applications and all that came after them.
     undo_identities(&store).await;
-    for table in ["notice", "succession", "reorganisation", "approval", "application_step", "application"] {
+    for table in ["lineage", "notice", "succession", "reorganisation", "approval", "application_step", "application"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("DROP TABLE {table}"))).execute(store.pool()).await.unwrap();
     }
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 5").execute(store.pool()).await.unwrap();

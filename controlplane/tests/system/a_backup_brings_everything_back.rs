@@ -40,7 +40,8 @@ async fn a_province_that_lost_its_database_and_etcd_is_brought_back() {
 
     // On a machine without PostgreSQL this time.
     fleet.platform.settings("database: new.db\n", &Fleet::publish(&fleet.etcd));
-    let restored = server(&fleet.platform, &["restore", "--config", "cp.yaml", "-f", "backup.jsonl"]);
+    let restored =
+        server(&fleet.platform, &["restore", "--config", "cp.yaml", "-f", "backup.jsonl", "--keep-sessions"]);
     assert_eq!(restored.code, 0, "{restored:?}");
     let twice = server(&fleet.platform, &["restore", "--config", "cp.yaml", "-f", "backup.jsonl"]);
     assert!(twice.code == 1 && twice.err.contains("--replace"), "{twice:?}");

@@ -101,14 +101,26 @@ async fn no_exchange_fails_while_one_key_follows_another() {
     let old = ids(&platform).remove(0);
     node_is(&platform, "synced", &[&old]).await;
 
+    // No key goes while something is sealed under it, and without the database it is not known whether something is.
+    server(&platform, &["key", "add", "seal.key"]);
+    let added = ids(&platform).remove(1);
+    server(&platform, &["key", "use", "seal.key", &added]);
+    let refused =
+        platform.server_command(&["key", "remove", "seal.key", &old, "--config", "cp.yaml"]).output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && told.contains("still seals 1 secrets (Credential/ho-tich-1)"), "{told}");
+    let unasked = platform.server_command(&["key", "remove", "seal.key", &old]).output().unwrap();
+    assert!(!unasked.status.success() && ids(&platform).len() == 2, "{unasked:?}");
+    server(&platform, &["key", "use", "seal.key", &old]);
+    server(&platform, &["key", "remove", "seal.key", &added, "--config", "cp.yaml"]);
+
     // The new key seals on the control plane, and the node does not have it yet: resealing is refused.
     server(&platform, &["key", "add", "seal.key"]);
     let new = ids(&platform).remove(1);
     server(&platform, &["key", "use", "seal.key", &new]);
-    let refused = eventually_some(DEADLINE, "the new key seals", async || {
-        Some(platform.run(&["reseal"])).filter(|done| done.code == 4)
-    })
-    .await;
+    // At once: it sees the file as it is, not as it was a second ago.
+    let refused = platform.run(&["reseal"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
     assert!(refused.err.contains(&format!("key {new} is not on `node-1`")), "{refused:?}");
 
     // Forced, the node says what it lacks, and goes on with the secrets it has.
@@ -124,8 +136,10 @@ async fn no_exchange_fails_while_one_key_follows_another() {
 
     give_to_node();
     node_is(&platform, "synced", &[&new, &old]).await;
-    assert_eq!(platform.ok(&["reseal"]), "nothing to change: revision 3 has all of it\n");
-    server(&platform, &["key", "remove", "seal.key", &old]);
+    let nothing = platform.ok(&["reseal"]);
+    assert!(nothing.starts_with("nothing to change: revision 3 has all of it\n"), "{nothing}");
+    assert!(nothing.contains(&format!("every secret is sealed under key {new} now")), "{nothing}");
+    server(&platform, &["key", "remove", "seal.key", &old, "--config", "cp.yaml"]);
     give_to_node();
     node_is(&platform, "synced", &[&new]).await;
     traffic.flows().await;

@@ -56,6 +56,7 @@ async fn it_ends_when_all_serve_and_names_those_that_refuse_or_are_late() {
         admin: None,
         key_ids: Vec::new(),
         shadow: Vec::new(),
+        notices: Vec::new(),
     };
     let mut etcd = fleet.etcd.client().await.unwrap();
     etcd.put(node_key(&refusing.node), refusing.to_json(), None).await.unwrap();

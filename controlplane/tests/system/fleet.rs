@@ -50,6 +50,11 @@ impl Fleet {
         self.send_as(&self.resources.identity("mot-cua")).await
     }
 
+    /// The key of a system of the usual resources.
+    pub fn identity(&self, system: &str) -> Identity {
+        self.resources.identity(system)
+    }
+
     /// The same, signed by whoever holds this key.
     pub async fn send_as(&self, identity: &Identity) -> Vec<Response> {
         let mut answers = Vec::new();

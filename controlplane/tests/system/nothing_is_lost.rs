@@ -63,7 +63,9 @@ async fn a_database_restored_from_an_older_backup_does_not_take_nodes_back_unask
     .await;
     platform.bundle(2).await;
     platform.ok(&["publish", "--allow-older"]);
-    assert!(platform.bundle(1).await.allow_older, "nodes have to be told that it is meant");
+    let taken_over = platform.bundle(3).await;
+    assert!(taken_over.allow_older && taken_over.documents.len() == 1, "nodes have to be told that it is meant");
+    assert_eq!(platform.revision(), 3, "its number is above what was published");
 }
 
 #[tokio::test]

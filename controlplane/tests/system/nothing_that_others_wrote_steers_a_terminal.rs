@@ -41,6 +41,7 @@ async fn whatever_nodes_and_operators_wrote_is_shown_escaped() {
         admin: None,
         key_ids: Vec::new(),
         shadow: Vec::new(),
+        notices: vec![HOSTILE.into()],
     };
     let directory = bundle_status_dir(&platform.path("bundle.json"));
     std::fs::create_dir_all(&directory).unwrap();

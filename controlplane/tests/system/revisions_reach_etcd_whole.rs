@@ -84,14 +84,38 @@ async fn two_control_planes_with_two_databases_never_publish_a_mixture_and_say_s
     .await;
     let (head, _) = published(&etcd, ROUNDS).await;
     first.kill();
-    eventually(DEADLINE, "the second leads", async || {
-        let publish = second.json(&["nodes"])["publish"].clone();
-        publish["role"] == "leading" && publish["published"] == ROUNDS
-    })
-    .await;
-    let after = published(&etcd, ROUNDS).await;
-    assert_ne!(after.0.hash, head.hash);
-    assert_whole(after, 400);
+    // It does not write over another database's revision, whatever the numbers: not even with one more of its own.
+    let refuses = async |number: u64| {
+        eventually(DEADLINE, "the second leads and refuses", async || {
+            let publish = second.json(&["nodes"])["publish"].clone();
+            let told = publish["error"].as_str().unwrap_or_default();
+            publish["role"] == "leading"
+                && publish["current"] == number
+                && told.contains("was not made by this database")
+        })
+        .await;
+    };
+    refuses(ROUNDS).await;
+    second.apply(&agency("one-more", "A"));
+    refuses(ROUNDS + 1).await;
+    assert!(readyz(&second).await.contains("alarm: the published configuration does not belong to this database"));
+    assert_eq!(published(&etcd, ROUNDS).await.0, head);
+    second.ok(&["publish", "--allow-older"]);
+    let after = published(&etcd, ROUNDS + 2).await;
+    assert!(after.0.allow_older, "nodes have to be told that it is meant");
+    assert_ne!(after.0.origin.as_ref().unwrap().lineage.database, head.origin.unwrap().lineage.database);
+    assert_whole(after, 401);
+    let audit = second.ok(&["audit", "list", "--limit", "50"]);
+    assert!(audit.contains("publish --allow-older"), "{audit}");
+}
+
+/// What `/readyz` says.
+async fn readyz(platform: &Platform) -> String {
+    let address = platform.url().trim_start_matches("http://").parse().unwrap();
+    let request = "GET /readyz HTTP/1.1\r\nhost: cp\r\nconnection: close\r\n\r\n";
+    let answer = lgsp_testkit::client::exchange(address, request.as_bytes()).await;
+    assert_eq!(answer.status, 200);
+    String::from_utf8(answer.body.to_vec()).unwrap()
 }
 
 #[tokio::test]

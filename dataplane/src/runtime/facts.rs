@@ -17,7 +17,7 @@ use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
 use crate::record::{ProcessMetrics, RequestId};
-use crate::sync::{Keyring, SyncHealth};
+use crate::sync::{Keyring, Notices, SyncHealth};
 
 /// The node as its admin listener sees it.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct NodeFacts {
     pub connections: Arc<Connections>,
     /// How its configuration arrives; unknown until that room has started.
     pub sync: Arc<OnceLock<Arc<SyncHealth>>>,
+    /// Security notices.
+    pub notices: Arc<Notices>,
     /// Its rooms.
     pub rooms: Arc<Rooms>,
 }
@@ -42,7 +44,10 @@ impl Facts for NodeFacts {
         let began = self.rooms.replay.span().began();
         let (writable, draining) = (self.rooms.records.is_writable(), self.drain.is_draining());
         let told = |holds: bool, yes: &str, no: &str| if holds { yes } else { no }.to_owned();
-        vec![
+        // They do not keep the node from serving; `?verbose` shows them.
+        let notice = |detail| Condition { name: "notice", holds: true, detail };
+        let notices = self.notices.list().into_iter().map(notice);
+        let conditions = [
             Condition {
                 name: "configuration",
                 holds: revision.is_some(),
@@ -56,7 +61,8 @@ impl Facts for NodeFacts {
                 detail: format!("takes what is signed after {began}"),
             },
             Condition { name: "accepting", holds: !draining, detail: told(draining, "draining", "not draining") },
-        ]
+        ];
+        conditions.into_iter().chain(notices).collect()
     }
 
     fn metrics(&self) -> Vec<u8> {
@@ -102,6 +108,7 @@ impl Facts for NodeFacts {
             "revision": snapshot.as_deref().map(|snapshot| snapshot.revision),
             "hash": snapshot.as_deref().map(|snapshot| snapshot.hash.clone()),
             "key_ids": self.keys.load().ids(),
+            "notices": self.notices.list(),
         });
         if let (Some(sync), Value::Object(fields)) = (self.sync.get(), &mut told) {
             let report = sync.report();

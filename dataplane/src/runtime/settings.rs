@@ -34,6 +34,9 @@ pub struct Settings {
     pub admin_advertise: Option<SocketAddr>,
     /// Where the configuration comes from.
     pub source: Source,
+    /// Whether configuration without a proof of origin is accepted: while the control plane is of a version that does not
+    /// mark what it publishes.
+    pub accept_unmarked: bool,
     /// The file with the key-encryption key.
     pub key_file: PathBuf,
     /// The node's own directory: last good snapshot, process id, upgrade socket.

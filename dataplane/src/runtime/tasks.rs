@@ -142,7 +142,9 @@ pub(super) fn configuration(
     let admin = settings.admin_advertise.or((!admin.ip().is_unspecified()).then_some(admin));
     let identity = Identity { node: settings.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), admin };
     let cluster = parts.joined.as_ref().map(|joined| joined.membership.clone());
-    let settings = SyncSettings { identity, source, state_dir: settings.state_dir.clone(), cluster };
+    let (state_dir, accept_unmarked) = (settings.state_dir.clone(), settings.accept_unmarked);
+    let notices = parts.notices.clone();
+    let settings = SyncSettings { identity, source, state_dir, accept_unmarked, notices, cluster };
     let (snapshots, health) = (parts.rooms.snapshots.clone(), parts.sync.clone());
     background_service("configuration", Configuration { settings, keys, snapshots, health })
 }

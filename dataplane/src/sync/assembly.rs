@@ -9,6 +9,7 @@ use lgsp_shared::bundle::{Bundle, ContentHash, combine, document_hash};
 use lgsp_shared::keyspace::{Head, StatusError};
 use lgsp_shared::resource::Document;
 
+use super::origin::Origin;
 use super::rejection::{CONFIGURATION_BYTES_MAX, Offer, Rejection};
 use crate::snapshot::{DocumentKey, Documents};
 
@@ -77,16 +78,18 @@ impl Assembly {
         self.bytes = self.bytes.saturating_sub(replaced.map_or(0, |entry| entry.bytes)).saturating_add(bytes);
     }
 
-    /// The revision `head` names, if that is what is here. `consistent` says that the store itself vouches for these
-    /// being the documents as the head was written; then a value nobody can read does not make the rest unusable.
-    pub fn offer(&self, head: &Head, consistent: bool) -> Result<Offer, Rejection> {
+    /// The revision `head` names, if that is what is here. `consistent` says that these are the documents as the store
+    /// held them when the head was written. Then a value nobody can read does not make the rest unusable, but only where
+    /// the head is unmarked: the store is not believed about what a mark covers.
+    pub fn offer(&self, head: &Head, origin: Origin, consistent: bool) -> Result<Offer, Rejection> {
         if self.bytes > CONFIGURATION_BYTES_MAX {
             return Err(Rejection::TooLarge);
         }
         let hashes = self.entries.iter().map(|(key, entry)| (&*key.kind, &*key.name, &entry.hash));
         let found = combine(hashes);
         let lost = self.unreadable.keys().filter(|key| !self.entries.contains_key(key)).count();
-        let unverifiable = consistent && lost > 0 && (self.entries.len() + lost) as u64 == head.documents;
+        let believed = consistent && origin.lineage().is_none();
+        let unverifiable = believed && lost > 0 && (self.entries.len() + lost) as u64 == head.documents;
         if found != head.hash && !unverifiable {
             return Err(self.mismatch(head, found));
         }
@@ -95,6 +98,7 @@ impl Assembly {
             hash: head.hash.clone(),
             allow_large_removal: head.allow_large_removal,
             allow_older: head.allow_older,
+            origin,
             documents: self.documents.clone(),
             unreadable: self.unreadable.values().cloned().collect(),
         })
@@ -123,15 +127,15 @@ fn read(kind: &str, name: &str, value: &[u8]) -> Result<Document, String> {
 }
 
 /// A bundle whose hash was checked, as an offer; documents equal to one of `known` keep its allocation.
-pub fn offer_of_bundle(bundle: Bundle, known: &Documents) -> Offer {
-    let Bundle { format: _, revision, hash, allow_large_removal, allow_older, documents } = bundle;
+pub fn offer_of_bundle(bundle: Bundle, origin: Origin, known: &Documents) -> Offer {
+    let Bundle { format: _, revision, hash, allow_large_removal, allow_older, origin: _, documents } = bundle;
     let reuse = |document: Document| match known.get(&document.kind, &document.name) {
         Some(same) if **same == document => same.clone(),
         Some(_) | None => Arc::new(document),
     };
     // Of two with one key the later counts, as in the content hash.
     let documents = documents.into_iter().map(reuse).collect();
-    Offer { revision, hash, allow_large_removal, allow_older, documents, unreadable: Vec::new() }
+    Offer { revision, hash, allow_large_removal, allow_older, origin, documents, unreadable: Vec::new() }
 }
 
 #[cfg(test)]
@@ -154,6 +158,10 @@ mod tests {
         Head::new(Revision(1), content_hash(documents), documents.len() as u64)
     }
 
+    fn unmarked() -> Origin {
+        Origin::fake(None)
+    }
+
     fn assembled(documents: &[Document], known: Vec<Arc<Document>>) -> Assembly {
         let mut assembly = Assembly::new(known.into_iter().collect());
         for document in documents {
@@ -168,7 +176,7 @@ mod tests {
         assembly.put("Agency", "b", &value(&document("b", 2)));
         assembly.remove("Agency", "c");
         let now = [document("a", 1), document("b", 2)];
-        let offer = assembly.offer(&head(&now), true).unwrap();
+        let offer = assembly.offer(&head(&now), unmarked(), true).unwrap();
         assert_eq!(offer.documents.iter().map(|document| (**document).clone()).collect::<Vec<_>>(), now);
         assert_eq!(assembly.bytes, now.iter().map(|document| value(document).len()).sum::<usize>());
     }
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn documents_that_are_not_the_heads_are_no_revision() {
         let assembly = assembled(&[document("a", 1)], vec![]);
-        let rejected = assembly.offer(&head(&[document("a", 2)]), true).unwrap_err();
+        let rejected = assembly.offer(&head(&[document("a", 2)]), unmarked(), true).unwrap_err();
         assert!(matches!(rejected, Rejection::Hash { .. }), "{rejected}");
     }
 
@@ -184,11 +192,11 @@ mod tests {
     fn an_unchanged_document_keeps_its_allocation() {
         let known = vec![Arc::new(document("a", 1)), Arc::new(document("b", 1))];
         let now = [document("a", 1), document("b", 2)];
-        let offer = assembled(&now, known.clone()).offer(&head(&now), true).unwrap();
+        let offer = assembled(&now, known.clone()).offer(&head(&now), unmarked(), true).unwrap();
         let there = |offer: &Offer, name: &str| offer.documents.get("Agency", name).unwrap().clone();
         assert!(Arc::ptr_eq(&there(&offer, "a"), &known[0]) && !Arc::ptr_eq(&there(&offer, "b"), &known[1]));
         let bundle = Bundle::new(Revision(1), vec![document("b", 1), document("b", 2), document("a", 1)]);
-        let offer = offer_of_bundle(bundle, &known.iter().cloned().collect());
+        let offer = offer_of_bundle(bundle, unmarked(), &known.iter().cloned().collect());
         assert!(Arc::ptr_eq(&there(&offer, "a"), &known[0]));
         assert_eq!((offer.documents.len(), &*there(&offer, "b")), (2, &document("b", 2)));
     }
@@ -198,22 +206,24 @@ mod tests {
         let published = [document("a", 1), document("b", 1)];
         let mut assembly = assembled(&published[1..], vec![Arc::new(document("a", 1))]);
         assembly.put("Agency", "a", b"not json");
-        let offer = assembly.offer(&head(&published), true).unwrap();
+        let offer = assembly.offer(&head(&published), unmarked(), true).unwrap();
         assert_eq!((offer.documents.len(), offer.unreadable.len()), (2, 1));
         assembly.put("Agency", "b", &value(&document("c", 1)));
-        let offer = assembly.offer(&head(&published), true).unwrap();
+        let offer = assembly.offer(&head(&published), unmarked(), true).unwrap();
         assert!(offer.unreadable[1].message.contains("`Agency/c`"), "{:?}", offer.unreadable);
     }
 
     #[test]
-    fn an_unreadable_value_nobody_knows_costs_only_itself_and_only_where_the_store_vouches_for_the_rest() {
+    fn an_unreadable_value_nobody_knows_costs_only_itself_where_no_mark_covers_the_rest() {
         let published = [document("a", 1), document("b", 1)];
         let mut assembly = assembled(&published[1..], vec![]);
         assembly.put("Agency", "a", b"not json");
-        assert_eq!(assembly.offer(&head(&published), true).unwrap().documents.len(), 1);
-        let rejected = assembly.offer(&head(&published), false).unwrap_err().to_string();
+        assert_eq!(assembly.offer(&head(&published), unmarked(), true).unwrap().documents.len(), 1);
+        let marked = Origin::fake(Some(lgsp_testkit::resources::lineage()));
+        assert!(assembly.offer(&head(&published), marked, true).is_err(), "what is read must be what was marked");
+        let rejected = assembly.offer(&head(&published), unmarked(), false).unwrap_err().to_string();
         assert!(rejected.contains("unreadable: Agency/a"), "{rejected}");
         assembly.remove("Agency", "b");
-        assert!(assembly.offer(&head(&published), true).is_err());
+        assert!(assembly.offer(&head(&published), unmarked(), true).is_err());
     }
 }

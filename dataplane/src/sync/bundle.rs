@@ -97,7 +97,13 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
 
 async fn read(path: &Path, context: &Context) {
     let path = path.to_owned();
-    let read = context.keeper.with(move |keeper| Ok(offer_of_bundle(load(&path)?, &keeper.documents()))).await;
+    let origins = context.origins.clone();
+    let read = move |keeper: &mut Keeper| {
+        let bundle = load(&path)?;
+        let origin = origins.admit(&bundle.head())?;
+        Ok(offer_of_bundle(bundle, origin, &keeper.documents()))
+    };
+    let read = context.keeper.with(read).await;
     match read {
         Some(Ok(offer)) => {
             context.health.progressed((context.clock)());
@@ -106,7 +112,8 @@ async fn read(path: &Path, context: &Context) {
         Some(Err(rejection)) => {
             context.health.set_connected(!matches!(rejection, Rejection::File { .. }));
             count(&context.health.counters().source_failures);
-            context.keeper.reject(None, rejection).await;
+            let desired = rejection.revision();
+            context.keeper.reject(desired, rejection).await;
         }
         None => {}
     }

@@ -11,12 +11,16 @@ use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::Revision;
 use lgsp_shared::keyspace::{NodeState, StatusError};
 use lgsp_shared::resource::{CredentialState, Document, Kind};
+use lgsp_shared::seal::origin::Lineage;
 use tokio::sync::watch;
 
 use super::apply::Apply;
 use super::health::{Reporter, SyncHealth, count};
 use super::last_good::LastGood;
-use super::rejection::{Offer, Rejection, judge};
+use super::notices::Notices;
+use super::origin::Origin;
+use super::rejection::{Offer, Rejection, judge_order, judge_removal};
+use super::seen::Seen;
 use crate::snapshot::{DocumentProblem, Documents, Effect};
 
 /// The most rounds in which last good values may step in; each round is a compilation. References go through at most
@@ -43,6 +47,8 @@ pub enum Taken {
 struct Serving {
     revision: Revision,
     hash: ContentHash,
+    /// Absent when it is unmarked.
+    lineage: Option<Lineage>,
     documents: Documents,
     unreadable: Vec<StatusError>,
     errors: Vec<StatusError>,
@@ -51,8 +57,9 @@ struct Serving {
 }
 
 impl Serving {
-    fn copy(&self) -> LastGood {
+    fn copy(&self, seen: &Seen) -> LastGood {
         LastGood::new(self.revision, self.hash.clone(), self.documents.clone(), self.errors.clone())
+            .with_origin(self.lineage.clone(), seen.clone())
     }
 }
 
@@ -63,6 +70,8 @@ pub(super) struct Keeper {
     health: Arc<SyncHealth>,
     last_good: watch::Sender<Option<Arc<LastGood>>>,
     serving: Option<Serving>,
+    seen: Seen,
+    notices: Arc<Notices>,
     /// The last thing refused, until something is taken; the same again is no news.
     refused: Option<(Option<Revision>, Rejection)>,
 }
@@ -73,8 +82,15 @@ impl Keeper {
         reporter: Reporter,
         health: Arc<SyncHealth>,
         last_good: watch::Sender<Option<Arc<LastGood>>>,
+        notices: Arc<Notices>,
     ) -> Self {
-        Self { apply, reporter, health, last_good, serving: None, refused: None }
+        let seen = Seen::default();
+        Self { apply, reporter, health, last_good, serving: None, seen, notices, refused: None }
+    }
+
+    /// Remembers what a former process has seen, whether or not it left a copy.
+    pub fn remember(&mut self, seen: Seen) {
+        self.seen = seen;
     }
 
     /// The documents that serve.
@@ -89,7 +105,8 @@ impl Keeper {
 
     /// Serves the copy a former process left.
     pub fn restore(&mut self, copy: LastGood) {
-        let LastGood { format: _, revision, hash, documents, errors } = copy;
+        let LastGood { format: _, revision, hash, documents, errors, lineage, seen: _ } = copy;
+        self.notices.set_unmarked(lineage.is_none());
         let prepared = self.apply.prepare(revision, &hash, &documents);
         count(&self.health.counters().compilations);
         (prepared.publish)();
@@ -97,25 +114,45 @@ impl Keeper {
         let seen: HashSet<StatusError> = all.iter().cloned().collect();
         all.extend(errors.into_iter().filter(|error| !seen.contains(error)));
         let tried = all.is_empty();
-        self.serving = Some(Serving { revision, hash, documents, unreadable: Vec::new(), errors: all, tried });
+        self.serving = Some(Serving { revision, hash, lineage, documents, unreadable: Vec::new(), errors: all, tried });
         self.report_serving(None);
     }
 
     /// Takes a revision, or says why not.
     pub fn take(&mut self, offer: Offer) -> Taken {
+        if let Err(rejection) = self.judge(&offer) {
+            let news = self.reject(Some(offer.revision), &rejection);
+            return Taken::Rejected { rejection, news };
+        }
         if self.has_nothing_new(&offer) {
             count(&self.health.counters().revisions_unchanged);
+            self.takes_origin(&offer.origin);
             self.refused = None;
             self.report_serving(Some(offer.revision));
             return Taken::Unchanged;
         }
-        let allowed = self.serving.as_ref().map_or(Ok(()), |now| judge(now.revision, &now.documents, &offer));
-        if let Err(rejection) = allowed {
-            let news = self.reject(Some(offer.revision), &rejection);
-            return Taken::Rejected { rejection, news };
-        }
         self.serve(offer);
         Taken::Serves
+    }
+
+    fn judge(&self, offer: &Offer) -> Result<(), Rejection> {
+        judge_order(self.serving.as_ref().map(|serving| serving.revision), &self.seen, offer)?;
+        match &self.serving {
+            Some(serving) if !self.has_nothing_new(offer) => judge_removal(&serving.documents, offer),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What serves is offered again, now marked or for another line: kept so, without compiling anything.
+    fn takes_origin(&mut self, origin: &Origin) {
+        let Some(serving) = &mut self.serving else { return };
+        let Some(lineage) = origin.lineage().filter(|lineage| serving.lineage.as_ref() != Some(*lineage)) else {
+            return;
+        };
+        serving.lineage = Some(lineage.clone());
+        self.seen.advance(lineage, serving.revision, &serving.hash);
+        self.last_good.send_replace(Some(Arc::new(serving.copy(&self.seen))));
+        self.notices.set_unmarked(false);
     }
 
     /// Reports that what is desired was refused as a whole. What serves, serves on. False when it is no news.
@@ -133,6 +170,10 @@ impl Keeper {
             | Rejection::File { .. }
             | Rejection::Hash { .. }
             | Rejection::Older { .. }
+            | Rejection::Unproven { .. }
+            | Rejection::WentBack { .. }
+            | Rejection::TwoContents { .. }
+            | Rejection::OtherDatabase { .. }
             | Rejection::Emptied
             | Rejection::LargeRemoval { .. }
             | Rejection::TooLarge => NodeState::Rejected,
@@ -151,7 +192,7 @@ impl Keeper {
     pub fn try_again(&mut self) {
         if let Some(serving) = &mut self.serving {
             serving.tried = false;
-            self.last_good.send_replace(Some(Arc::new(serving.copy())));
+            self.last_good.send_replace(Some(Arc::new(serving.copy(&self.seen))));
         }
     }
 
@@ -169,7 +210,7 @@ impl Keeper {
     }
 
     fn serve(&mut self, offer: Offer) {
-        let Offer { revision, hash, allow_large_removal: _, allow_older: _, documents, unreadable } = offer;
+        let Offer { revision, hash, allow_large_removal: _, allow_older: _, origin, documents, unreadable } = offer;
         let last_good = self.documents();
         let mut attempt = Attempt { documents, stepped_in: HashSet::new(), errors: unreadable.clone() };
         let mut prepared = self.apply.prepare(revision, &hash, &attempt.documents);
@@ -184,8 +225,13 @@ impl Keeper {
         let (documents, errors) = attempt.finish(&prepared.problems);
         (prepared.publish)();
         count(&self.health.counters().revisions_applied);
-        let serving = Serving { revision, hash, documents, unreadable, errors, tried: true };
-        self.last_good.send_replace(Some(Arc::new(serving.copy())));
+        let lineage = origin.lineage().cloned();
+        if let Some(lineage) = &lineage {
+            self.seen.advance(lineage, revision, &hash);
+        }
+        self.notices.set_unmarked(lineage.is_none());
+        let serving = Serving { revision, hash, lineage, documents, unreadable, errors, tried: true };
+        self.last_good.send_replace(Some(Arc::new(serving.copy(&self.seen))));
         self.serving = Some(serving);
         self.refused = None;
         self.report_serving(Some(revision));
@@ -232,7 +278,7 @@ impl Attempt {
         problem.effect == Effect::LeftOut
             && !self.stepped_in.contains(&problem.document)
             && **offered != *good
-            && !takes_away(offered)
+            && !may_take_away(offered)
     }
 
     /// The documents that took effect, and everything to report.
@@ -246,14 +292,19 @@ impl Attempt {
     }
 }
 
-/// Whether an unusable document still says clearly that its credential must not be used: no last good value may
-/// bring a disabled credential back.
-fn takes_away(document: &Document) -> bool {
-    if document.kind != Kind::Credential.as_str() {
-        return false;
+/// Whether an unusable document may grant less than its last good value, which then must not step in. Permissions and
+/// routes say what is allowed, and what the new value says is not known. A credential says clearly enough that it must not
+/// be used. What the other kinds hold grants nothing by itself.
+fn may_take_away(document: &Document) -> bool {
+    match Kind::parse(&document.kind) {
+        Some(Kind::Permission | Kind::Route) => true,
+        Some(Kind::Credential) => {
+            let state = document.spec.get("state").cloned().map(serde_json::from_value::<CredentialState>);
+            !matches!(state, None | Some(Ok(CredentialState::Active | CredentialState::Retiring)))
+        }
+        // Without its last good value the platform's own would hold, which may be looser.
+        Some(Kind::Defaults | Kind::Agency | Kind::System | Kind::Service) | None => false,
     }
-    let state = document.spec.get("state").map(|state| serde_json::from_value::<CredentialState>(state.clone()));
-    !matches!(state, None | Some(Ok(CredentialState::Active | CredentialState::Retiring)))
 }
 
 fn status_error(problem: &DocumentProblem) -> StatusError {

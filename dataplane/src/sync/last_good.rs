@@ -1,19 +1,18 @@
 //! The last good copy on disk: what a node serves after a restart while its source is away.
 //!
-//! One file, sealed under the first of the node's keys and the node's name, so that it is readable nowhere else and a changed
-//! byte is noticed; replaced by rename, so that it is whole or absent. A copy that cannot be used is ignored, never fatal.
+//! A sealed file ([`SealedFile`]), readable nowhere else. A copy that cannot be used is ignored, never fatal. Beside it lies
+//! the record of the highest revision that served ([`Seen`]): a copy older than the record was put back by somebody, and is
+//! refused.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lgsp_shared::bundle::ContentHash;
 use lgsp_shared::id::{NodeId, Revision};
 use lgsp_shared::keyspace::StatusError;
-use lgsp_shared::seal::{NONCE_BYTES, SealError, Sealed, Secret};
+use lgsp_shared::seal::SealError;
+use lgsp_shared::seal::origin::Lineage;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,13 +21,19 @@ use super::Shutdown;
 use super::health::{SyncHealth, count};
 use super::keyring::Keyring;
 use super::rejection::CONFIGURATION_BYTES_MAX;
+use super::sealed_file::SealedFile;
+use super::seen::Seen;
 use crate::snapshot::Documents;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "last-good.sealed";
+/// The name of the record of the highest revision that served, beside the copy.
+pub const SEEN_FILE_NAME: &str = "highest-seen.sealed";
 const FORMAT: u32 = 1;
 /// Base64 of the largest configuration, with room for the errors.
 const FILE_BYTES_MAX: u64 = (CONFIGURATION_BYTES_MAX as u64) * 3 / 2;
+/// The record holds some dozen lines at most.
+const SEEN_BYTES_MAX: u64 = 64 << 10;
 /// The shortest pause between two writes; a large copy pauses for [`PAUSE_FACTOR`] times as long as it took.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Bounds the share of one core spent on copies to a tenth.
@@ -48,12 +53,23 @@ pub struct LastGood {
     pub documents: Documents,
     /// What of the revision could not be used.
     pub errors: Vec<StatusError>,
+    /// The line of revisions it was marked for; absent when it is unmarked.
+    #[serde(default)]
+    pub lineage: Option<Lineage>,
+    /// The record that belongs to it; kept in a file of its own.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 impl LastGood {
     /// Makes the copy of what serves.
     pub fn new(revision: Revision, hash: ContentHash, documents: Documents, errors: Vec<StatusError>) -> Self {
-        Self { format: FORMAT, revision, hash, documents, errors }
+        Self { format: FORMAT, revision, hash, documents, errors, lineage: None, seen: Seen::default() }
+    }
+
+    /// The same with its origin.
+    pub fn with_origin(self, lineage: Option<Lineage>, seen: Seen) -> Self {
+        Self { lineage, seen, ..self }
     }
 }
 
@@ -92,66 +108,98 @@ pub enum LastGoodError {
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
+    /// A later revision has served here.
+    #[error(
+        "it holds revision {0}, and a later one has served on this node: an older copy was put back, or the record \
+         `{SEEN_FILE_NAME}` beside it is missing; find out who can write to the state directory"
+    )]
+    PutBack(Revision),
 }
 
-/// The file of one node.
+/// What the files of a node hold.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The copy, when there is a usable one.
+    pub copy: Option<LastGood>,
+    /// The record; empty when there is none.
+    pub seen: Seen,
+    /// Why a copy or a record was not used.
+    pub discarded: Vec<LastGoodError>,
+}
+
+/// The files of one node.
 #[derive(Debug, Clone)]
 pub struct LastGoodFile {
-    path: PathBuf,
-    keys: Arc<Keyring>,
-    identity: String,
+    copy: SealedFile,
+    seen: SealedFile,
+    accept_unmarked: bool,
 }
 
 impl LastGoodFile {
-    /// The file of `node` in `state_dir`.
-    pub fn new(state_dir: &Path, node: &NodeId, keys: Arc<Keyring>) -> Self {
-        Self { path: state_dir.join(FILE_NAME), keys, identity: format!("lgsp/last-good/{node}") }
+    /// The files of `node` in `state_dir`. Behind a marked copy an unmarked one counts only with `accept_unmarked`.
+    pub fn new(state_dir: &Path, node: &NodeId, keys: Arc<Keyring>, accept_unmarked: bool) -> Self {
+        let (copy, seen) = (state_dir.join(FILE_NAME), state_dir.join(SEEN_FILE_NAME));
+        Self {
+            copy: SealedFile::new(copy, keys.clone(), format!("lgsp/last-good/{node}"), FILE_BYTES_MAX),
+            seen: SealedFile::new(seen, keys, format!("lgsp/highest-seen/{node}"), SEEN_BYTES_MAX),
+            accept_unmarked,
+        }
     }
 
-    /// Its path.
+    /// The path of the copy.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.copy.path()
     }
 
-    /// Reads the copy; `None` when there is none.
-    pub fn load(&self) -> Result<Option<LastGood>, LastGoodError> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+    /// Reads both.
+    pub fn load(&self) -> Restored {
+        let mut restored = Restored::default();
+        let (recorded, legible) = match self.seen.read::<Seen>() {
+            Ok(seen) => (seen, true),
+            Err(error) => {
+                restored.discarded.push(error);
+                (None, false)
+            }
         };
-        let bytes = file.metadata()?.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(LastGoodError::TooLarge(bytes));
+        restored.seen = recorded.clone().unwrap_or_default();
+        match self.load_copy() {
+            Ok(Some(copy)) if legible && self.belongs(&copy, recorded.as_ref()) => restored.copy = Some(copy),
+            Ok(Some(copy)) => restored.discarded.push(LastGoodError::PutBack(copy.revision)),
+            Ok(None) => {}
+            Err(error) => restored.discarded.push(error),
         }
-        let mut text = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
-        let text = String::from_utf8(text).map_err(|_| SealError::SealedMalformed)?;
-        let opened = self.keys.load().open(&Sealed::from(text), &self.identity)?;
-        let content = |error: serde_json::Error| LastGoodError::Content(error.to_string());
-        let copy: LastGood = serde_json::from_slice(opened.expose()).map_err(content)?;
-        if copy.format != FORMAT {
-            return Err(LastGoodError::Content(format!("format {}", copy.format)));
-        }
-        Ok(Some(copy))
+        restored
     }
 
-    /// Replaces the copy; it is on disk when this returns.
-    pub fn save(&self, copy: &LastGood) -> Result<(), LastGoodError> {
-        let content = serde_json::to_vec(copy).map_err(|error| LastGoodError::Content(error.to_string()))?;
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(LastGoodError::Random)?;
-        let sealed = self.keys.load().seal(&Secret::new(content), &self.identity, nonce)?;
-        // During an upgrade two processes of the node write here: each has its own file until the rename.
-        let next = self.path.with_extension(format!("{}.next", std::process::id()));
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        file.write_all(sealed.as_str().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&next, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            File::open(dir)?.sync_all()?;
+    fn load_copy(&self) -> Result<Option<LastGood>, LastGoodError> {
+        match self.copy.read::<LastGood>()? {
+            Some(copy) if copy.format != FORMAT => Err(LastGoodError::Content(format!("format {}", copy.format))),
+            copy => Ok(copy),
         }
-        Ok(())
+    }
+
+    /// Whether the copy is not older than the record. A marked copy always has one.
+    fn belongs(&self, copy: &LastGood, recorded: Option<&Seen>) -> bool {
+        match (&copy.lineage, recorded) {
+            (None, None) => true,
+            (Some(_), None) => false,
+            (None, Some(seen)) => self.accept_unmarked || seen.is_empty(),
+            (Some(lineage), Some(seen)) => !seen.is_ahead_of(Some(lineage), copy.revision),
+        }
+    }
+
+    /// Replaces the copy and then the record; both are on disk when this returns. The record never goes back: during an
+    /// upgrade two processes of the node write here, and the older one leaves what the newer one wrote.
+    pub fn save(&self, copy: &LastGood) -> Result<(), LastGoodError> {
+        // A record that cannot be read was refused at the start; what this process has seen replaces it.
+        let on_disk = self.seen.read::<Seen>().ok().flatten().unwrap_or_default();
+        let seen = copy.seen.clone().merged(&on_disk);
+        if !self.belongs(copy, Some(&seen)) {
+            tracing::debug!(revision = copy.revision.0, "a later copy is on disk already");
+            return Ok(());
+        }
+        self.copy.write(copy)?;
+        if seen.is_empty() { Ok(()) } else { self.seen.write(&seen) }
     }
 }
 
@@ -179,7 +227,7 @@ pub(super) async fn write_copies(
             Ok(Ok(())) => count(&health.counters().last_good_writes),
             Ok(Err(error)) => {
                 count(&health.counters().last_good_failures);
-                let path = file.path.display();
+                let path = file.path().display();
                 tracing::error!(%path, %error, "the last good configuration could not be written; a restart without its source would serve an older one");
             }
             Err(error) => tracing::error!(%error, "writing the last good configuration ended unexpectedly"),
@@ -194,8 +242,11 @@ pub(super) async fn write_copies(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use lgsp_shared::resource::Document;
     use lgsp_shared::seal::SealKey;
+    use lgsp_testkit::resources::lineage;
     use serde_json::json;
 
     use super::*;
@@ -203,7 +254,7 @@ mod tests {
     const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     fn file(dir: &Path, node: &str) -> LastGoodFile {
-        LastGoodFile::new(dir, &node.parse().unwrap(), Keyring::new(SealKey::parse(KEY).unwrap()))
+        LastGoodFile::new(dir, &node.parse().unwrap(), Keyring::new(SealKey::parse(KEY).unwrap()), false)
     }
 
     fn copy() -> LastGood {
@@ -211,13 +262,26 @@ mod tests {
         LastGood::new(Revision(7), String::from("ab").into(), Documents::from_iter([Arc::new(document)]), vec![])
     }
 
+    fn marked(revision: u64) -> LastGood {
+        let (lineage, revision) = (lineage(), Revision(revision));
+        let mut seen = Seen::default();
+        seen.advance(&lineage, revision, &String::from("ab").into());
+        LastGood { revision, ..copy() }.with_origin(Some(lineage), seen)
+    }
+
+    fn refusal(file: &LastGoodFile) -> LastGoodError {
+        let restored = file.load();
+        assert!(restored.copy.is_none(), "{restored:?}");
+        restored.discarded.into_iter().next().expect("a reason")
+    }
+
     #[test]
     fn a_copy_comes_back_as_it_was_and_is_not_readable_on_disk() {
         let dir = tempfile::tempdir().unwrap();
         let file = file(dir.path(), "node-1");
-        assert!(file.load().unwrap().is_none());
+        assert!(file.load().copy.is_none() && file.load().discarded.is_empty());
         file.save(&copy()).unwrap();
-        let read = file.load().unwrap().unwrap();
+        let read = file.load().copy.unwrap();
         assert_eq!((read.revision, read.documents), (Revision(7), copy().documents));
         let raw = String::from_utf8(fs::read(file.path()).unwrap()).unwrap();
         assert!(raw.starts_with("v1.") && !raw.contains("Agency"), "{raw}");
@@ -229,21 +293,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = file(dir.path(), "node-1");
         file.save(&LastGood { format: FORMAT + 1, ..copy() }).unwrap();
-        assert!(matches!(file.load(), Err(LastGoodError::Content(told)) if told == "format 2"));
+        assert!(matches!(refusal(&file), LastGoodError::Content(told) if told == "format 2"));
     }
 
     #[test]
     fn a_copy_follows_the_keys() {
         let dir = tempfile::tempdir().unwrap();
         let (old, new) = (SealKey::parse(KEY).unwrap(), SealKey::parse(&KEY.replace("00", "ff")).unwrap());
-        let file = file(dir.path(), "node-1");
-        file.save(&copy()).unwrap();
+        let keys = Keyring::new(SealKey::parse(KEY).unwrap());
+        let file = LastGoodFile::new(dir.path(), &"node-1".parse().unwrap(), keys.clone(), false);
+        file.save(&marked(7)).unwrap();
         let both = format!("{}\n{KEY}", KEY.replace("00", "ff"));
-        file.keys.replace(lgsp_shared::seal::SealKeys::parse(&both).unwrap());
-        assert!(file.load().unwrap().is_some(), "sealed under {}, which is still held", old.id());
-        file.save(&copy()).unwrap();
-        file.keys.replace(new.into());
-        assert!(file.load().unwrap().is_some(), "sealed anew under the first key");
+        keys.replace(lgsp_shared::seal::SealKeys::parse(&both).unwrap());
+        assert!(file.load().copy.is_some(), "sealed under {}, which is still held", old.id());
+        file.save(&marked(7)).unwrap();
+        keys.replace(new.into());
+        assert!(file.load().copy.is_some(), "sealed anew under the first key");
     }
 
     #[test]
@@ -251,16 +316,48 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mine = file(dir.path(), "node-1");
         mine.save(&copy()).unwrap();
-        assert!(file(dir.path(), "node-2").load().is_err());
+        refusal(&file(dir.path(), "node-2"));
         let whole = fs::read(mine.path()).unwrap();
         for bytes in [&whole[..whole.len() / 2], b"", b"\xff\xfe", b"v1.00000000.AAAA"] {
             fs::write(mine.path(), bytes).unwrap();
-            assert!(mine.load().is_err(), "{bytes:?}");
+            refusal(&mine);
         }
         let mut changed = whole;
         let middle = changed.len() / 2;
         changed[middle] = if changed[middle] == b'A' { b'B' } else { b'A' };
         fs::write(mine.path(), changed).unwrap();
-        assert!(mine.load().is_err());
+        refusal(&mine);
+    }
+
+    #[test]
+    fn an_older_sealed_copy_that_is_put_back_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(dir.path(), "node-1");
+        file.save(&marked(7)).unwrap();
+        let yesterday = fs::read(file.path()).unwrap();
+        file.save(&marked(8)).unwrap();
+        assert_eq!(file.load().copy.unwrap().revision, Revision(8));
+        fs::write(file.path(), &yesterday).unwrap();
+        assert!(matches!(refusal(&file), LastGoodError::PutBack(Revision(7))));
+        assert!(!file.load().seen.is_empty(), "what is offered next is still held against the record");
+        // Nor does it help to take the record away, or to damage it.
+        let record = dir.path().join(SEEN_FILE_NAME);
+        fs::write(&record, "v1.00000000.AAAA").unwrap();
+        refusal(&file);
+        fs::remove_file(&record).unwrap();
+        assert!(matches!(refusal(&file), LastGoodError::PutBack(Revision(7))));
+        // A copy of the time before marks is older than any marked one.
+        file.save(&marked(8)).unwrap();
+        file.copy.write(&copy()).unwrap();
+        assert!(matches!(refusal(&file), LastGoodError::PutBack(Revision(7))));
+    }
+
+    #[test]
+    fn a_process_that_is_succeeded_does_not_replace_the_later_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(dir.path(), "node-1");
+        file.save(&marked(8)).unwrap();
+        file.save(&marked(7)).unwrap();
+        assert_eq!(file.load().copy.unwrap().revision, Revision(8));
     }
 }

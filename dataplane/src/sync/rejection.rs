@@ -2,7 +2,11 @@
 
 use lgsp_shared::bundle::{BundleError, ContentHash};
 use lgsp_shared::id::Revision;
+use lgsp_shared::seal::origin::{Lineage, Unproven};
+use lgsp_shared::timestamp::UnixSeconds;
 
+use super::origin::Origin;
+use super::seen::{Offered, Seen};
 use crate::snapshot::Documents;
 
 /// The largest configuration a node takes, in bytes of JSON; it costs about four times as much memory while it is
@@ -60,6 +64,50 @@ pub enum Rejection {
         /// The revision that serves.
         active: Revision,
     },
+    /// Not marked by a holder of the key-encryption key.
+    #[error("revision {revision} is refused: {why}")]
+    Unproven {
+        /// The revision offered.
+        revision: Revision,
+        /// Why it is not known to come from the platform.
+        why: Unproven,
+    },
+    /// Marked, and replaced since: somebody put it back.
+    #[error(
+        "revision {offered} of line {of} is older than revision {seen} of the line since {since}, which has served here: \
+         an older configuration was put back; the control plane replaces it, or `lgspctl publish` does at once"
+    )]
+    WentBack {
+        /// The revision offered.
+        offered: Revision,
+        /// Its line.
+        of: Lineage,
+        /// The highest revision that served.
+        seen: Revision,
+        /// The line of that one.
+        since: UnixSeconds,
+    },
+    /// Two contents under one number.
+    #[error(
+        "revision {revision} has another content than the one that served under this number: two databases publish"
+    )]
+    TwoContents {
+        /// The number.
+        revision: Revision,
+    },
+    /// Of a database that never published here.
+    #[error(
+        "revision {revision} comes from database {offered}, and database {current} published here before; if another \
+         database takes its place, publish with `lgspctl publish --allow-older`"
+    )]
+    OtherDatabase {
+        /// The revision offered.
+        revision: Revision,
+        /// The database it comes from.
+        offered: String,
+        /// The database whose configuration serves.
+        current: String,
+    },
     /// Nothing would be left.
     #[error("the revision holds no document at all; if that is meant, publish it with `allow_large_removal`")]
     Emptied,
@@ -79,6 +127,11 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The revision that was refused because of its origin; the number itself is known to be what the file says.
+    pub fn revision(&self) -> Option<Revision> {
+        if let Self::Unproven { revision, .. } = self { Some(*revision) } else { None }
+    }
+
     /// What the rejection is about, as named in a status.
     pub fn subject(&self) -> &'static str {
         match self {
@@ -88,6 +141,10 @@ impl Rejection {
             | Rejection::Head(_)
             | Rejection::Hash { .. }
             | Rejection::Older { .. }
+            | Rejection::Unproven { .. }
+            | Rejection::WentBack { .. }
+            | Rejection::TwoContents { .. }
+            | Rejection::OtherDatabase { .. }
             | Rejection::Emptied
             | Rejection::LargeRemoval { .. }
             | Rejection::TooLarge => "head",
@@ -106,17 +163,33 @@ pub struct Offer {
     pub allow_large_removal: bool,
     /// As in the head.
     pub allow_older: bool,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Its documents.
     pub documents: Documents,
     /// Values that could not be read as documents; their last good value, if any, is among `documents`.
     pub unreadable: Vec<lgsp_shared::keyspace::StatusError>,
 }
 
-/// Whether `offer` may follow what serves: `active` with its documents.
-pub fn judge(active: Revision, serving: &Documents, offer: &Offer) -> Result<(), Rejection> {
-    if offer.revision < active && !offer.allow_older {
-        return Err(Rejection::Older { offered: offer.revision, active });
+/// Whether `offer` may follow everything that served. What is marked is ordered by its line, and nothing lets it go back;
+/// where nothing marked was seen, numbers are all there is.
+pub fn judge_order(active: Option<Revision>, seen: &Seen, offer: &Offer) -> Result<(), Rejection> {
+    let Offer { revision, hash, allow_older, .. } = offer;
+    if let Some(lineage) = offer.origin.lineage() {
+        let allow_other_database = *allow_older;
+        seen.may_follow(&Offered { lineage, revision: *revision, hash, allow_other_database })?;
+        if !seen.is_empty() {
+            return Ok(());
+        }
     }
+    match active {
+        Some(active) if *revision < active && !allow_older => Err(Rejection::Older { offered: *revision, active }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether `offer` may take the place of the documents that serve.
+pub fn judge_removal(serving: &Documents, offer: &Offer) -> Result<(), Rejection> {
     if offer.allow_large_removal || serving.is_empty() {
         return Ok(());
     }
@@ -140,6 +213,7 @@ mod tests {
     use std::sync::Arc;
 
     use lgsp_shared::resource::Document;
+    use lgsp_testkit::resources::lineage;
     use serde_json::json;
 
     use super::*;
@@ -155,36 +229,36 @@ mod tests {
 
     fn offer(revision: u64, documents: Documents) -> Offer {
         let (hash, unreadable) = (String::from("ab").into(), Vec::new());
-        let revision = Revision(revision);
-        Offer { revision, hash, allow_large_removal: false, allow_older: false, documents, unreadable }
+        let (revision, origin) = (Revision(revision), Origin::fake(None));
+        Offer { revision, hash, allow_large_removal: false, allow_older: false, origin, documents, unreadable }
     }
 
     #[test]
     fn a_revision_that_empties_the_configuration_must_say_so() {
-        assert_eq!(judge(Revision(1), &documents(1), &offer(2, documents(0))), Err(Rejection::Emptied));
+        assert_eq!(judge_removal(&documents(1), &offer(2, documents(0))), Err(Rejection::Emptied));
         let meant = Offer { allow_large_removal: true, ..offer(2, documents(0)) };
-        assert_eq!(judge(Revision(1), &documents(1), &meant), Ok(()));
-        assert_eq!(judge(Revision(0), &documents(0), &offer(1, documents(0))), Ok(()));
+        assert_eq!(judge_removal(&documents(1), &meant), Ok(()));
+        assert_eq!(judge_removal(&documents(0), &offer(1, documents(0))), Ok(()));
     }
 
     #[test]
     fn a_revision_that_removes_more_than_half_must_say_so() {
         let rejected = Err(Rejection::LargeRemoval { removed: 51, of: 100 });
-        assert_eq!(judge(Revision(1), &documents(100), &offer(2, documents(49))), rejected);
-        assert_eq!(judge(Revision(1), &documents(100), &offer(2, documents(50))), Ok(()));
-        assert_eq!(judge(Revision(1), &documents(11), &offer(2, documents(1))), Ok(()));
-        assert!(judge(Revision(1), &documents(12), &offer(2, documents(1))).is_err());
+        assert_eq!(judge_removal(&documents(100), &offer(2, documents(49))), rejected);
+        assert_eq!(judge_removal(&documents(100), &offer(2, documents(50))), Ok(()));
+        assert_eq!(judge_removal(&documents(11), &offer(2, documents(1))), Ok(()));
+        assert!(judge_removal(&documents(12), &offer(2, documents(1))).is_err());
         assert_eq!(removed(&documents(100), &numbered(40..140)), 40, "replaced by others counts as removed");
     }
 
     #[test]
     fn an_older_revision_must_say_so() {
-        let older = offer(6, documents(1));
-        assert_eq!(
-            judge(Revision(7), &documents(1), &older),
-            Err(Rejection::Older { offered: Revision(6), active: Revision(7) })
-        );
-        assert_eq!(judge(Revision(7), &documents(1), &Offer { allow_older: true, ..older }), Ok(()));
-        assert_eq!(judge(Revision(7), &documents(1), &offer(7, documents(1))), Ok(()));
+        let (older, nothing) = (offer(6, documents(1)), Seen::default());
+        let judge = |offer: &Offer| judge_order(Some(Revision(7)), &nothing, offer);
+        assert_eq!(judge(&older), Err(Rejection::Older { offered: Revision(6), active: Revision(7) }));
+        assert_eq!(judge(&Offer { allow_older: true, ..older.clone() }), Ok(()));
+        assert_eq!(judge(&offer(7, documents(1))), Ok(()));
+        let first_marked = Offer { origin: Origin::fake(Some(lineage())), ..older };
+        assert!(judge(&first_marked).is_err(), "the first marked one follows what was published before marks");
     }
 }

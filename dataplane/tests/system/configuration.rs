@@ -12,18 +12,18 @@ use std::time::Duration;
 use etcd_client::{Client, Txn, TxnOp};
 use lgsp_dataplane::snapshot::{DocumentProblem, Documents, Effect};
 use lgsp_dataplane::sync::{
-    Apply, BackoffBounds, EtcdSettings, EtcdTiming, Identity, Keyring, Prepared, Source, SyncHandle, SyncHealth,
-    SyncSettings,
+    Apply, BackoffBounds, EtcdSettings, EtcdTiming, Identity, Keyring, Notices, Prepared, Source, SyncHandle,
+    SyncHealth, SyncSettings,
 };
 use lgsp_etcd::Access;
 use lgsp_shared::bundle::{ContentHash, content_hash};
 use lgsp_shared::id::Revision;
 use lgsp_shared::keyspace::{HEAD_KEY, Head, NodeState, TXN_OPERATIONS_MAX, document_key};
 use lgsp_shared::resource::Document;
-use lgsp_shared::seal::SealKey;
 use lgsp_shared::timestamp::UnixSeconds;
 use lgsp_testkit::etcd::Etcd;
 use lgsp_testkit::eventually::eventually;
+use lgsp_testkit::resources::{lineage, seal_key, seal_keys};
 use serde_json::{Value, json};
 
 mod a_denied_node_does_not_hammer_etcd;
@@ -34,6 +34,7 @@ mod a_torn_bundle_never_serves;
 mod etcd_proves_itself_and_is_shown_who_asks;
 mod faults_of_etcd_never_stop_a_node;
 mod one_bad_document_costs_only_itself;
+mod only_what_the_platform_marked_serves;
 mod traffic_never_stops_while_configuration_fails;
 
 /// How long anything here may take; generous, because the machine may be busy.
@@ -95,20 +96,31 @@ impl Apply for ApplyToShelf {
 pub struct Node {
     pub shelf: Arc<Shelf>,
     pub health: Arc<SyncHealth>,
+    pub notices: Arc<Notices>,
     handle: SyncHandle,
 }
 
 impl Node {
     pub async fn start(source: Source, state_dir: &Path) -> Self {
+        Self::start_that(false, source, state_dir).await
+    }
+
+    /// A node that accepts unmarked configuration, or not.
+    pub async fn start_that(accept_unmarked: bool, source: Source, state_dir: &Path) -> Self {
         let shelf = Arc::new(Shelf::default());
         let identity = Identity { node: "node-1".parse().unwrap(), version: "0.0.0-test".into(), admin: None };
-        let settings = SyncSettings { identity, source, state_dir: state_dir.to_owned(), cluster: None };
-        let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
+        let (state_dir, notices) = (state_dir.to_owned(), Arc::<Notices>::default());
+        let settings =
+            SyncSettings { identity, source, state_dir, accept_unmarked, notices: notices.clone(), cluster: None };
         let clock = Arc::new(|| UnixSeconds(1_000));
-        let handle =
-            lgsp_dataplane::sync::start(settings, Arc::new(ApplyToShelf(shelf.clone())), Keyring::new(key), clock)
-                .await;
-        Self { shelf, health: handle.health(), handle }
+        let handle = lgsp_dataplane::sync::start(
+            settings,
+            Arc::new(ApplyToShelf(shelf.clone())),
+            Keyring::new(seal_key()),
+            clock,
+        )
+        .await;
+        Self { shelf, health: handle.health(), notices, handle }
     }
 
     pub async fn follow(etcd: &Etcd, state_dir: &Path) -> Self {
@@ -191,7 +203,12 @@ impl Publisher {
         self.published = wanted;
     }
 
+    /// Writes it with the platform's mark.
     pub async fn write_head(&mut self, head: &Head) {
+        self.write_head_as_it_is(&head.clone().marked(&seal_keys(), &lineage())).await;
+    }
+
+    pub async fn write_head_as_it_is(&mut self, head: &Head) {
         self.client.put(HEAD_KEY, head.to_json(), None).await.unwrap();
     }
 

@@ -46,6 +46,22 @@ impl Access {
         &self.endpoints
     }
 
+    /// The first member on another machine that is spoken to without TLS: whoever is on the way reads everything, and can
+    /// change it.
+    pub fn plain_beyond_loopback(&self) -> Option<&str> {
+        self.endpoints.iter().map(String::as_str).find(|endpoint| is_plain_beyond_loopback(endpoint))
+    }
+
+    /// The same as a notice for those who look at the program; names the setting.
+    pub fn notice(&self) -> Option<String> {
+        let endpoint = self.plain_beyond_loopback()?;
+        Some(format!(
+            "`{}.endpoints`: `{endpoint}` is on another machine and is spoken to without TLS: serve etcd over TLS and write \
+             `https://` with `tls.ca`",
+            self.within
+        ))
+    }
+
     /// Reads all files and says what is wrong with them.
     pub fn check(&self) -> Result<(), UnusableFile> {
         self.options().map(drop)
@@ -63,6 +79,18 @@ impl Access {
             options = options.with_tls(reader.tls(tls)?);
         }
         Ok(options)
+    }
+}
+
+fn is_plain_beyond_loopback(endpoint: &str) -> bool {
+    let Some(authority) = endpoint.strip_prefix("http://") else { return false };
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    match host.parse::<std::net::IpAddr>() {
+        Ok(address) => !address.to_canonical().is_loopback(),
+        Err(_) => host != "localhost",
     }
 }
 
@@ -100,6 +128,27 @@ mod tests {
             user: Some("lgsp".into()),
             password_file: Some(file("password")),
             tls: Some(tls),
+        }
+    }
+
+    #[test]
+    fn a_member_on_another_machine_without_tls_is_noticed() {
+        use crate::Access;
+        for (endpoint, noticed) in [
+            ("http://127.0.0.1:2379", false),
+            ("http://127.9.9.9:2379", false),
+            ("http://localhost:2379", false),
+            ("http://[::1]:2379", false),
+            ("http://[::ffff:127.0.0.1]:2379", false),
+            ("https://10.0.0.1:2379", false),
+            ("http://10.0.0.1:2379", true),
+            ("http://[fd00::1]:2379", true),
+            ("http://localhost.example.vn:2379", true),
+            ("http://etcd", true),
+        ] {
+            let access = Access::plain(vec!["http://127.0.0.1:2379".to_owned(), endpoint.to_owned()]);
+            assert_eq!(access.plain_beyond_loopback(), noticed.then_some(endpoint));
+            assert_eq!(access.notice().is_some_and(|notice| notice.contains(endpoint)), noticed);
         }
     }
 

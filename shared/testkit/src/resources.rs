@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use lgsp_shared::bundle::Bundle;
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::Document;
-use lgsp_shared::seal::{NONCE_BYTES, SealKey, Secret, credential_identity};
+use lgsp_shared::seal::origin::{DATABASE_ID_BYTES, DatabaseId, Lineage};
+use lgsp_shared::seal::{NONCE_BYTES, SealKey, SealKeys, Secret, credential_identity};
+use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Value, json};
 
 use crate::client::{Identity, random_nonce};
@@ -17,6 +19,16 @@ pub const KEY_TEXT: &str = "3f9a0c17d25b8e6410f7c2a95d3e8b60714fd2ac9e05b83361c8
 /// The key-encryption key of every test.
 pub fn seal_key() -> SealKey {
     SealKey::parse(KEY_TEXT).expect("the key is a key")
+}
+
+/// The same as a node or a control plane holds it.
+pub fn seal_keys() -> SealKeys {
+    seal_key().into()
+}
+
+/// The line of revisions that tests publish.
+pub fn lineage() -> Lineage {
+    Lineage { database: DatabaseId::new([0x5e; DATABASE_ID_BYTES]), since: UnixSeconds(1_764_000_000) }
 }
 
 /// Documents under construction.
@@ -110,8 +122,13 @@ impl Resources {
         self.documents.iter().map(document).collect()
     }
 
-    /// All documents as one revision.
+    /// All documents as one revision, marked as the control plane marks it.
     pub fn bundle(&self, revision: u64) -> Bundle {
+        self.unmarked_bundle(revision).marked(&seal_keys(), &lineage())
+    }
+
+    /// The same without a proof of origin.
+    pub fn unmarked_bundle(&self, revision: u64) -> Bundle {
         Bundle::new(Revision(revision), self.documents())
     }
 }

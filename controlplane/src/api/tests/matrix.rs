@@ -167,6 +167,8 @@ async fn serve(directory: &tempfile::TempDir) -> (String, BTreeMap<Option<Role>,
         rollout: std::sync::Arc::new(Rollout::new(&PublishSettings::Bundle(directory.path().join("bundle.json")))),
         published: tokio::sync::watch::channel(Status::default()).1,
         demands: tokio::sync::watch::channel(Demand::default()).0,
+        notices: Vec::new(),
+        writing: crate::api::health::Writing::default(),
     };
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::audit::Entry;
 use crate::audit::verify::{Broken, Chain, Pin};
+use crate::audit::{Entry, RESTORE_ACTION};
 use crate::ctl::arguments::operators::AuditCommand;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
@@ -58,7 +58,7 @@ fn list(client: &Client, output: &Output, path: &str, limit: u32, from: Option<u
 
 fn verify(client: &Client, output: &Output, head: Option<String>) -> Result<Exit, Failure> {
     let mut chain = Chain::new(head.map(|hash| Pin { hash }));
-    let mut last = None;
+    let (mut last, mut restored) = (None, None);
     loop {
         let (number, _) = chain.end();
         let page = client.get(&format!("/v1/audit?after={number}"))?;
@@ -75,13 +75,16 @@ fn verify(client: &Client, output: &Output, head: Option<String>) -> Result<Exit
                 )
             })?;
             chain.follow(&entry).map_err(broken)?;
+            if entry.attempt.action == RESTORE_ACTION {
+                restored = Some((entry.number, entry.attempt.at.to_string()));
+            }
             if entry.number == *wanted && entry.hash != *hash {
                 return Err(broken(Broken::Replaced { number: entry.number }));
             }
         }
         let (reached, _) = chain.end();
         if reached >= *wanted || reached == number {
-            chain.finish(*wanted).map_err(broken)?;
+            chain.finish(*wanted).map_err(|error| lost(error, restored.as_ref()))?;
             break;
         }
     }
@@ -93,6 +96,17 @@ fn verify(client: &Client, output: &Output, head: Option<String>) -> Result<Exit
         )
     })?;
     Ok(Exit::Done)
+}
+
+/// The end that is missing may be that of a time before a restore: then the restore is what cut it off, and it is said.
+fn lost(error: Broken, restored: Option<&(u64, String)>) -> Failure {
+    let (Broken::PinLost { .. }, Some((number, at))) = (&error, restored) else { return broken(error) };
+    let next = format!(
+        "Entry {number} says that the database was restored from a backup at {at}. If the hash you kept was written after \
+         that backup was made, this is why; keep the new head from now on. If it is older, find out who can write to the \
+         database."
+    );
+    Failure::new(Exit::Refused, error.to_string(), next)
 }
 
 fn broken(error: Broken) -> Failure {

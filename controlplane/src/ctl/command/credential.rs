@@ -72,7 +72,11 @@ fn list(client: &Client, output: &Output, system: Option<&str>) -> Result<Exit, 
 pub fn reseal(client: &Client, output: &Output, arguments: &ResealArguments) -> Result<Exit, Failure> {
     let ResealArguments { force, message } = arguments;
     let answer = client.post("/v1/reseal", &json!({"force": force, "message": message}))?;
-    output.write(&answer, || summary(&answer))?;
+    let people = || {
+        let [key, factors] = ["key", "factors"].map(|name| text(&answer, name));
+        format!("{}every secret is sealed under key {key} now; second factors resealed: {factors}\n", summary(&answer))
+    };
+    output.write(&answer, people)?;
     Ok(Exit::Done)
 }
 

@@ -6,6 +6,7 @@ use crate::ctl::arguments::PublishArguments;
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::output::{Output, counted, items, table, text};
+use crate::ctl::shown;
 
 /// Errors shown per node; all that are reported are in `-o json`.
 const ERRORS_SHOWN: usize = 5;
@@ -26,6 +27,16 @@ pub fn nodes(client: &Client, output: &Output) -> Result<Exit, Failure> {
 
 fn people(answer: &Value, publish: &Value) -> String {
     let mut lines = format!("revision {}, published {}\n", text(publish, "current"), text(publish, "published"));
+    if let Some(repair) = publish.get("last_repair").and_then(Value::as_str) {
+        let (repairs, repair) = (text(publish, "repairs"), shown::inline(repair));
+        lines.push_str(&format!(
+            "WARNING: the published configuration was changed outside the control plane and repaired, {repairs} times; \
+             last {repair}\n"
+        ));
+    }
+    for notice in items(publish, "notices").iter().filter_map(Value::as_str) {
+        lines.push_str(&format!("WARNING: this control plane: {}\n", shown::inline(notice)));
+    }
     if let Some(error) = publish.get("error").and_then(Value::as_str) {
         match text(publish, "failures").as_str() {
             "0" => lines.push_str(&format!("{error}\n")),
@@ -51,6 +62,9 @@ fn people(answer: &Value, publish: &Value) -> String {
         if !errors.is_empty() {
             let total = node.get("errors_total").and_then(Value::as_u64).unwrap_or(0);
             lines.push_str(&format!("{}: {}\n", text(node, "node"), counted(total, "error")));
+        }
+        for notice in items(node, "notices").iter().filter_map(Value::as_str) {
+            lines.push_str(&format!("WARNING: {}: {}\n", text(node, "node"), shown::inline(notice)));
         }
         for error in errors.iter().take(ERRORS_SHOWN) {
             let told = ["document", "path", "message"].map(|name| text(error, name));
@@ -98,6 +112,13 @@ mod tests {
         assert_eq!(lines[3], ["node-synced", "synced", "8", "8", "59s", "0", "0.1.0", "00aabbcc"]);
         assert_eq!(lines[4], ["node-rejected", "rejected", "8", "7", "2h", "1", "0.1.0", "00aabbcc"]);
         assert!(told.contains("node-rejected: 1 error\n  head: the revision removes 12 of 13 documents"), "{told}");
+        let noticed = json!({"node": "node-1", "notices": ["`source.accept_unmarked` is set"]});
+        let publish = json!({"repairs": 2, "last_repair": "now: head", "notices": ["plain etcd"], "role": "leading"});
+        let told = people(&json!({"nodes": [noticed]}), &publish);
+        for warning in ["repaired, 2 times; last now: head", "this control plane: plain etcd", "node-1: `source.accept"]
+        {
+            assert!(told.lines().any(|line| line.starts_with("WARNING: ") && line.contains(warning)), "{told}");
+        }
         assert_eq!([age(60), age(90_000)], ["1m", "1d"]);
     }
 }

@@ -33,6 +33,15 @@ async fn known(accounts: &Accounts, begun: &Begun, at: i64) -> Known {
     accounts.authenticate(&begun.token, UnixSeconds(at)).await.unwrap().unwrap()
 }
 
+async fn a_reader_is_let_in_while_a_writer_holds_the_database(store: Store) {
+    let accounts = accounts(&store).await;
+    let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
+    let held = store.overwrite().await.unwrap();
+    let later = UnixSeconds(START + 120);
+    assert!(accounts.authenticate(&begun.token, later).await.unwrap().is_some(), "its last use is due to be written");
+    drop(held);
+}
+
 async fn a_session_ends_when_it_is_old_idle_or_logged_out(store: Store) {
     let accounts = accounts(&store).await;
     let begun = login(&accounts, START, "sông Hậu chảy chậm", None).await.unwrap();
@@ -263,6 +272,7 @@ async fn sessions_of_one_operator_are_bounded_and_the_oldest_goes(store: Store) 
 
 on_both![
     a_session_ends_when_it_is_old_idle_or_logged_out,
+    a_reader_is_let_in_while_a_writer_holds_the_database,
     guessing_waits_longer_and_longer_and_even_the_right_password_does,
     guesses_at_one_instant_are_counted_one_by_one,
     who_guesses_elsewhere_locks_out_neither_a_login_nor_a_session,

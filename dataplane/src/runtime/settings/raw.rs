@@ -64,10 +64,12 @@ impl Default for RawAdmin {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawSource {
-    Bundle(RawBundle),
-    Etcd(lgsp_etcd::Written),
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSource {
+    pub bundle: Option<RawBundle>,
+    pub etcd: Option<lgsp_etcd::Written>,
+    #[serde(default)]
+    pub accept_unmarked: bool,
 }
 
 #[derive(Debug, Deserialize)]

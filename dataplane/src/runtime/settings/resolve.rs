@@ -79,7 +79,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
     let listeners = resolve_listeners(&mut problems, listeners);
     let admin = problems.address("admin.address", &admin);
     let admin_advertise = advertise.map(|address| resolve_advertised(&mut problems, &address));
-    let source = resolve_source(&mut problems, source);
+    let (source, accept_unmarked) = resolve_source(&mut problems, source);
     let cluster = cluster.map(|cluster| resolve_cluster(&mut problems, cluster, &source));
     let limits = resolve_limits(&mut problems, limits);
     let threads = resolve_threads(&mut problems, threads);
@@ -94,6 +94,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
             admin,
             admin_advertise,
             source,
+            accept_unmarked,
             key_file,
             state_dir,
             cluster,
@@ -140,11 +141,19 @@ fn resolve_tls_files(RawTlsFiles { certificate, key }: RawTlsFiles) -> TlsFiles 
     TlsFiles { certificate, key }
 }
 
-fn resolve_source(problems: &mut Problems, source: RawSource) -> Source {
-    match source {
-        RawSource::Bundle(RawBundle { file }) => Source::Bundle { file },
-        RawSource::Etcd(etcd) => Source::Etcd(resolve_etcd(problems, etcd)),
-    }
+/// The source, and whether configuration without a proof of origin is accepted from it.
+fn resolve_source(problems: &mut Problems, source: RawSource) -> (Source, bool) {
+    let RawSource { bundle, etcd, accept_unmarked } = source;
+    let source = match (bundle, etcd) {
+        (Some(RawBundle { file }), None) => Source::Bundle { file },
+        (None, Some(etcd)) => Source::Etcd(resolve_etcd(problems, etcd)),
+        (bundle, _) => {
+            let named = if bundle.is_some() { "both" } else { "neither" };
+            problems.add("source", format!("names {named} of `bundle` and `etcd`: name one of them"));
+            Source::Bundle { file: PathBuf::new() }
+        }
+    };
+    (source, accept_unmarked)
 }
 
 fn resolve_etcd(problems: &mut Problems, etcd: lgsp_etcd::Written) -> Access {

@@ -54,6 +54,16 @@ fn an_unknown_key_is_an_error_that_names_it() {
 }
 
 #[test]
+fn unmarked_configuration_is_accepted_only_where_it_is_written_and_a_source_is_one_of_two() {
+    assert!(!parse(MINIMAL).unwrap().accept_unmarked);
+    let accepting = MINIMAL.replace("bundle.json}}", "bundle.json}, accept_unmarked: true}");
+    assert!(parse(&accepting).unwrap().accept_unmarked);
+    let both = MINIMAL.replace("bundle.json}}", "bundle.json}, etcd: {endpoints: ['http://127.0.0.1:1']}}");
+    assert!(complaint(&both).contains("names both of `bundle` and `etcd`"));
+    assert!(complaint(&MINIMAL.replace("bundle: {file: bundle.json}", "")).contains("names neither"));
+}
+
+#[test]
 fn a_missing_key_is_named() {
     let error = complaint(&MINIMAL.replace("key_file: kek", ""));
     assert!(error.contains("key_file"), "{error}");

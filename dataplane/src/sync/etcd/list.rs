@@ -102,7 +102,14 @@ impl Follower {
                 return Ok(());
             }
         };
-        match assembly.offer(&head, consistent) {
+        let origin = match self.context.origins.admit(&head) {
+            Ok(origin) => origin,
+            Err(rejection) => {
+                keeper.reject(Some(head.revision), rejection).await;
+                return Ok(());
+            }
+        };
+        match assembly.offer(&head, origin, consistent) {
             Ok(offer) => keeper.take(offer).await,
             Err(Rejection::TooLarge) => return Err(Failure::TooLarge),
             // Either the next revision is half written, or the publisher made a mistake. The next head tells.

@@ -96,7 +96,14 @@ impl Follower {
                 return Ok(());
             }
         };
-        match position.assembly.offer(&head, true) {
+        let origin = match self.context.origins.admit(&head) {
+            Ok(origin) => origin,
+            Err(rejection) => {
+                self.context.keeper.reject(Some(head.revision), rejection).await;
+                return Ok(());
+            }
+        };
+        match position.assembly.offer(&head, origin, true) {
             Ok(offer) => self.context.keeper.take(offer).await,
             Err(Rejection::TooLarge) => return Err(Failure::TooLarge),
             // Something was missed, or the publisher made a mistake: a list tells which.

@@ -2,6 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use lgsp_shared::timestamp::UnixSeconds;
+use lgsp_testkit::resources::lineage;
 use serde_json::{Value, json};
 
 use super::super::apply::Prepared;
@@ -48,6 +49,7 @@ struct Bench {
     health: Arc<SyncHealth>,
     served: Arc<Mutex<Vec<String>>>,
     copies: watch::Receiver<Option<Arc<LastGood>>>,
+    notices: Arc<Notices>,
 }
 
 impl Bench {
@@ -57,20 +59,33 @@ impl Bench {
         let (reporter, report) = Reporter::new(Arc::new(|| UnixSeconds(0)));
         let health = Arc::new(SyncHealth::new("etcd", report));
         let (sender, copies) = watch::channel(None);
-        let keeper = Keeper::new(Arc::new(fake), reporter, health.clone(), sender);
-        Self { keeper, health, served, copies }
+        let notices = Arc::new(Notices::default());
+        let keeper = Keeper::new(Arc::new(fake), reporter, health.clone(), sender, notices.clone());
+        Self { keeper, health, served, copies, notices }
     }
 
     /// The process ends, another starts from what it left.
     fn restarted(self) -> Self {
-        let text = serde_json::to_string(&**self.copies.borrow().as_ref().unwrap()).unwrap();
+        let left = self.copies.borrow().clone().unwrap();
+        let text = serde_json::to_string(&*left).unwrap();
         let mut next = Self::new();
+        next.keeper.remember(left.seen.clone());
         next.keeper.restore(serde_json::from_str(&text).unwrap());
         next
     }
 
     fn take(&mut self, revision: u64, documents: &[Document]) -> Taken {
+        self.take_from(Origin::fake(None), revision, documents)
+    }
+
+    fn take_marked(&mut self, since: i64, revision: u64, documents: &[Document]) -> Taken {
+        let lineage = Lineage { since: UnixSeconds(since), ..lineage() };
+        self.take_from(Origin::fake(Some(lineage)), revision, documents)
+    }
+
+    fn take_from(&mut self, origin: Origin, revision: u64, documents: &[Document]) -> Taken {
         let offer = Offer {
+            origin,
             revision: Revision(revision),
             hash: lgsp_shared::bundle::content_hash(documents),
             allow_large_removal: false,
@@ -167,6 +182,46 @@ fn a_disabled_credential_never_comes_back_as_a_last_good_value() {
     bench.take(1, &credential(json!({"at": 1, "state": "active"})));
     bench.take(2, &credential(json!({"at": 2, "bad": true, "state": "active"})));
     assert_eq!(bench.served(), ["Credential/c=1"]);
+}
+
+#[test]
+fn a_permission_or_route_whose_new_value_cannot_be_read_grants_nothing() {
+    for kind in ["Permission", "Route"] {
+        let mut bench = Bench::new();
+        bench.take(1, &[document(kind, "p", json!({"at": 1})), agency("a", 1)]);
+        bench.take(2, &[document(kind, "p", json!({"at": 2, "bad": true})), agency("a", 2)]);
+        assert_eq!(bench.served(), ["Agency/a=2"], "{kind}");
+        let mut bench = bench.restarted();
+        bench.take(2, &[document(kind, "p", json!({"at": 2, "bad": true})), agency("a", 2)]);
+        assert_eq!(bench.served(), ["Agency/a=2"], "{kind}: nor after a restart");
+    }
+}
+
+#[test]
+fn what_served_is_never_put_back_by_its_own_mark_across_a_restart() {
+    let mut bench = Bench::new();
+    bench.take_marked(10, 3, &[agency("a", 3)]);
+    bench.take_marked(10, 4, &[agency("a", 4)]);
+    let mut bench = bench.restarted();
+    for (since, revision) in [(10, 3), (9, 8)] {
+        let taken = bench.take_marked(since, revision, &[agency("a", 3)]);
+        assert!(matches!(taken, Taken::Rejected { rejection: Rejection::WentBack { .. }, .. }), "{taken:?}");
+    }
+    let taken = bench.take_marked(10, 4, &[agency("a", 5)]);
+    assert!(matches!(taken, Taken::Rejected { rejection: Rejection::TwoContents { .. }, .. }), "{taken:?}");
+    assert_eq!(bench.served(), ["Agency/a=4"]);
+    assert_eq!(bench.take_marked(11, 4, &[agency("a", 6)]), Taken::Serves, "a restored database begins a new line");
+}
+
+#[test]
+fn a_mark_that_is_added_to_what_serves_compiles_nothing_and_ends_the_notice() {
+    let mut bench = Bench::new();
+    bench.take(3, &[agency("a", 3)]);
+    assert_eq!(bench.notices.list().len(), 1);
+    assert_eq!(bench.take_marked(10, 3, &[agency("a", 3)]), Taken::Unchanged);
+    assert_eq!((bench.compilations(), bench.notices.list().len()), (1, 0));
+    let mut bench = bench.restarted();
+    assert!(matches!(bench.take_marked(10, 2, &[agency("a", 2)]), Taken::Rejected { .. }), "the mark was kept");
 }
 
 #[test]

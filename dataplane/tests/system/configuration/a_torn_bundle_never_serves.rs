@@ -16,7 +16,7 @@ fn replace(path: &Path, content: &str) {
 }
 
 fn bundle(revision: u64, documents: Vec<Document>) -> String {
-    Bundle::new(Revision(revision), documents).to_json()
+    Bundle::new(Revision(revision), documents).marked(&seal_keys(), &lineage()).to_json()
 }
 
 async fn started(documents: Vec<Document>) -> (tempfile::TempDir, PathBuf, Node) {
@@ -44,7 +44,7 @@ async fn a_bundle_replaced_by_rename_serves_and_a_torn_one_does_not() {
     replace(&path, &next.replacen("\"format\":1", "\"format\":99", 1));
     rejects(&node, "format 99").await;
     replace(&path, &bundle(0, agencies(20, 2)));
-    rejects(&node, "older than revision 1").await;
+    rejects(&node, "is older than revision 1 of the line since").await;
     replace(&path, &bundle(2, Vec::new()));
     rejects(&node, "no document at all").await;
     assert_eq!((node.shelf.history(), node.shelf.at("Agency/a-00000")), (vec![1], Some(1)));
