@@ -101,6 +101,10 @@ fn replay_fails_for_what_was_seen_and_for_a_missing_nonce() {
     assert_eq!(explain(&asked, &snapshot, &replay, now()).code(), None);
     replay.see(&replay.name("SOURCEKEY1", Nonce::Given("n")), UnixSeconds(NOW + 300), UnixSeconds(NOW));
     assert_failing(&explain(&asked, &snapshot, &replay, now()), Step::Replay, Code::Replayed, &["seen it before"]);
+    replay.span().begin(UnixSeconds(NOW), crate::admission::Ahead::new());
+    let unseen = Asked { nonce: Some(Nonce::Given("m")), ..asked };
+    let told = ["this node cannot know"];
+    assert_failing(&explain(&unseen, &snapshot, &replay, now()), Step::Replay, Code::ReplayUnknown, &told);
     let demanding = changed("Route", "r", |spec| spec["require"] = json!({"nonce": true}));
     let bare = Asked { nonce: Some(Nonce::Signature([1; 32])), ..asked };
     assert_failing(&walk(&bare, &demanding), Step::Replay, Code::NonceMissing, &["Route/r"]);
