@@ -140,6 +140,10 @@ fn problem(refusal: &Refusal, names: Names, language: Language) -> Answer {
     };
     if let Some(secs) = refusal.retry_after_secs.or(wait_secs) {
         headers.push(("retry-after", secs.to_string()));
+        if code == Code::SignatureRepeated {
+            // SDKs of AWS wait for nothing else, and begin with some milliseconds.
+            headers.push(("x-amz-retry-after", secs.saturating_mul(1_000).to_string()));
+        }
     }
     // A struct of texts and numbers always serialises.
     let body = serde_json::to_vec(&problem).unwrap_or_default();

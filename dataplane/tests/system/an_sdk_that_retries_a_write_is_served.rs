@@ -56,7 +56,7 @@ async fn answer(mut stream: TcpStream, executed: Executed) {
     let _ = stream.write_all(answer.as_bytes()).await;
 }
 
-/// The statuses that an application gets for sixteen writes.
+/// The statuses that an application gets for eight writes.
 fn writes(node: &Node, resources: &Resources) -> Vec<u64> {
     let (me, body) = (resources.identity("mot-cua"), node.directory().join("body"));
     std::fs::write(&body, b"ho so").unwrap();
@@ -82,9 +82,9 @@ async fn a_target_that_fails_once(proxy_face: bool) {
     let builder = Node::new(&resources);
     let node = if proxy_face { builder.on_proxy_face() } else { builder }.start().await;
     let statuses = tokio::task::block_in_place(|| writes(&node, &resources));
-    assert_eq!(statuses, [200; 16]);
+    assert_eq!(statuses, [200; 8]);
     let executed = executed.lock().unwrap();
-    assert!(executed.len() == 16 && executed.values().all(|count| *count == 2), "{executed:?}");
+    assert!(executed.len() == 8 && executed.values().all(|count| *count == 2), "{executed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,6 +109,6 @@ async fn a_target_that_is_down_is_what_the_application_hears_of() {
         assert!(statuses.iter().all(|status| [502, 503].contains(status)), "{statuses:?}");
         let records = node.records();
         let repeated = |record: &&Value| ["replayed", "signature-repeated"].iter().any(|code| record["code"] == *code);
-        assert!(records.len() > 16 && !records.iter().any(|record| repeated(&record)), "{proxy_face}: {records:?}");
+        assert!(records.len() > 8 && !records.iter().any(|record| repeated(&record)), "{proxy_face}: {records:?}");
     }
 }

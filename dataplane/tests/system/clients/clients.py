@@ -143,7 +143,7 @@ def botocore_s3_retries(method, url, body):
         return answer["ResponseMetadata"]["HTTPStatusCode"]
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        statuses = list(threads.map(write, range(16)))
+        statuses = list(threads.map(write, range(8)))
     tell(max(statuses), json.dumps(statuses), {})
 
 
