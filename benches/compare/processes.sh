@@ -99,6 +99,7 @@ source: {$2}
 key_file: $home/seal.key
 state_dir: $home/$1.d
 records: {to: {file: $home/$1.d/records.jsonl}}
+targets: {allow: [loopback]}
 limits: {connections_max: 16000, connections_per_address_max: 16000}
 threads: {workers: 1, work_stealing: false}
 YAML

@@ -121,15 +121,28 @@ class Api:
         return self.post("/v1/changes", {"puts": list(puts), "deletes": list(deletes)})["revision"]
 
 
-class Node:
-    """A node, asked through its admin listener."""
+class LocalConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
 
-    def __init__(self, child, address):
-        self.child, self.address, self.connection = child, address, None
+    def __init__(self, path):
+        super().__init__("node", timeout=30)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+class Node:
+    """A node, asked through the Unix socket of its admin listener."""
+
+    def __init__(self, child, socket):
+        self.child, self.socket, self.connection = child, socket, None
 
     def serves(self):
         if self.connection is None:
-            self.connection = http.client.HTTPConnection(self.address, timeout=30)
+            self.connection = LocalConnection(self.socket)
         try:
             self.connection.request("GET", "/v1/config")
             return json.loads(self.connection.getresponse().read())["revision"] or 0
@@ -240,7 +253,7 @@ def run(home):
         (home / f"node-{at}.yaml").write_text(
             f"node: node-{at}\nlisteners: [{{address: '127.0.0.1:0'}}]\nadmin: {{address: '127.0.0.1:0'}}\n"
             f"source: {etcd}\nkey_file: {home}/seal.key\nstate_dir: {home}/node-{at}\n"
-            f"records: {{to: {{file: {home}/node-{at}/records.jsonl}}}}\n"
+            f"records: {{to: {{file: {home}/node-{at}/records.jsonl}}}}\ntargets: {{allow: [loopback]}}\n"
         )
         told = home / f"node-{at}.json"
         child = start(
@@ -248,7 +261,7 @@ def run(home):
             "--address-file", str(told),
         )
         admin = wait_until(f"node {at} listens", 30, lambda: told.exists() and json.loads(told.read_text() or "{}").get("admin"))
-        nodes.append(Node(child, admin))
+        nodes.append(Node(child, home / f"node-{at}" / "admin.sock"))
     wait_until("every node serves the whole", 300, lambda: all(node.serves() >= revision for node in nodes))
     print(f"the whole served on {NODES} nodes {time.monotonic() - began:.1f} s after the first was started\n")
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use lgsp_dataplane::snapshot::{Compiled, Snapshot, SnapshotSource, compile};
+use lgsp_dataplane::upstream::{Rules, Targets};
 use lgsp_shared::bundle::content_hash;
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::id::Revision;
@@ -72,7 +73,8 @@ pub fn snapshot(documents: &[Arc<Document>], previous: Option<&Snapshot>) -> Sna
         hash: content_hash(&plain),
         documents: documents.iter().cloned().collect(),
     };
-    let Compiled { snapshot, problems } = compile(&source, &seal_key().into(), previous);
+    let Compiled { snapshot, problems } =
+        compile(&source, &seal_key().into(), &Targets::new(Rules::loopback(), Vec::new()), previous);
     assert!(problems.is_empty(), "{problems:?}");
     snapshot
 }

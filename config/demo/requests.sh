@@ -88,7 +88,7 @@ send_everything() {
     local wanted
     wanted=$(lgspctl history -o json | jq '[.. | .revision? // empty] | max')
     wait_until "the node serves revision $wanted" 30 node_serves "$wanted"
-    if [ "$store" = etcd ]; then run lgspctl nodes; else run curl -s "$admin/v1/config"; fi
+    if [ "$store" = etcd ]; then run lgspctl nodes; else run curl -s --unix-socket "$home/node/admin.sock" http://node/v1/config; fi
     ask "second key of mot-cua, disabled" 403 key-disabled "${sigv4[@]}" "$lgsp/ho-tich/khai-sinh/2026-00125?headers=1"
 }
 
@@ -98,7 +98,7 @@ node_serves() {
     if [ "$store" = etcd ]; then
         lgspctl nodes -o json | jq -e --argjson wanted "$1" '[.nodes[].active // 0] | length > 0 and min >= $wanted'
     else
-        curl -sf "$admin/v1/config" | jq -e --argjson wanted "$1" '.revision >= $wanted'
+        curl -sf --unix-socket "$home/node/admin.sock" http://node/v1/config | jq -e --argjson wanted "$1" '.revision >= $wanted'
     fi
 }
 
@@ -123,7 +123,8 @@ summary() {
     } | column -t -s '|' 2>/dev/null | indent || printf '   %s\n' "${outcomes[@]}"
     printf '\n   Where to look next\n'
     say "records        tail -f $home/node/records.jsonl | jq ."
-    say "the node       curl '$admin/readyz?verbose'; curl $admin/metrics; curl $admin/v1/config"
+    say "the node       curl '$admin/readyz?verbose'; curl $admin/metrics"
+    say "               curl --unix-socket $home/node/admin.sock http://node/v1/config"
     say "configuration  export LGSPCTL_SERVER=$LGSPCTL_SERVER LGSPCTL_TOKEN_FILE=$LGSPCTL_TOKEN_FILE"
     say "               lgspctl history; lgspctl get; lgspctl nodes      (in ${PATH%%:*})"
     say "API            $LGSPCTL_SERVER/openapi.json"

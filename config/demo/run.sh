@@ -93,6 +93,7 @@ source:
 key_file: $home/seal.key
 state_dir: $home/node
 records: {to: {file: $home/node/records.jsonl}}
+targets: {allow: [loopback]}                  # the targets run on this machine
 limits: {connections_per_address_max: 2000}   # everything here comes from one address, a load test of 1000 connections too
 YAML
 start dataplane lgsp-dataplane --config "$home/dataplane.yaml" --address-file "$home/dataplane.json"

@@ -15,6 +15,7 @@ mod failure;
 mod files;
 mod listing;
 mod names;
+mod node;
 mod output;
 mod prompt;
 mod session;

@@ -10,6 +10,7 @@ use pingora_core::server::{RunArgs, Server};
 
 use crate::edge::connections::{Connections, Gatekeeper};
 use crate::edge::drain::Drain;
+use crate::edge::listener::local::LocalSocket;
 use crate::edge::listener::{Bound, BoundService, StopsWith};
 use crate::edge::tls::{self, CertificateError, RotatingCertificate};
 use crate::edge::{Exchange, Rooms};
@@ -19,6 +20,7 @@ use crate::sync::{self, SyncHealth};
 
 pub mod admin;
 mod cluster;
+mod etcd_places;
 mod explain;
 mod facts;
 mod handover;
@@ -32,7 +34,7 @@ mod source;
 mod state;
 mod tasks;
 
-use self::admin::Admin;
+use self::admin::{Admin, Door};
 use self::facts::NodeFacts;
 use self::key_file::WatchedKeys;
 use self::rooms::Built;
@@ -75,6 +77,14 @@ pub enum StartError {
         key: String,
         /// The address.
         address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The admin listener's Unix socket cannot be made.
+    #[error("`admin.socket`: cannot listen at `{}`: {source}; name a path in a directory the node may write", path.display())]
+    AdminSocket {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -156,8 +166,9 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let settings = prepared.settings.clone();
     logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
-    sockets.addresses().publish(&settings, start.address_file.as_deref())?;
-    let Built { rooms, recorder, joined } = rooms::build(&settings, start.upgrade)?;
+    let addresses = sockets.addresses();
+    addresses.publish(&settings, start.address_file.as_deref())?;
+    let Built { rooms, recorder, joined } = rooms::build(&settings, &addresses, start.upgrade)?;
     let (ended, end) = mpsc::channel();
     let parts = Parts {
         drain: Drain::default(),
@@ -205,7 +216,8 @@ fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) 
     let options = Opt { upgrade, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(Some(options), server_configuration(&settings));
     server.add_service(tasks::configuration(&settings, source, keys.keyring().clone(), sockets.admin.address(), parts));
-    server.add_service(tasks::health_checks(parts.rooms.snapshots.clone()));
+    server.add_service(tasks::health_checks(&settings, &parts.rooms));
+    server.add_service(etcd_places::follow(&settings, parts.rooms.targets.clone()));
     server.add_service(handover::giving(&settings, &parts.rooms));
     // Others are answered from the memory that is taken over, and not before.
     let together = parts.joined.as_ref().map(|joined| {
@@ -218,6 +230,7 @@ fn assemble(prepared: Prepared, sockets: Sockets, parts: &Parts, upgrade: bool) 
     let waiting = [
         server.add_service(exchange),
         server.add_service(admin_service(&settings, sockets.admin, keys.keyring().clone(), parts)?),
+        server.add_service(admin_socket_service(&settings, sockets.admin_socket, keys.keyring().clone(), parts)),
         server.add_service(tasks::housekeeping(watched, keys, parts.clone())),
     ];
     if upgrade {
@@ -252,13 +265,30 @@ fn admin_service(
     keys: Arc<sync::Keyring>,
     parts: &Parts,
 ) -> Result<BoundService<Admin<NodeFacts>>, StartError> {
-    let Parts { drain, connections, rooms, sync, notices, pid_file: _, joined: _, ended: _ } = parts.clone();
-    let stops_with = StopsWith::Signal(drain.watch_replaced());
-    let node = settings.node.clone();
-    let admin = Admin(NodeFacts { node, drain, connections, rooms, sync, notices, keys });
+    let stops_with = StopsWith::Signal(parts.drain.watch_replaced());
+    let admin = Admin { facts: facts(settings, keys, parts), door: Door::Network };
     let mut service = BoundService::new("admin", admin, 1, stops_with);
     service.add(socket, None).map_err(|error| StartError::Listener(error.to_string()))?;
     Ok(service)
+}
+
+/// The same on a Unix socket, for whoever may open it.
+fn admin_socket_service(
+    settings: &Settings,
+    socket: LocalSocket,
+    keys: Arc<sync::Keyring>,
+    parts: &Parts,
+) -> BoundService<Admin<NodeFacts>> {
+    let stops_with = StopsWith::Signal(parts.drain.watch_replaced());
+    let admin = Admin { facts: facts(settings, keys, parts), door: Door::Socket };
+    let mut service = BoundService::new("admin socket", admin, 1, stops_with);
+    service.add_local(socket);
+    service
+}
+
+fn facts(settings: &Settings, keys: Arc<sync::Keyring>, parts: &Parts) -> NodeFacts {
+    let Parts { drain, connections, rooms, sync, notices, pid_file: _, joined: _, ended: _ } = parts.clone();
+    NodeFacts { node: settings.node.clone(), drain, connections, rooms, sync, notices, keys }
 }
 
 /// Pingora sleeps its whole grace period even when nothing is left to wait for; whoever is first ends the wait here.
@@ -285,6 +315,7 @@ fn serve_until_drained(
 struct Sockets {
     exchange: Vec<Bound>,
     admin: Bound,
+    admin_socket: LocalSocket,
 }
 
 impl Sockets {
@@ -307,7 +338,10 @@ fn bind_all(settings: &Settings, upgrade: bool) -> Result<Sockets, StartError> {
     });
     let exchange = exchange.collect::<Result<_, _>>()?;
     let admin = bind("admin.address".into(), settings.admin, running.as_ref().map(|running| running.admin))?;
-    Ok(Sockets { exchange, admin })
+    let path = settings.admin_socket.as_path();
+    let unusable = |source| StartError::AdminSocket { path: path.to_owned(), source };
+    let admin_socket = if upgrade { LocalSocket::later(path) } else { LocalSocket::bind(path).map_err(unusable)? };
+    Ok(Sockets { exchange, admin, admin_socket })
 }
 
 fn server_configuration(settings: &Settings) -> ServerConf {

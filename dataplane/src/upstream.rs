@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lgsp_shared::refusal::Code;
-use lgsp_shared::resource::{Balance, Deadlines, HealthCheck, Outlier, Protocol, Retry, ServiceSpec, UpstreamTls};
+use lgsp_shared::resource::{
+    Balance, Deadlines, ENDPOINTS_MAX, HealthCheck, Outlier, Protocol, Retry, ServiceSpec, UpstreamTls,
+};
 
 use crate::clock::MonotonicMillis;
 
@@ -17,14 +19,16 @@ mod budget;
 mod endpoint;
 mod schedule;
 mod share;
+pub mod targets;
 
 pub use budget::RetryBudget;
 pub use endpoint::Endpoint;
 use schedule::Schedule;
 pub use share::SourceShare;
+pub use targets::{Barred, EtcdEndpoint, Permitted, Rules, Targets};
 
-/// The most endpoints one service may have; the bits of [`Tried`].
-pub const ENDPOINTS_MAX: usize = 64;
+// Each is one bit of [`Tried`].
+const _: () = assert!(ENDPOINTS_MAX <= u64::BITS as usize);
 
 /// The endpoints of one service and how to use them.
 #[derive(Debug)]
@@ -84,8 +88,9 @@ pub enum Failure {
 }
 
 impl Upstream {
-    /// Compiles a service's endpoints, taking live state over from the `previous` upstream of the same service.
-    pub fn new(spec: &ServiceSpec, previous: Option<&Upstream>) -> Self {
+    /// Compiles a service's endpoints, as far as this node may connect to them, taking live state over from the
+    /// `previous` upstream of the same service.
+    pub fn new(spec: &ServiceSpec, targets: &Targets, previous: Option<&Upstream>) -> Self {
         let live = |address: SocketAddr| {
             let known = previous.into_iter().flat_map(|upstream| upstream.endpoints.iter());
             known.into_iter().find(|endpoint| endpoint.address == address).map(|endpoint| endpoint.live())
@@ -94,6 +99,7 @@ impl Upstream {
             .endpoints
             .iter()
             .take(ENDPOINTS_MAX)
+            .filter(|endpoint| targets.permit(endpoint.address).is_ok())
             .map(|endpoint| Arc::new(Endpoint::new(endpoint.address, endpoint.weight, live(endpoint.address))))
             .collect();
         Self {

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod head;
 pub mod id;
 pub mod keyspace;
+pub mod network;
 pub mod pem;
 pub mod refusal;
 pub mod resource;

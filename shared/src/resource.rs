@@ -24,7 +24,10 @@ pub use credential::{CredentialSpec, CredentialState};
 pub use defaults::{DefaultsSpec, OwnerUnreachable, SessionDefaults};
 pub use permission::{PermissionMode, PermissionSpec, Rate};
 pub use route::{PathMatch, Require, Rewrite, RouteSpec};
-pub use service::{Balance, Deadlines, Endpoint, HealthCheck, Outlier, Protocol, Retry, ServiceSpec, UpstreamTls};
+pub use service::{
+    Balance, Deadlines, ENDPOINTS_MAX, Endpoint, HEALTH_INTERVAL_MS_MIN, HealthCheck, Outlier, Protocol, Retry,
+    ServiceSpec, UpstreamTls,
+};
 
 /// The kinds of resource, in the order in which they may refer to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ mod values;
 mod whole;
 
 pub use index::{Base, Index};
-pub use text::{check_host, check_method, check_path, check_prefix};
+pub use text::{TITLE_CHARS_MAX, check_host, check_method, check_path, check_prefix, check_title};
 
 /// One thing that is wrong: where, what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -332,7 +332,7 @@ pub struct MadeArguments {
     pub message: String,
 }
 
-/// Asks every node that reports, through the control plane; with --node, one node's admin listener alone.
+/// Asks every node that reports, through the control plane; with --node, one node alone.
 ///
 /// The first step marked NO is the answer; those after it tell what else is in the way. `--` is taken to be right.
 /// Exit codes: 0 it would pass; 1 it was or would be refused, on at least one node; more: it could not be found out.
@@ -360,9 +360,10 @@ pub struct ExplainArguments {
     /// The service it is meant for, to be told the routes that lead there.
     #[arg(long)]
     pub service: Option<String>,
-    /// Ask this node's admin listener and no control plane, such as `http://127.0.0.1:9901`; from the node's own machine.
-    #[arg(long, value_name = "URL")]
-    pub node: Option<String>,
+    /// Ask one node and no control plane, on its own machine and as its user: the Unix socket of its admin listener, such as
+    /// `/var/lib/lgsp-dataplane/admin.sock`.
+    #[arg(long, value_name = "SOCKET")]
+    pub node: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

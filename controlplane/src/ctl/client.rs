@@ -28,7 +28,7 @@ const TOKEN_FILE_VARIABLE: &str = "LGSPCTL_TOKEN_FILE";
 pub struct Client {
     agent: ureq::Agent,
     server: String,
-    /// Absent towards a node, which knows its own machine and no operators.
+    /// Absent before a login.
     authorization: Option<String>,
 }
 
@@ -64,11 +64,6 @@ impl Client {
     /// Speaks to the server as nobody, to log in.
     pub fn open(connection: &Connection) -> Result<Self, Failure> {
         Self::at(&connection.server)
-    }
-
-    /// Speaks to one node's admin listener.
-    pub fn of_node(url: &str) -> Result<Self, Failure> {
-        Self::at(url)
     }
 
     fn at(server: &str) -> Result<Self, Failure> {

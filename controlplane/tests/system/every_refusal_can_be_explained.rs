@@ -91,8 +91,8 @@ async fn a_request_that_was_never_sent_is_explained_too() {
     let json: Value = serde_json::from_str(&refused.out).unwrap();
     assert_eq!((refused.code, &json["explanations"][0]["code"]), (1, &"permission-missing".into()), "{refused:?}");
 
-    let admin = format!("http://{}", node.admin_address());
-    let direct = platform.run(&["explain", "--node", &admin, "--as", "nobody", "--path", "/khai-sinh/1"]);
+    let socket = node.admin_socket().to_str().unwrap();
+    let direct = platform.run(&["explain", "--node", socket, "--as", "nobody", "--path", "/khai-sinh/1"]);
     assert_eq!((direct.code, direct.out.contains("[NO] identity")), (1, true), "{direct:?}");
     platform.ok(&["credential", "disable", "ho-tich-1"]);
     platform.arrived(&node).await;

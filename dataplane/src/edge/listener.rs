@@ -1,9 +1,11 @@
 //! Listening sockets that are bound before Pingora starts, so that a taken port is an error at start-up and port 0
 //! tells which port it became. Pingora finds them in the table in which an upgrade would put them.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,11 @@ use pingora_core::services::Service as PingoraService;
 use pingora_core::services::listening::Service;
 use tokio::sync::watch;
 
+use self::local::LocalSocket;
 use crate::edge::connections::Gatekeeper;
 use crate::edge::tls::RotatingCertificate;
+
+pub mod local;
 
 /// Bytes of each buffer under TLS: with 4 KiB an idle connection costs 27 KiB in pingora-proxy instead of 87. A plain
 /// connection has none: the exchange loop reads into its own buffers and writes an answer at once.
@@ -71,6 +76,7 @@ pub enum StopsWith {
 pub struct BoundService<A> {
     inner: Service<A>,
     sockets: Vec<Bound>,
+    local: Option<LocalSocket>,
     stops_with: StopsWith,
 }
 
@@ -85,7 +91,7 @@ impl<A: ServerApp + Send + Sync + 'static> BoundService<A> {
     pub fn new(name: &str, app: A, threads: usize, stops_with: StopsWith) -> Self {
         let mut inner = Service::new(name.to_owned(), app);
         inner.threads = Some(threads);
-        Self { inner, sockets: Vec::new(), stops_with }
+        Self { inner, sockets: Vec::new(), local: None, stops_with }
     }
 
     /// Asks the gatekeeper about every connection, and once more before each TLS handshake.
@@ -93,6 +99,13 @@ impl<A: ServerApp + Send + Sync + 'static> BoundService<A> {
         self.inner.endpoints().set_pre_tls_callback(gatekeeper.clone());
         self.inner.set_connection_filter(gatekeeper);
         self
+    }
+
+    /// Answers on this Unix socket too.
+    pub fn add_local(&mut self, socket: LocalSocket) {
+        let endpoint = ListenerConfig::uds(socket.name()).permissions(Permissions::from_mode(local::MODE));
+        self.inner.add_listener(endpoint.l4_buffer(L4BufferSettings::unbuffered()));
+        self.local = Some(socket);
     }
 
     /// Adds a socket; with a certificate it speaks TLS with HTTP/2 and HTTP/1.1.
@@ -128,6 +141,16 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for BoundService<A> {
                 // Pingora owns the descriptor from here on, and hands it over in an upgrade.
                 if let (None, Some(socket)) = (table.get(&key), bound.socket) {
                     table.add(key, socket.into_raw_fd());
+                }
+            }
+            if let Some(mut local) = self.local.take() {
+                // Never the predecessor's: its name may be gone, and then nobody would find it.
+                match local.take() {
+                    Ok(descriptor) => table.add(local.name(), descriptor),
+                    Err(error) => {
+                        tracing::error!(socket = local.name(), %error, "nobody can ask this node on its own machine");
+                        return;
+                    }
                 }
             }
         }

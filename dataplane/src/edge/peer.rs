@@ -1,8 +1,8 @@
-//! A service's endpoint as Pingora's connectors want it: resolved, with deadlines, certificates always verified.
+//! A service's endpoint as Pingora's connectors want it: permitted, with deadlines, certificates always verified. Every
+//! connection to a target is opened with a peer made here: exchanges of both faces, and health checks.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::upstream::Upstream;
+use crate::upstream::{Permitted, Upstream};
 
 /// The TLS settings of a service cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ use crate::upstream::Upstream;
 pub struct UnusableTls;
 
 /// A peer that speaks HTTP/1.1.
-pub fn http1(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, UnusableTls> {
+pub fn http1(upstream: &Upstream, address: Permitted) -> Result<HttpPeer, UnusableTls> {
     peer(upstream, address, ALPN::H1)
 }
 
@@ -36,7 +36,7 @@ const READ_BACKSTOP: Duration = Duration::from_secs(3_600);
 const STREAMS_PER_CONNECTION: usize = 1;
 
 /// A peer for pingora-proxy, in the service's protocol.
-pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, UnusableTls> {
+pub fn proxied(upstream: &Upstream, address: Permitted) -> Result<HttpPeer, UnusableTls> {
     let alpn = match upstream.protocol {
         Protocol::Http1 => ALPN::H1,
         Protocol::Http2 => ALPN::H2,
@@ -50,13 +50,13 @@ pub fn proxied(upstream: &Upstream, address: SocketAddr) -> Result<HttpPeer, Unu
     Ok(peer)
 }
 
-fn peer(upstream: &Upstream, address: SocketAddr, alpn: ALPN) -> Result<HttpPeer, UnusableTls> {
+fn peer(upstream: &Upstream, address: Permitted, alpn: ALPN) -> Result<HttpPeer, UnusableTls> {
     let server_name = upstream.tls.as_ref().map(|tls| tls.server_name.clone());
     if server_name.as_ref().is_some_and(String::is_empty) {
         // Pingora takes an empty name for "do not verify".
         return Err(UnusableTls);
     }
-    let mut peer = HttpPeer::new(address, server_name.is_some(), server_name.unwrap_or_default());
+    let mut peer = HttpPeer::new(address.address(), server_name.is_some(), server_name.unwrap_or_default());
     let connect = Duration::from_millis(upstream.deadlines.connect_ms);
     let idle = Duration::from_millis(upstream.deadlines.idle_ms);
     peer.options.connection_timeout = Some(connect);

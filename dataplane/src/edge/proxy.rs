@@ -179,7 +179,12 @@ impl ProxyHttp for Phases {
             admitted.no_endpoint(code);
             stop(ErrorSource::Upstream)
         })?;
-        let peer = peer::proxied(&admitted.admission.route.service.upstream, address).map_err(|_| {
+        let permitted = self.rooms.targets.permit(address).map_err(|barred| {
+            tracing::warn!(%address, %barred, "the target may not be connected to");
+            admitted.cause = Some(Code::TargetUnreachable);
+            stop(ErrorSource::Upstream)
+        })?;
+        let peer = peer::proxied(&admitted.admission.route.service.upstream, permitted).map_err(|_| {
             admitted.cause = Some(Code::TargetTls);
             stop(ErrorSource::Upstream)
         })?;

@@ -14,6 +14,7 @@ use crate::once::Once;
 use crate::record::RecordSink;
 use crate::snapshot::SnapshotStore;
 use crate::stream::HeldBudget;
+use crate::upstream::Targets;
 
 /// What an exchange needs besides its connection.
 pub struct Rooms {
@@ -27,6 +28,8 @@ pub struct Rooms {
     pub held: Arc<HeldBudget>,
     /// Where records go.
     pub records: RecordSink,
+    /// Where this node may connect.
+    pub targets: Arc<Targets>,
     /// Opens connections to targets for the HTTP/1.1 loop.
     pub connector: TransportConnector,
     /// The HTTP/1.1 loop's idle connections to targets; to be swept every few seconds.

@@ -1,8 +1,10 @@
-//! The admin listener: `/livez`, `/readyz`, `/metrics`, `/v1/config`, and why a request was or would be refused. On its
-//! own thread, so that it answers while the workers are busy.
+//! The admin listener: `/livez`, `/readyz` and `/metrics` for anyone who reaches it; `/v1/config`, and why a request was or
+//! would be refused, for who proves to hold the platform's key and on the Unix socket. On its own thread, so that it
+//! answers while the workers are busy.
+//!
+//! The address a request comes from proves nothing: the node itself connects from this machine, on behalf of others.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,18 +44,30 @@ pub trait Facts: Send + Sync + 'static {
     fn check(&self, proof: &str, method: &str, path: &str, body: &[u8]) -> Result<(), Denied>;
 }
 
+/// Where a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// A network address.
+    Network,
+    /// The Unix socket, which only the node's own user can open.
+    Socket,
+}
+
 /// The admin listener's application.
 #[derive(Debug)]
-pub struct Admin<F>(pub F);
+pub struct Admin<F> {
+    /// What it tells.
+    pub facts: F,
+    /// Where requests come in.
+    pub door: Door,
+}
 
 /// What is asked of the admin listener.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Asked<'a> {
     method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
-    /// The address it comes from, if it has one.
-    from: Option<IpAddr>,
     /// The proof that whoever asks holds the platform's key.
     proof: Option<&'a str>,
     body: &'a [u8],
@@ -78,7 +92,6 @@ impl<F: Facts> ServeHttp for Admin<F> {
             method: if head { "GET" } else { request.method.as_str() },
             path: request.uri.path(),
             query: request.uri.query(),
-            from: session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip()),
             proof: request.headers.get(VOUCH_HEADER).and_then(|value| value.to_str().ok()),
             body: &body,
         };
@@ -117,22 +130,28 @@ impl<F: Facts> Admin<F> {
                 self.may_ask(asked).unwrap_or_else(|| self.decision(id))
             }
             (_, "/v1/explain") => answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"use POST\n".to_vec()),
+            ("GET", "/v1/config") => self
+                .may_ask(asked)
+                .unwrap_or_else(|| answer(StatusCode::OK, JSON, format!("{:#}\n", self.facts.config()).into_bytes())),
             ("GET", path) => self.get(path, asked.query),
             (_, _) => answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"use GET\n".to_vec()),
         }
     }
 
-    /// Who may do what is told only to this machine and to who holds the platform's key: whoever else reaches the
-    /// listener sees no more than health and numbers. `None` when the question may be answered.
+    /// What is configured and who may do what is for the node's own user and for holders of the platform's key: any other
+    /// caller sees no more than health and numbers. `None` when the question may be answered.
     fn may_ask(&self, asked: &Asked<'_>) -> Option<Response<Vec<u8>>> {
         let refuse = |detail: &str| Some(problem(StatusCode::FORBIDDEN, detail));
         match asked.proof {
-            Some(proof) => match self.0.check(proof, asked.method, asked.path, asked.body) {
+            Some(proof) => match self.facts.check(proof, asked.method, asked.path, asked.body) {
                 Ok(()) => None,
                 Err(denied) => refuse(&denied.to_string()),
             },
-            None if asked.from.is_some_and(|address| address.to_canonical().is_loopback()) => None,
-            None => refuse("ask from the node's own machine, or through the control plane: `lgspctl explain`"),
+            None if self.door == Door::Socket => None,
+            None => refuse(
+                "ask on the node's own machine through its Unix socket (`admin.socket`, `admin.sock` in `state_dir` when \
+                 absent), or through the control plane: `lgspctl explain`",
+            ),
         }
     }
 
@@ -145,7 +164,7 @@ impl<F: Facts> Admin<F> {
                 return problem(StatusCode::BAD_REQUEST, &format!("the question, at `{path}`: {inner}"));
             }
         };
-        match self.0.explain(&question) {
+        match self.facts.explain(&question) {
             Some(explanation) => json_answer(StatusCode::OK, &explanation),
             None => problem(StatusCode::SERVICE_UNAVAILABLE, "this node has no revision yet, so it refuses everything"),
         }
@@ -155,7 +174,7 @@ impl<F: Facts> Admin<F> {
         let Some(request_id) = RequestId::parse(id) else {
             return problem(StatusCode::BAD_REQUEST, "a request id is 32 hexadecimal digits, as in the refusal");
         };
-        match self.0.decision(request_id) {
+        match self.facts.decision(request_id) {
             Some(explanation) => json_answer(StatusCode::OK, &explanation),
             None => {
                 let minutes = REFUSALS_KEPT_SECS / 60;
@@ -172,8 +191,7 @@ impl<F: Facts> Admin<F> {
         match path {
             "/livez" => answer(StatusCode::OK, TEXT, b"ok\n".to_vec()),
             "/readyz" => self.ready(query.is_some_and(|query| query.split('&').any(|part| part == "verbose"))),
-            "/metrics" => answer(StatusCode::OK, METRICS, self.0.metrics()),
-            "/v1/config" => answer(StatusCode::OK, JSON, format!("{:#}\n", self.0.config()).into_bytes()),
+            "/metrics" => answer(StatusCode::OK, METRICS, self.facts.metrics()),
             _ => {
                 let known =
                     b"try /livez, /readyz?verbose, /metrics, /v1/config, /v1/explain or /v1/decisions/{request_id}\n";
@@ -183,7 +201,7 @@ impl<F: Facts> Admin<F> {
     }
 
     fn ready(&self, verbose: bool) -> Response<Vec<u8>> {
-        let conditions = self.0.conditions();
+        let conditions = self.facts.conditions();
         let ready = conditions.iter().all(|condition| condition.holds);
         let mut text = String::new();
         for Condition { name, holds, detail } in conditions {

@@ -48,6 +48,8 @@ pub struct Joined {
     pub cluster: Arc<Cluster>,
     /// What others are told.
     pub membership: Membership,
+    /// Where they are answered.
+    pub listening: SocketAddr,
     answering: Mutex<Option<(std::net::TcpListener, ClusterTls)>>,
     incarnation: u64,
 }
@@ -62,13 +64,14 @@ pub(super) fn join(settings: &Settings, metrics: &Metrics) -> Result<Option<Join
     let incarnation = u64::from_be_bytes(incarnation);
     let bind = |source| ClusterError::Bind { address: *listen, source };
     let listener = listen_on(*listen).map_err(bind)?;
-    let address = advertise.map_or_else(|| listener.local_addr().map_err(bind), Ok)?;
+    let listening = listener.local_addr().map_err(bind)?;
+    let address = advertise.unwrap_or(listening);
     let tls_of_peers = tls.clone();
     let (node, ask_deadline) = (settings.node.clone(), *ask_deadline);
     let cluster = Cluster::new(ClusterSettings { node, incarnation, ask_deadline, tls: tls_of_peers }, metrics);
     let internal = Internal { address, incarnation };
     let membership = Membership { internal, nodes: watch::Sender::new(Nodes::None) };
-    Ok(Some(Joined { cluster, membership, answering: Mutex::new(Some((listener, tls))), incarnation }))
+    Ok(Some(Joined { cluster, membership, listening, answering: Mutex::new(Some((listener, tls))), incarnation }))
 }
 
 /// With a port that may be shared, so that a successor binds it while this process still answers.

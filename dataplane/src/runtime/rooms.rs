@@ -1,12 +1,14 @@
 //! Builds the rooms an exchange walks through.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora_core::connectors::TransportConnector;
 
-use super::StartError;
 use super::cluster::{self, Joined};
 use super::settings::{self, Settings};
+use super::state::Addresses;
+use super::{StartError, etcd_places};
 use crate::admission::{REPLAY_SLOTS_DEFAULT, ReplayWindow};
 use crate::clock::Now;
 use crate::edge::Rooms;
@@ -15,6 +17,7 @@ use crate::once::{Marks, Once};
 use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use crate::snapshot::SnapshotStore;
 use crate::stream::HeldBudget;
+use crate::upstream::Targets;
 
 /// The rooms, and what has to be closed at the end.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub(super) struct Built {
 
 /// Builds them. The listening sockets are bound by now, so that nothing can have been taken by another process since,
 /// unless this one is to take over from it.
-pub(super) fn build(settings: &Settings, upgrade: bool) -> Result<Built, StartError> {
+pub(super) fn build(settings: &Settings, addresses: &Addresses, upgrade: bool) -> Result<Built, StartError> {
     let recorder = Recorder::start(record_settings(settings), Metrics::new()?)?;
     let joined = cluster::join(settings, recorder.sink().metrics())?.map(Arc::new);
     let replay = match joined {
@@ -47,17 +50,27 @@ pub(super) fn build(settings: &Settings, upgrade: bool) -> Result<Built, StartEr
         marks: Some(Arc::new(marks)),
         successor: Arc::default(),
     };
+    let targets = Targets::new(settings.targets.clone(), listeners(settings, addresses, joined.as_deref()));
+    targets.set_etcd(etcd_places::known(settings));
     let rooms = Arc::new(Rooms {
         snapshots: Arc::new(SnapshotStore::default()),
         replay: Arc::new(replay),
         once: Arc::new(once),
         held: Arc::new(HeldBudget::new(settings.limits.unverified_bytes_max)),
         records: recorder.sink().clone(),
+        targets: Arc::new(targets),
         connector: TransportConnector::new(None),
         pool: Pool::default(),
         limits: settings.limits.clone(),
     });
     Ok(Built { rooms, recorder, joined })
+}
+
+/// Everything this node listens on, and where others are told to find it.
+fn listeners(settings: &Settings, addresses: &Addresses, joined: Option<&Joined>) -> Vec<SocketAddr> {
+    let Addresses { listeners, admin } = addresses;
+    let cluster = joined.into_iter().flat_map(|joined| [joined.listening, joined.membership.internal.address]);
+    listeners.iter().copied().chain([*admin]).chain(settings.admin_advertise).chain(cluster).collect()
 }
 
 fn record_settings(settings: &Settings) -> RecordSettings {

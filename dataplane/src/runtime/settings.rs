@@ -11,7 +11,9 @@ use std::time::Duration;
 use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
 
+use crate::edge::health::HealthLimits;
 use crate::edge::{Faces, Limits};
+use crate::upstream::Rules;
 
 mod raw;
 mod resolve;
@@ -28,10 +30,12 @@ pub struct Settings {
     pub node: NodeId,
     /// Where requests arrive; at least one.
     pub listeners: Vec<Listener>,
-    /// Where `/livez`, `/readyz`, `/metrics` and `/v1/config` are served.
+    /// Where `/livez`, `/readyz` and `/metrics` are served, and the rest to whoever holds the platform's key.
     pub admin: SocketAddr,
     /// Where the control plane asks the admin listener, when that is not where it listens.
     pub admin_advertise: Option<SocketAddr>,
+    /// Where the admin listener answers this machine's administrator, with what others have to prove themselves for.
+    pub admin_socket: PathBuf,
     /// Where the configuration comes from.
     pub source: Source,
     /// Whether configuration without a proof of origin is accepted: while the control plane is of a version that does not
@@ -47,6 +51,10 @@ pub struct Settings {
     pub records: Records,
     /// Limits and deadlines towards sources.
     pub limits: Limits,
+    /// Where this node connects to on behalf of others.
+    pub targets: Rules,
+    /// How often it checks the health of endpoints.
+    pub health_checks: HealthLimits,
     /// Worker threads.
     pub threads: Threads,
     /// Which code carries HTTP/1.1.

@@ -19,11 +19,12 @@ use super::settings::Settings;
 use super::state::PidFile;
 use crate::clock::Now;
 use crate::edge::Rooms;
-use crate::edge::health::HealthChecker;
+use crate::edge::health::{HealthChecker, HealthLimits};
 use crate::edge::tls::{RotatingCertificate, Rotation};
 use crate::once::{HandOver, Predecessor};
 use crate::snapshot::SnapshotStore;
 use crate::sync::{self, ApplyToSnapshot, Identity, Keyring, SyncHealth, SyncSettings};
+use crate::upstream::Targets;
 
 /// How often certificates are looked at and lost handshakes are swept.
 const LOOK: Duration = Duration::from_secs(1);
@@ -104,11 +105,14 @@ impl Housekeeping {
 #[derive(Debug)]
 pub struct HealthChecks {
     snapshots: Arc<SnapshotStore>,
+    targets: Arc<Targets>,
+    limits: HealthLimits,
 }
 
 /// The service that checks endpoints.
-pub fn health_checks(snapshots: Arc<SnapshotStore>) -> GenBackgroundService<HealthChecks> {
-    background_service("health checks", HealthChecks { snapshots })
+pub fn health_checks(settings: &Settings, rooms: &Rooms) -> GenBackgroundService<HealthChecks> {
+    let (snapshots, targets, limits) = (rooms.snapshots.clone(), rooms.targets.clone(), settings.health_checks);
+    background_service("health checks", HealthChecks { snapshots, targets, limits })
 }
 
 #[async_trait]
@@ -118,7 +122,7 @@ impl BackgroundService for HealthChecks {
             // An error means that the server is gone, which ends the checks too.
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         };
-        HealthChecker::new(self.snapshots.clone()).run(stop).await;
+        HealthChecker::new(self.snapshots.clone(), self.targets.clone(), self.limits).run(stop).await;
     }
 }
 
@@ -127,6 +131,7 @@ pub struct Configuration {
     settings: SyncSettings,
     keys: Arc<Keyring>,
     snapshots: Arc<SnapshotStore>,
+    targets: Arc<Targets>,
     health: Arc<OnceLock<Arc<SyncHealth>>>,
 }
 
@@ -145,14 +150,15 @@ pub(super) fn configuration(
     let (state_dir, accept_unmarked) = (settings.state_dir.clone(), settings.accept_unmarked);
     let notices = parts.notices.clone();
     let settings = SyncSettings { identity, source, state_dir, accept_unmarked, notices, cluster };
-    let (snapshots, health) = (parts.rooms.snapshots.clone(), parts.sync.clone());
-    background_service("configuration", Configuration { settings, keys, snapshots, health })
+    let (snapshots, targets) = (parts.rooms.snapshots.clone(), parts.rooms.targets.clone());
+    let health = parts.sync.clone();
+    background_service("configuration", Configuration { settings, keys, snapshots, targets, health })
 }
 
 #[async_trait]
 impl BackgroundService for Configuration {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let apply = Arc::new(ApplyToSnapshot::new(self.snapshots.clone(), self.keys.clone()));
+        let apply = Arc::new(ApplyToSnapshot::new(self.snapshots.clone(), self.keys.clone(), self.targets.clone()));
         let clock = Arc::new(|| Now::read().unix);
         let handle = sync::start(self.settings.clone(), apply, self.keys.clone(), clock).await;
         // It is set once: a service starts once.

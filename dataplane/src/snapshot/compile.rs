@@ -19,6 +19,7 @@ use lgsp_shared::session::{TICKET_KEYS_MAX, TicketKeys};
 use lgsp_shared::signature::KeyState;
 
 use super::{Documents, Snapshot};
+use crate::upstream::Targets;
 
 mod make;
 mod tables;
@@ -73,12 +74,13 @@ pub struct Compiled {
     pub problems: Vec<DocumentProblem>,
 }
 
-/// Compiles a revision.
-pub fn compile(source: &SnapshotSource, keys: &SealKeys, previous: Option<&Snapshot>) -> Compiled {
+/// Compiles a revision for a node that may connect to `targets`.
+pub fn compile(source: &SnapshotSource, keys: &SealKeys, targets: &Targets, previous: Option<&Snapshot>) -> Compiled {
     let defaults = defaults_of(&source.documents);
     let known = previous.filter(|known| known.defaults == defaults && known.understood.opened_with(keys));
     let mut compiler = Compiler {
         keys,
+        targets,
         previous,
         tables: known.map(|known| known.tables.clone()).unwrap_or_default(),
         understood: known.map_or_else(|| Understood::new(keys), |known| known.understood.clone()),
@@ -103,6 +105,7 @@ fn defaults_of(documents: &Documents) -> DefaultsSpec {
 
 struct Compiler<'a> {
     keys: &'a SealKeys,
+    targets: &'a Targets,
     previous: Option<&'a Snapshot>,
     defaults: DefaultsSpec,
     tables: Tables,

@@ -9,6 +9,7 @@ use lgsp_shared::seal::{SealKey, Secret, credential_identity};
 use serde_json::{Value, json};
 
 use super::{Compiled, Snapshot, SnapshotSource, compile};
+use crate::upstream::{Rules, Targets};
 
 /// The secret of every credential.
 pub const SECRET: &[u8] = b"a secret of the test";
@@ -53,7 +54,7 @@ pub fn build(documents: &[Arc<Document>], previous: Option<&Snapshot>) -> Compil
         hash: content_hash(&plain),
         documents: documents.iter().cloned().collect(),
     };
-    compile(&source, &key().into(), previous)
+    compile(&source, &key().into(), &Targets::new(Rules::loopback(), Vec::new()), previous)
 }
 
 /// The configuration with one document's spec changed.

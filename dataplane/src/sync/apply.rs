@@ -11,6 +11,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 
 use super::keyring::Keyring;
 use crate::snapshot::{Compiled, DocumentProblem, Documents, SnapshotSource, SnapshotStore, compile};
+use crate::upstream::Targets;
 
 /// A revision that is ready to serve.
 pub struct Prepared {
@@ -47,19 +48,22 @@ pub trait Apply: Send + Sync + 'static {
 pub struct ApplyToSnapshot {
     store: Arc<SnapshotStore>,
     keys: Arc<Keyring>,
+    targets: Arc<Targets>,
 }
 
 impl ApplyToSnapshot {
-    /// Publishes to `store`; secrets open under the keys held when a revision comes.
-    pub fn new(store: Arc<SnapshotStore>, keys: Arc<Keyring>) -> Self {
-        Self { store, keys }
+    /// Publishes to `store`; secrets open under the keys held when a revision comes, and services have the endpoints that
+    /// `targets` permits.
+    pub fn new(store: Arc<SnapshotStore>, keys: Arc<Keyring>, targets: Arc<Targets>) -> Self {
+        Self { store, keys, targets }
     }
 }
 
 impl Apply for ApplyToSnapshot {
     fn prepare(&self, revision: Revision, hash: &ContentHash, documents: &Documents) -> Prepared {
         let source = SnapshotSource { revision, hash: hash.clone(), documents: documents.clone() };
-        let Compiled { snapshot, problems } = compile(&source, &self.keys.load(), self.store.load().as_deref());
+        let (keys, previous) = (self.keys.load(), self.store.load());
+        let Compiled { snapshot, problems } = compile(&source, &keys, &self.targets, previous.as_deref());
         let (store, snapshot) = (self.store.clone(), Arc::new(snapshot));
         Prepared { problems, publish: Box::new(move || store.publish(snapshot)) }
     }

@@ -2,6 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+fn loopback() -> Targets {
+    Targets::new(Rules::loopback(), Vec::new())
+}
+
 const NOW: MonotonicMillis = MonotonicMillis(1_000);
 
 fn spec(weights: &[u16]) -> ServiceSpec {
@@ -14,7 +18,7 @@ fn spec(weights: &[u16]) -> ServiceSpec {
 }
 
 fn upstream(spec: &ServiceSpec) -> Arc<Upstream> {
-    Arc::new(Upstream::new(spec, None))
+    Arc::new(Upstream::new(spec, &loopback(), None))
 }
 
 fn pick(upstream: &Arc<Upstream>) -> Result<Lease, Code> {
@@ -103,7 +107,7 @@ fn a_target_whose_checks_fail_is_unhealthy_until_they_pass_again_even_across_rev
     let endpoint = &upstream.endpoints()[0];
     assert_eq!([false; 3].map(|passed| endpoint.count_check(passed, 2, 3)), [false, false, true]);
     assert_eq!(pick(&upstream).unwrap_err(), Code::TargetUnhealthy);
-    let next = Arc::new(Upstream::new(&spec, Some(&upstream)));
+    let next = Arc::new(Upstream::new(&spec, &loopback(), Some(&upstream)));
     assert_eq!(pick(&next).unwrap_err(), Code::TargetUnhealthy);
     assert_eq!([true, false, true, true].map(|passed| endpoint.count_check(passed, 2, 3)), [false, false, false, true]);
     assert!(pick(&next).is_ok());

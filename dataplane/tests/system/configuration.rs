@@ -33,6 +33,7 @@ mod a_node_restarts_without_its_source;
 mod a_torn_bundle_never_serves;
 mod etcd_proves_itself_and_is_shown_who_asks;
 mod faults_of_etcd_never_stop_a_node;
+mod no_service_leads_into_the_platform;
 mod one_bad_document_costs_only_itself;
 mod only_what_the_platform_marked_serves;
 mod traffic_never_stops_while_configuration_fails;

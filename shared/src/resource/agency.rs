@@ -1,9 +1,13 @@
 //! Who takes part: agencies and their systems.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::agency_code::AgencyCode;
+use crate::head::is_below;
 use crate::id::AgencyId;
+use crate::network::Network;
 use crate::timestamp::UnixSeconds;
 
 /// An organisation with an identification code.
@@ -13,6 +17,32 @@ pub struct AgencySpec {
     pub code: AgencyCode,
     /// The full name people know it by.
     pub title: String,
+    /// Networks in which the endpoints of its services may be, as far as its own operators write them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// Hosts for which its own operators may write routes, lower case, without a port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Path prefixes below which its own operators may write routes for any host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}
+
+impl AgencySpec {
+    /// Whether an endpoint may be at `address`. Nothing is assigned where nothing is written.
+    pub fn has_network_of(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// Whether a route may take this host.
+    pub fn has_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|assigned| assigned == host)
+    }
+
+    /// Whether a route for any host may take this path.
+    pub fn has_path(&self, path: &str) -> bool {
+        self.paths.iter().any(|assigned| is_below(path, assigned.trim_end_matches('/')))
+    }
 }
 
 /// An information system of an agency: the principal that holds credentials, as source, as target, or as both.

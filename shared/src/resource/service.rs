@@ -26,6 +26,11 @@ pub enum Balance {
     LeastConnections,
 }
 
+/// The most endpoints of one service. A node keeps about 200 bytes of each, and a bit of those it has tried.
+pub const ENDPOINTS_MAX: usize = 64;
+/// The shortest time between two health checks of an endpoint, unless a node's settings say otherwise.
+pub const HEALTH_INTERVAL_MS_MIN: u64 = 1_000;
+
 /// One address of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -55,7 +60,7 @@ pub struct UpstreamTls {
 pub struct HealthCheck {
     /// The path asked for; a 2xx or 3xx answer is healthy.
     pub path: String,
-    /// Milliseconds between checks, 100 or more.
+    /// Milliseconds between checks, 100 or more; a node may check less often.
     #[serde(default = "health_interval_ms")]
     pub interval_ms: u64,
     /// Milliseconds until a check has failed.

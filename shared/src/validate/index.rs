@@ -126,6 +126,11 @@ impl<'a> Stays<'a> {
 }
 
 impl Index {
+    /// The routes that take requests at this host, or at any, for exactly this path or for it as a prefix.
+    pub fn routes_at(&self, host: Option<&str>, exact: bool, path: &str) -> Vec<&ResourceKey> {
+        at(&self.places, &(host.map(Box::from), exact, path.into()))
+    }
+
     fn referrers_of(&self, key: &ResourceKey) -> Vec<&ResourceKey> {
         at(&self.referrers, key)
     }

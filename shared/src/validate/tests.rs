@@ -18,7 +18,7 @@ fn sound() -> Vec<Document> {
         document(
             "Service",
             "ho-tich",
-            json!({"system": "mot-cua", "title": "Hộ tịch", "endpoints": [{"address": "127.0.0.1:9001"}]}),
+            json!({"system": "mot-cua", "title": "Hộ tịch", "endpoints": [{"address": "10.0.0.1:9001"}]}),
         ),
         document("Route", "ho-tich", json!({"service": "ho-tich", "path": {"prefix": "/ho-tich"}})),
         document(
@@ -323,4 +323,56 @@ fn session_keys_are_named_once_few_and_by_the_rule() {
     }
     assert_eq!(paths(&with("Defaults", json!({"session": {"lifetime_secs": 0}}))), ["spec.session.lifetime_secs"]);
     assert_eq!(paths(&with("Service", json!({"session_lifetime_secs": 3601}))), ["spec.session_lifetime_secs"]);
+}
+
+#[test]
+fn an_endpoint_that_no_node_or_each_node_alone_would_reach_is_warned_about() {
+    for (address, part) in [
+        ("127.0.0.1:80", "`targets.allow`"),
+        ("[::ffff:127.0.0.1]:80", "`targets.allow`"),
+        ("169.254.169.254:80", "a link-local address"),
+        ("[64:ff9b::169.254.169.254]:80", "a link-local address"),
+        ("224.0.0.1:80", "a multicast address"),
+        ("255.255.255.255:80", "a broadcast"),
+    ] {
+        let report = with("Service", json!({"endpoints": [{"address": "10.0.0.1:80"}, {"address": address}]}));
+        assert!(report.accepts(), "{report:?}");
+        assert_eq!(report.warnings[0].path, "spec.endpoints[1].address");
+        assert!(report.warnings[0].message.contains(part), "{report:?}");
+    }
+}
+
+#[test]
+fn a_service_has_so_many_endpoints_and_no_more_and_its_health_is_not_asked_for_all_the_time() {
+    let endpoints =
+        |count: usize| -> Value { (0..count).map(|at| json!({"address": format!("10.0.0.1:{}", at + 1)})).collect() };
+    assert!(with("Service", json!({"endpoints": endpoints(64)})).accepts());
+    assert_eq!(paths(&with("Service", json!({"endpoints": endpoints(65)}))), ["spec.endpoints"]);
+    let often = with("Service", json!({"health": {"path": "/", "interval_ms": 100}}));
+    assert_eq!((often.accepts(), often.warnings[0].path.as_str()), (true, "spec.health.interval_ms"));
+    assert!(with("Service", json!({"health": {"path": "/", "interval_ms": 1000}})).warnings.is_empty());
+}
+
+#[test]
+fn what_is_assigned_to_an_agency_is_networks_hosts_and_prefixes() {
+    let good = json!({"networks": ["10.1.0.0/16"], "hosts": ["a.gov.vn"], "paths": ["/a"]});
+    assert_eq!(with("Agency", good), Report::default());
+    for (fields, path) in [
+        (json!({"networks": ["10.1.2.0/16"]}), "spec.networks[0]"),
+        (json!({"networks": ["10.1.0.0/16", "10.1.0.0/16"]}), "spec.networks[1]"),
+        (json!({"hosts": ["A.gov.vn"]}), "spec.hosts[0]"),
+        (json!({"paths": ["/a/"]}), "spec.paths[0]"),
+    ] {
+        assert_eq!(paths(&with("Agency", fields.clone())), [path], "{fields}");
+    }
+}
+
+#[test]
+fn a_title_is_one_line_of_visible_text() {
+    for title in ["", "  ", "a\nb", "\u{1b}]0;x\u{7}", "a\u{0}", "a\u{202e}b", "a\u{2028}b", &"x".repeat(301)] {
+        for kind in ["Agency", "System", "Service"] {
+            assert_eq!(paths(&with(kind, json!({"title": title}))), ["spec.title"], "{kind} {title:?}");
+        }
+    }
+    assert!(with("Agency", json!({"title": "Sở Tư pháp và Hành chính công"})).accepts());
 }

@@ -11,6 +11,8 @@ pub const PATH_BYTES_MAX: usize = 8 << 10;
 pub const HOST_BYTES_MAX: usize = 253;
 /// The longest method, in bytes.
 pub const METHOD_BYTES_MAX: usize = 32;
+/// The longest title, in characters.
+pub const TITLE_CHARS_MAX: usize = 300;
 
 /// An absolute path in its one unambiguous form, by the rules that request targets are held to.
 pub fn check_path(path: &str) -> Result<(), String> {
@@ -62,6 +64,28 @@ pub fn check_host(host: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("`{host}` is not a host name; write it as `api.vinhlong.gov.vn`, without a final dot"))
+}
+
+/// The full name of something: one line, without characters that a terminal or a reader takes for something else than text.
+pub fn check_title(title: &str) -> Result<(), String> {
+    let chars = title.chars().count();
+    if !(1..=TITLE_CHARS_MAX).contains(&chars) || title.trim().is_empty() {
+        return Err(format!("a title has 1 to {TITLE_CHARS_MAX} characters on one line, and this one has {chars}"));
+    }
+    match title.chars().find(|char| char.is_control() || is_line_or_direction(*char)) {
+        Some(char) => {
+            let code = u32::from(char);
+            Err(format!(
+                "a title holds visible text on one line, and this one has the character U+{code:04X}; remove it"
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Line and paragraph separators, and what changes the direction of the text around it.
+fn is_line_or_direction(char: char) -> bool {
+    matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A method in upper case: a token (RFC 9110 section 5.6.2) without lower-case letters.

@@ -5,12 +5,13 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::Notes;
-use super::text::{check_host, check_method, check_path, check_prefix};
+use super::text::{check_host, check_method, check_path, check_prefix, check_title};
 use crate::head::is_below;
+use crate::network::{Network, is_loopback, never};
 use crate::resource::{
-    CredentialSpec, CredentialState, Deadlines, DefaultsSpec, Endpoint, HealthCheck, Outlier, PathMatch,
-    PermissionMode, PermissionSpec, Rate, Require, Resource, Retry, Rewrite, RouteSpec, ServiceSpec, SessionDefaults,
-    UpstreamTls,
+    AgencySpec, CredentialSpec, CredentialState, Deadlines, DefaultsSpec, ENDPOINTS_MAX, Endpoint,
+    HEALTH_INTERVAL_MS_MIN, HealthCheck, Outlier, PathMatch, PermissionMode, PermissionSpec, Rate, Require, Resource,
+    Retry, Rewrite, RouteSpec, ServiceSpec, SessionDefaults, SystemSpec, UpstreamTls,
 };
 use crate::session::{RESERVED_PATH, TICKET_KEYS_MAX};
 use crate::timestamp::Validity;
@@ -34,8 +35,10 @@ const BODY_BYTES: RangeInclusive<u64> = 1..=(1 << 50);
 pub(super) fn check(resource: &Resource, notes: &mut Notes<'_>) {
     match resource {
         Resource::Defaults(spec) => defaults(spec, notes),
-        // Their identifiers and codes were checked when they were read.
-        Resource::Agency(..) | Resource::System(..) => {}
+        Resource::Agency(_, spec) => agency(spec, notes),
+        Resource::System(_, SystemSpec { agency: _, title, former_agency: _ }) => {
+            noted(check_title(title), "spec.title", notes);
+        }
         Resource::Credential(_, spec) => credential(spec, notes),
         Resource::Service(_, spec) => service(spec, notes),
         Resource::Route(_, spec) => route(spec, notes),
@@ -58,6 +61,15 @@ fn defaults(spec: &DefaultsSpec, notes: &mut Notes<'_>) {
     within(*body_idle_ms, &IDLE_MS, "spec.body_idle_ms", notes);
     within(*body_bytes_per_sec_min, &BODY_BYTES_PER_SEC_MIN, "spec.body_bytes_per_sec_min", notes);
     sessions(session, notes);
+}
+
+/// Its code was checked when it was read.
+fn agency(AgencySpec { code: _, title, networks, hosts, paths }: &AgencySpec, notes: &mut Notes<'_>) {
+    noted(check_title(title), "spec.title", notes);
+    let networks: Vec<String> = networks.iter().map(Network::to_string).collect();
+    each(&networks, |_| Ok(()), "spec.networks", notes);
+    each(hosts, check_host, "spec.hosts", notes);
+    each(paths, check_prefix, "spec.paths", notes);
 }
 
 fn sessions(SessionDefaults { keys, lifetime_secs }: &SessionDefaults, notes: &mut Notes<'_>) {
@@ -92,7 +104,7 @@ fn validity(span: Validity, notes: &mut Notes<'_>) {
 fn service(spec: &ServiceSpec, notes: &mut Notes<'_>) {
     let ServiceSpec {
         system: _,
-        title: _,
+        title,
         protocol: _,
         endpoints,
         balance: _,
@@ -105,6 +117,7 @@ fn service(spec: &ServiceSpec, notes: &mut Notes<'_>) {
         connections_max,
         session_lifetime_secs,
     } = spec;
+    noted(check_title(title), "spec.title", notes);
     check_endpoints(endpoints, notes);
     if let Some(host) = host {
         let name = strip_port(host);
@@ -141,6 +154,10 @@ fn check_endpoints(endpoints: &[Endpoint], notes: &mut Notes<'_>) {
     if endpoints.is_empty() {
         notes.problem("spec.endpoints", "there is none; list at least one `address: IP:port`");
     }
+    if endpoints.len() > ENDPOINTS_MAX {
+        let message = format!("{} are too many; use {ENDPOINTS_MAX} at most, or more services", endpoints.len());
+        notes.problem("spec.endpoints", message);
+    }
     let mut seen = HashSet::new();
     for (at, Endpoint { address, weight }) in endpoints.iter().enumerate() {
         within(*weight, &WEIGHT, &format!("spec.endpoints[{at}].weight"), notes);
@@ -149,6 +166,14 @@ fn check_endpoints(endpoints: &[Endpoint], notes: &mut Notes<'_>) {
             notes.problem(path, format!("`{address}` cannot be connected to; write `IP:port` of the target"));
         } else if !seen.insert(address) {
             notes.problem(path, format!("`{address}` is listed twice; remove one, or raise the weight of the other"));
+        } else if let Some(kind) = never(address.ip()) {
+            notes.warning(path, format!("`{address}` is {kind}, to which no node connects; write the target's own"));
+        } else if is_loopback(address.ip()) {
+            let message = format!(
+                "`{address}` is loopback: each node connects there to itself, and only where `targets.allow` of its settings \
+                 names loopback"
+            );
+            notes.warning(path, message);
         }
     }
 }
@@ -157,6 +182,11 @@ fn check_health(health: &HealthCheck, notes: &mut Notes<'_>) {
     let HealthCheck { path, interval_ms, timeout_ms, unhealthy_after, healthy_after } = health;
     noted(check_path(path), "spec.health.path", notes);
     within(*interval_ms, &HEALTH_INTERVAL_MS, "spec.health.interval_ms", notes);
+    if HEALTH_INTERVAL_MS.contains(interval_ms) && *interval_ms < HEALTH_INTERVAL_MS_MIN {
+        let message =
+            format!("nodes check every {HEALTH_INTERVAL_MS_MIN} ms at most, unless their settings allow more");
+        notes.warning("spec.health.interval_ms", message);
+    }
     within(*timeout_ms, &WAIT_MS, "spec.health.timeout_ms", notes);
     within(*unhealthy_after, &COUNT, "spec.health.unhealthy_after", notes);
     within(*healthy_after, &COUNT, "spec.health.healthy_after", notes);

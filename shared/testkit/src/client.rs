@@ -13,7 +13,7 @@ use lgsp_shared::signature::{AmzDate, KeyState, Rfc9421Params, SigV4Params, sign
 use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::session::Session;
@@ -279,9 +279,14 @@ fn write(request: &Request, headers: &[(String, String)]) -> Vec<u8> {
 
 /// Sends bytes on a new connection and reads one answer.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
+    let stream = TcpStream::connect(address).await.expect("the node listens");
+    exchange_on(stream, bytes).await
+}
+
+/// The same on a connection that is open already.
+pub async fn exchange_on(stream: impl AsyncRead + AsyncWrite, bytes: &[u8]) -> Response {
     let talk = async {
-        let mut stream = TcpStream::connect(address).await.expect("the node listens");
-        let (mut reader, mut writer) = stream.split();
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let mut input = Vec::new();
         // A refusal may come, and the connection close, before all of a large request is sent.
         let (_, response) = tokio::join!(writer.write_all(bytes), async {

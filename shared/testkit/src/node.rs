@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 
 use crate::child::{Child, Signal};
-use crate::client::{Client, Response, exchange};
+use crate::client::{Client, Response, exchange, exchange_on};
 use crate::etcd::Etcd;
 use crate::eventually::{eventually, eventually_some};
 use crate::program::program;
@@ -36,6 +37,7 @@ pub struct Node {
     directory: TempDir,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
+    admin_socket: PathBuf,
     revision: u64,
 }
 
@@ -54,6 +56,7 @@ impl Node {
             "state_dir": path("state"),
             "records": {"to": {"file": path("records.jsonl")}, "on_full": "refuse"},
             "limits": {"connections_per_address_max": 10_000},
+            "targets": {"allow": ["loopback"], "health_interval_min_ms": 100},
             "threads": {"workers": 2},
         });
         NodeBuilder { settings, resources: resources.clone(), directory }
@@ -79,10 +82,19 @@ impl Node {
         Client::new(self.address(), resources.identity(system))
     }
 
-    /// Asks the admin listener.
+    /// Asks the admin listener: through the network what is for anyone, and through its Unix socket what is not.
     pub async fn admin(&self, path: &str) -> Response {
         let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        if path.starts_with("/v1/") {
+            let stream = UnixStream::connect(&self.admin_socket).await.expect("the node listens at its socket");
+            return exchange_on(stream, request.as_bytes()).await;
+        }
         exchange(self.admin, request.as_bytes()).await
+    }
+
+    /// Where the admin listener's Unix socket is.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin_socket
     }
 
     /// Where the admin listener is.
@@ -190,12 +202,14 @@ impl NodeBuilder {
         std::fs::write(path("kek"), KEY_TEXT).expect("the key file");
         std::fs::set_permissions(path("kek"), std::fs::Permissions::from_mode(0o600)).expect("the key file's mode");
         write_bundle(&path("bundle.json"), &resources, 1);
+        let state = settings["state_dir"].as_str().expect("the state directory is in the settings");
+        let admin_socket = Path::new(state).join("admin.sock");
         // JSON is YAML.
         std::fs::write(path("settings.yaml"), settings.to_string()).expect("the settings");
         let (settings, addresses) = (path("settings.yaml"), path("addresses.json"));
         let child = spawn("lgsp-dataplane", &settings, &addresses, &[]);
         let (listeners, admin) = wait_for_addresses(&addresses).await;
-        Node { child, settings, directory, listeners, admin, revision: 1 }
+        Node { child, settings, directory, listeners, admin, admin_socket, revision: 1 }
     }
 }
 

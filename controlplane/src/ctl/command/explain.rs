@@ -1,12 +1,14 @@
 //! `explain`: why a request was, or would be, refused, as a checklist.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::ctl::arguments::{Connection, ExplainArguments};
 use crate::ctl::client::Client;
 use crate::ctl::failure::{Exit, Failure};
+use crate::ctl::node;
 use crate::ctl::output::{Output, items, note, text};
 use crate::ctl::shown;
 
@@ -35,12 +37,11 @@ fn ask_all(client: &Client, arguments: &ExplainArguments) -> Result<Value, Failu
     client.post("/v1/explain", &body)
 }
 
-/// The same answer, from one node's own listener.
-fn ask_node(node: &str, arguments: &ExplainArguments) -> Result<Value, Failure> {
-    let client = Client::of_node(node)?;
+/// The same answer, from one node's own socket.
+fn ask_node(node: &Path, arguments: &ExplainArguments) -> Result<Value, Failure> {
     let explanation = match &arguments.request_id {
-        Some(request_id) => client.get(&format!("/v1/decisions/{}", id(request_id)?))?,
-        None => client.post("/v1/explain", &question(arguments))?,
+        Some(request_id) => node::ask(node, "GET", &format!("/v1/decisions/{}", id(request_id)?), "")?,
+        None => node::ask(node, "POST", "/v1/explain", &question(arguments).to_string())?,
     };
     Ok(json!({"explanations": [explanation], "without": [], "not_asked": []}))
 }
@@ -70,7 +71,7 @@ fn nobody_knows(answer: &Value, arguments: &ExplainArguments) -> Failure {
     let without = items(answer, "without").len();
     let not_asked = items(answer, "not_asked").len();
     if without + not_asked == 0 {
-        let hint = "Start one, or ask one on its own machine: `--node http://127.0.0.1:9901`.";
+        let hint = "Start one, or ask one on its own machine: `--node /var/lib/lgsp-dataplane/admin.sock`.";
         return Failure::new(Exit::Refused, "no node has reported, so none can be asked", hint);
     }
     let what =

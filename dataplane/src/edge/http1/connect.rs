@@ -29,8 +29,12 @@ pub fn key(lease: &Lease) -> PoolKey {
 pub async fn open(context: &Rooms, lease: &Lease, answer_by: Instant) -> Result<Stream, NoConnection> {
     let upstream = lease.upstream();
     let unreachable = NoConnection { failure: Failure::Connect, code: Code::TargetUnreachable };
-    let peer = peer::http1(upstream, lease.address())
-        .map_err(|_| NoConnection { failure: Failure::Tls, code: Code::TargetTls })?;
+    let permitted = context.targets.permit(lease.address()).map_err(|barred| {
+        tracing::warn!(address = %lease.address(), %barred, "the target may not be connected to");
+        unreachable
+    })?;
+    let peer =
+        peer::http1(upstream, permitted).map_err(|_| NoConnection { failure: Failure::Tls, code: Code::TargetTls })?;
     let deadline = answer_by.min(Instant::now() + Duration::from_millis(upstream.deadlines.connect_ms));
     let connected = tokio::time::timeout_at(deadline, context.connector.new_stream(&peer)).await;
     match connected {

@@ -37,20 +37,21 @@ impl Facts for Fixed {
     }
 }
 
-const LOOPBACK: &str = "127.0.0.1";
-const ELSEWHERE: &str = "10.0.0.7";
-
-fn ask(ready: bool, asked: &Asked<'_>) -> (u16, String) {
-    let response = Admin(Fixed(ready)).answer(asked);
+fn ask_at(door: Door, ready: bool, asked: &Asked<'_>) -> (u16, String) {
+    let response = Admin { facts: Fixed(ready), door }.answer(asked);
     (response.status().as_u16(), String::from_utf8(response.into_body()).unwrap())
 }
 
-fn asked<'a>(method: &'a str, path: &'a str, from: &str) -> Asked<'a> {
-    Asked { method, path, query: None, from: from.parse().ok(), proof: None, body: b"" }
+fn ask(ready: bool, asked: &Asked<'_>) -> (u16, String) {
+    ask_at(Door::Socket, ready, asked)
+}
+
+fn asked<'a>(method: &'a str, path: &'a str) -> Asked<'a> {
+    Asked { method, path, query: None, proof: None, body: b"" }
 }
 
 fn get(ready: bool, path: &str, query: Option<&str>) -> (u16, String) {
-    ask(ready, &Asked { query, ..asked("GET", path, ELSEWHERE) })
+    ask_at(Door::Network, ready, &Asked { query, ..asked("GET", path) })
 }
 
 #[test]
@@ -69,32 +70,30 @@ fn readiness_names_what_is_missing() {
 #[test]
 fn the_rest_is_served_and_the_unknown_points_to_the_known() {
     assert_eq!(get(true, "/metrics", None), (200, "x 1\n".into()));
-    assert!(get(true, "/v1/config", None).1.contains("\"revision\": 7"));
+    assert!(ask(true, &asked("GET", "/v1/config")).1.contains("\"revision\": 7"));
     assert!(get(true, "/", None).1.contains("/readyz?verbose"));
-    assert_eq!(ask(true, &asked("POST", "/metrics", LOOPBACK)).0, 405);
-    assert_eq!(ask(true, &asked("GET", "/v1/explain", LOOPBACK)).0, 405);
+    assert_eq!(ask(true, &asked("POST", "/metrics")).0, 405);
+    assert_eq!(ask(true, &asked("GET", "/v1/explain")).0, 405);
 }
 
 const QUESTION: &[u8] = br#"{"as": {"system": "mot-cua"}, "method": "GET", "path": "/"}"#;
 
 #[test]
-fn who_may_do_what_is_told_on_the_machine_itself_and_to_who_holds_the_key_and_to_nobody_else() {
+fn what_is_configured_and_who_may_do_what_is_for_the_socket_and_for_a_proof_and_no_address_is_either() {
     let decision = format!("/v1/decisions/{KNOWN}");
-    for from in [LOOPBACK, "::1", "::ffff:127.0.0.1"] {
-        assert_eq!(ask(true, &Asked { body: QUESTION, ..asked("POST", "/v1/explain", from) }).0, 200, "{from}");
-        assert_eq!(ask(true, &asked("GET", &decision, from)).0, 200, "{from}");
+    let questions =
+        [Asked { body: QUESTION, ..asked("POST", "/v1/explain") }, asked("GET", &decision), asked("GET", "/v1/config")];
+    for question in &questions {
+        assert_eq!(ask_at(Door::Socket, true, question).0, 200, "{question:?}");
+        let (status, text) = ask_at(Door::Network, true, question);
+        assert_eq!((status, text.contains("control plane")), (403, true), "{question:?}");
+        let right = format!("{} {} {}", question.method, question.path, question.body.len());
+        let proved = |proof| Asked { proof: Some(proof), ..*question };
+        assert_eq!(ask_at(Door::Network, true, &proved(&right)).0, 200, "{question:?}");
+        for door in [Door::Network, Door::Socket] {
+            assert_eq!(ask_at(door, true, &proved("made up")).0, 403, "a wrong proof is wrong everywhere");
+        }
     }
-    for from in [ELSEWHERE, "::ffff:10.0.0.7", "no address"] {
-        let (status, text) = ask(true, &Asked { body: QUESTION, ..asked("POST", "/v1/explain", from) });
-        assert_eq!((status, text.contains("control plane")), (403, true), "{from}");
-        assert_eq!(ask(true, &asked("GET", &decision, from)).0, 403, "{from}");
-    }
-    let right = format!("POST /v1/explain {}", QUESTION.len());
-    let proved = |proof| Asked { proof: Some(proof), body: QUESTION, ..asked("POST", "/v1/explain", ELSEWHERE) };
-    assert_eq!(ask(true, &proved(&right)).0, 200);
-    assert_eq!(ask(true, &proved("made up")).0, 403);
-    let loopback = Asked { from: LOOPBACK.parse().ok(), ..proved("made up") };
-    assert_eq!(ask(true, &loopback).0, 403, "a wrong proof is wrong everywhere");
 }
 
 #[test]
@@ -104,16 +103,16 @@ fn a_question_that_is_not_understood_says_where() {
         (b"{\"as\": {\"system\": \"a\"}, \"method\": \"GET\", \"path\": \"/\", \"mood\": 1}", "mood"),
         (b"", "EOF"),
     ] {
-        let (status, text) = ask(true, &Asked { body, ..asked("POST", "/v1/explain", LOOPBACK) });
+        let (status, text) = ask(true, &Asked { body, ..asked("POST", "/v1/explain") });
         assert_eq!((status, text.contains(part)), (400, true), "{text}");
     }
-    let (status, _) = ask(false, &Asked { body: QUESTION, ..asked("POST", "/v1/explain", LOOPBACK) });
+    let (status, _) = ask(false, &Asked { body: QUESTION, ..asked("POST", "/v1/explain") });
     assert_eq!(status, 503);
 }
 
 #[test]
 fn a_refusal_that_is_not_remembered_is_told_apart_from_a_name_that_is_none() {
-    let status = |path: &str| ask(true, &asked("GET", path, LOOPBACK)).0;
+    let status = |path: &str| ask(true, &asked("GET", path)).0;
     assert_eq!(status("/v1/decisions/ffffffffffffffffffffffffffffffff"), 404);
     assert_eq!([status("/v1/decisions/"), status("/v1/decisions/xyz")], [400, 400]);
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lgsp_shared::resource::HEALTH_INTERVAL_MS_MIN;
 use lgsp_shared::yaml;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -22,6 +23,8 @@ pub(super) struct Raw {
     pub records: RawRecords,
     #[serde(default)]
     pub limits: RawLimits,
+    #[serde(default)]
+    pub targets: RawTargets,
     #[serde(default)]
     pub threads: RawThreads,
     #[serde(default)]
@@ -53,13 +56,19 @@ pub(super) struct RawTlsFiles {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAdmin {
+    #[serde(default = "admin_address")]
     pub address: String,
     pub advertise: Option<String>,
+    pub socket: Option<PathBuf>,
+}
+
+fn admin_address() -> String {
+    "127.0.0.1:9901".to_owned()
 }
 
 impl Default for RawAdmin {
     fn default() -> Self {
-        Self { address: "127.0.0.1:9901".to_owned(), advertise: None }
+        Self { address: admin_address(), advertise: None, socket: None }
     }
 }
 
@@ -140,6 +149,27 @@ impl Default for RawLimits {
             header_deadline_ms: 10_000,
             keep_alive_idle_ms: 60_000,
             drain_grace_ms: 30_000,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTargets {
+    pub allow: Option<Vec<String>>,
+    pub deny: Vec<String>,
+    pub health_interval_min_ms: u64,
+    pub health_checks_per_second_max: usize,
+}
+
+impl Default for RawTargets {
+    fn default() -> Self {
+        Self {
+            allow: None,
+            deny: Vec::new(),
+            health_interval_min_ms: HEALTH_INTERVAL_MS_MIN,
+            // 500 endpoints every 5 s.
+            health_checks_per_second_max: 100,
         }
     }
 }

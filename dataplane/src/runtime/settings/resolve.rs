@@ -2,20 +2,23 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lgsp_etcd::Access;
 use lgsp_shared::id::NodeId;
+use lgsp_shared::network::Network;
 
 use super::raw::{
     Raw, RawAdmin, RawBundle, RawCluster, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords,
-    RawSource, RawThreads, RawTlsFiles,
+    RawSource, RawTargets, RawThreads, RawTlsFiles,
 };
 use super::{
     Cluster, Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles,
 };
+use crate::edge::health::HealthLimits;
 use crate::edge::{Faces, Limits};
+use crate::upstream::Rules;
 
 /// Linux takes paths of Unix sockets up to this many bytes (`sun_path` without its final zero).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -61,13 +64,14 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
     let Raw {
         node,
         listeners,
-        admin: RawAdmin { address: admin, advertise },
+        admin: RawAdmin { address: admin, advertise, socket: admin_socket },
         source,
         key_file,
         state_dir,
         cluster,
         records,
         limits,
+        targets,
         threads,
         faces,
         log_level,
@@ -82,9 +86,12 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
     let (source, accept_unmarked) = resolve_source(&mut problems, source);
     let cluster = cluster.map(|cluster| resolve_cluster(&mut problems, cluster, &source));
     let limits = resolve_limits(&mut problems, limits);
+    let (targets, health_checks) = resolve_targets(&mut problems, targets);
     let threads = resolve_threads(&mut problems, threads);
     let log_level = resolve_log_level(&mut problems, log_level);
-    let upgrade_socket = resolve_socket(&mut problems, upgrade_socket, &state_dir);
+    let upgrade_socket =
+        resolve_socket(&mut problems, "upgrade_socket", upgrade_socket, state_dir.join("upgrade.sock"));
+    let admin_socket = resolve_socket(&mut problems, "admin.socket", admin_socket, state_dir.join("admin.sock"));
     let pid_file = pid_file.unwrap_or_else(|| state_dir.join("dataplane.pid"));
     let (records, faces) = (resolve_records(records), resolve_faces(faces));
     match node {
@@ -93,6 +100,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
             listeners,
             admin,
             admin_advertise,
+            admin_socket,
             source,
             accept_unmarked,
             key_file,
@@ -100,6 +108,8 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
             cluster,
             records,
             limits,
+            targets,
+            health_checks,
             threads,
             faces,
             log_level,
@@ -217,6 +227,37 @@ fn resolve_limits(problems: &mut Problems, limits: RawLimits) -> Limits {
     }
 }
 
+fn resolve_targets(problems: &mut Problems, targets: RawTargets) -> (Rules, HealthLimits) {
+    let RawTargets { allow, deny, health_interval_min_ms, health_checks_per_second_max } = targets;
+    let interval_key = "targets.health_interval_min_ms";
+    let per_second_key = "targets.health_checks_per_second_max";
+    let per_second = problems.count(per_second_key, health_checks_per_second_max, 1..=10_000);
+    let rules = Rules {
+        allow: allow.map(|allow| resolve_networks(problems, "targets.allow", &allow)),
+        deny: resolve_networks(problems, "targets.deny", &deny),
+    };
+    let health = HealthLimits {
+        interval_min: problems.milliseconds(interval_key, health_interval_min_ms, 100..=3_600_000),
+        checks_per_second_max: u32::try_from(per_second).unwrap_or(u32::MAX),
+    };
+    (rules, health)
+}
+
+/// Networks, and `loopback` for both of that name.
+fn resolve_networks(problems: &mut Problems, key: &str, texts: &[String]) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(_) if text == "loopback" => networks.extend(Rules::LOOPBACK),
+            Err(error) => {
+                problems.add(format!("{key}[{index}]"), format!("{error}; `loopback` stands for 127.0.0.0/8 and ::1"))
+            }
+        }
+    }
+    networks
+}
+
 fn resolve_threads(problems: &mut Problems, RawThreads { workers, work_stealing }: RawThreads) -> Threads {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Threads { workers: problems.count("threads.workers", workers.unwrap_or(available), 1..=1_024), work_stealing }
@@ -229,14 +270,14 @@ fn resolve_log_level(problems: &mut Problems, level: String) -> String {
     level
 }
 
-fn resolve_socket(problems: &mut Problems, socket: Option<PathBuf>, state_dir: &Path) -> PathBuf {
-    let socket = socket.unwrap_or_else(|| state_dir.join("upgrade.sock"));
+fn resolve_socket(problems: &mut Problems, key: &str, socket: Option<PathBuf>, usual: PathBuf) -> PathBuf {
+    let socket = socket.unwrap_or(usual);
     let bytes = socket.as_os_str().len();
     if bytes > SOCKET_PATH_BYTES_MAX {
         let shown = socket.display();
         let most = SOCKET_PATH_BYTES_MAX;
-        let message = format!("`{shown}` has {bytes} bytes: use {most} at most, such as `/run/lgsp/upgrade.sock`");
-        problems.add("upgrade_socket", message);
+        let message = format!("`{shown}` has {bytes} bytes: use {most} at most, such as `/run/lgsp/node.sock`");
+        problems.add(key, message);
     }
     socket
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::edge::Faces;
+use crate::upstream::Rules;
 
 const MINIMAL: &str = "
 node: node-1
@@ -43,6 +44,26 @@ fn the_example_file_is_valid() {
     let text = include_str!("../../../../config/examples/dataplane.yaml");
     let settings = parse(text).unwrap();
     assert_eq!(settings.listeners.len(), 2);
+}
+
+#[test]
+fn targets_are_networks_and_loopback_is_one_by_name() {
+    let settings = parse(MINIMAL).unwrap();
+    assert_eq!((settings.targets, settings.admin_socket.as_path()), (Rules::default(), Path::new("state/admin.sock")));
+    assert_eq!(settings.health_checks.interval_min, Duration::from_secs(1));
+    let settings =
+        parse(&format!("{MINIMAL}targets: {{allow: [10.0.0.0/8, loopback], deny: [10.9.0.0/16]}}\n")).unwrap();
+    let allow = settings.targets.allow.unwrap();
+    assert_eq!((allow.len(), settings.targets.deny.len()), (3, 1));
+    assert_eq!(parse(&format!("{MINIMAL}targets: {{allow: []}}\n")).unwrap().targets.allow, Some(Vec::new()));
+    let error = complaint(&format!(
+        "{MINIMAL}targets: {{allow: [10.0.0.1/8], deny: [localhost], health_interval_min_ms: 1}}\n"
+    ));
+    for expected in
+        ["`targets.allow[0]`: `10.0.0.1/8`", "`targets.deny[0]`: `localhost`", "`targets.health_interval_min_ms`: 1"]
+    {
+        assert!(error.contains(expected), "no {expected} in\n{error}");
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! One document → what it becomes, given what it refers to.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lgsp_shared::id::{CredentialId, PermissionId, RouteId, ServiceId, SystemId};
 use lgsp_shared::resource::{
-    CredentialSpec, CredentialState, Kind, PermissionMode, PermissionSpec, Read, Resource, Rewrite, RouteSpec,
-    ServiceSpec, SystemSpec,
+    CredentialSpec, CredentialState, ENDPOINTS_MAX, Kind, PermissionMode, PermissionSpec, Read, Resource, Rewrite,
+    RouteSpec, ServiceSpec, SystemSpec,
 };
 use lgsp_shared::seal::{SealError, credential_identity};
 
@@ -14,6 +15,9 @@ use super::{Compiler, DocumentProblem, Effect, unknown_fields};
 use crate::snapshot::documents::DocumentKey;
 use crate::snapshot::{Credential, Grant, Quota, Route, Service, Snapshot, System, Watched};
 use crate::upstream::{SourceShare, Upstream};
+
+/// Endpoints of one service that are named as left out; about 200 bytes each.
+const ENDPOINTS_NOTED_MAX: usize = 8;
 
 /// Why nothing is made of a document: where, and what that leads to.
 struct Unusable {
@@ -42,6 +46,7 @@ impl Compiler<'_> {
             }
         };
         let mut problems = unknown_fields(&key.label(), &read);
+        problems.extend(self.endpoints_left_out(&key.label(), &read));
         let made = self.made_of(&source, &read, before).unwrap_or_else(|Unusable { path, message, effect }| {
             problems.push(DocumentProblem { document: key.label(), path: path.to_owned(), message, effect });
             Made::Nothing
@@ -155,8 +160,25 @@ impl Compiler<'_> {
             signers: self.signers_of(&spec.system),
             host: spec.host.as_deref().map(Box::from),
             session_lifetime_secs: spec.session_lifetime_secs.unwrap_or(self.defaults.session.lifetime_secs),
-            upstream: Arc::new(Upstream::new(spec, before.map(|service| &*service.upstream))),
+            upstream: Arc::new(Upstream::new(spec, self.targets, before.map(|service| &*service.upstream))),
         })))
+    }
+
+    /// What is wrong with a service's endpoints, one by one: the others serve.
+    fn endpoints_left_out(&self, label: &str, read: &Read) -> Vec<DocumentProblem> {
+        let Resource::Service(_, spec) = &read.resource else { return Vec::new() };
+        let left_out = |at: usize, address: SocketAddr| {
+            let why = match self.targets.permit(address) {
+                _ if at >= ENDPOINTS_MAX => format!("a service has {ENDPOINTS_MAX} endpoints at most"),
+                Ok(_) => return None,
+                Err(barred) => barred.to_string(),
+            };
+            let message = format!("this node does not connect to `{address}`: {why}; the endpoint is left out");
+            let path = format!("spec.endpoints[{at}].address");
+            Some(DocumentProblem { document: label.to_owned(), path, message, effect: Effect::Noted })
+        };
+        let endpoints = spec.endpoints.iter().enumerate();
+        endpoints.filter_map(|(at, endpoint)| left_out(at, endpoint.address)).take(ENDPOINTS_NOTED_MAX).collect()
     }
 
     fn signers_of(&self, system: &SystemId) -> Box<[Arc<Credential>]> {

@@ -82,6 +82,27 @@ fn one_bad_document_takes_only_what_refers_to_it_along() {
 }
 
 #[test]
+fn an_endpoint_that_the_node_may_not_connect_to_is_named_and_the_others_serve() {
+    let endpoints = json!([{"address": "127.0.0.1:1"}, {"address": "169.254.169.254:80"}, {"address": "10.0.0.1:80"}]);
+    let compiled = build(&changed("Service", "v", |spec| spec["endpoints"] = endpoints.clone()), None);
+    let told: Vec<(&str, &str, Effect)> =
+        compiled.problems.iter().map(|one| (one.document.as_str(), one.path.as_str(), one.effect)).collect();
+    let at = |path| ("Service/v", path, Effect::Noted);
+    assert_eq!(told, [at("spec.endpoints[1].address"), at("spec.endpoints[2].address")]);
+    let route = &compiled.snapshot.routes_to(&"v".parse().unwrap())[0];
+    let reached: Vec<u16> = route.service.upstream.endpoints().iter().map(|endpoint| endpoint.address.port()).collect();
+    assert_eq!(reached, [1]);
+}
+
+#[test]
+fn endpoints_beyond_the_most_a_service_may_have_are_named() {
+    let endpoints: Vec<Value> = (1..=66).map(|port| json!({"address": format!("127.0.0.1:{port}")})).collect();
+    let compiled = build(&changed("Service", "v", |spec| spec["endpoints"] = json!(endpoints)), None);
+    let paths: Vec<&str> = compiled.problems.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(paths, ["spec.endpoints[64].address", "spec.endpoints[65].address"]);
+}
+
+#[test]
 fn a_secret_moved_from_another_credential_does_not_open() {
     let stolen = documents()[4].spec["secret"].clone();
     let compiled = build(&changed("Credential", "source-1", |spec| spec["secret"] = stolen.clone()), None);

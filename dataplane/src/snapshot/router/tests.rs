@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::snapshot::{NotFound, Snapshot, SnapshotSource, compile};
+use crate::upstream::{Rules, Targets};
 use lgsp_shared::bundle::content_hash;
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::Document;
@@ -22,7 +23,8 @@ fn snapshot(routes: &[(&str, Value)]) -> Snapshot {
     let hash = content_hash(&documents);
     let documents = documents.into_iter().map(Arc::new).collect();
     let key = SealKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
-    let compiled = compile(&SnapshotSource { revision: Revision(1), hash, documents }, &key.into(), None);
+    let targets = Targets::new(Rules::loopback(), Vec::new());
+    let compiled = compile(&SnapshotSource { revision: Revision(1), hash, documents }, &key.into(), &targets, None);
     assert_eq!(compiled.problems, []);
     compiled.snapshot
 }

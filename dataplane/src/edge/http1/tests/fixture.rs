@@ -24,6 +24,7 @@ use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use crate::snapshot::SnapshotStore;
 use crate::snapshot::fixture::{SECRET, build, credential, document};
 use crate::stream::HeldBudget;
+use crate::upstream::{Rules, Targets};
 
 pub const HOST: &str = "lgsp.vinhlong.gov.vn";
 
@@ -94,6 +95,7 @@ impl Gateway {
             replay: Arc::new(ReplayWindow::new(1)),
             held: Arc::new(HeldBudget::new(limits.unverified_bytes_max)),
             records: recorder.sink().clone(),
+            targets: Arc::new(Targets::new(Rules::loopback(), Vec::new())),
             connector: TransportConnector::new(None),
             pool: Pool::default(),
             limits,
