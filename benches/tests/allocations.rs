@@ -18,6 +18,7 @@ use lgsp_dataplane::edge::{Limits, Rooms};
 use lgsp_dataplane::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
 use lgsp_dataplane::snapshot::SnapshotStore;
 use lgsp_dataplane::stream::HeldBudget;
+use lgsp_dataplane::upstream::{Rules, Targets};
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::l4::stream::Stream;
 
@@ -132,6 +133,7 @@ pub(crate) fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
         replay: Arc::new(ReplayWindow::new(1 << 12)),
         held: Arc::new(HeldBudget::new(1 << 20)),
         records: recorder.sink().clone(),
+        targets: Arc::new(Targets::new(Rules::loopback(), Vec::new())),
         connector: TransportConnector::new(None),
         pool: Pool::default(),
         once: Arc::default(),

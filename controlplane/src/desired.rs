@@ -29,9 +29,11 @@ pub mod connection;
 pub mod credential;
 pub mod deed;
 mod keys;
+pub mod ownership;
 pub mod reorganise;
 pub mod reseal;
 pub mod rollback;
+mod shadow;
 pub mod sight;
 pub mod whole;
 
@@ -40,6 +42,7 @@ pub use bounds::Bounds;
 pub use change::{Change, Edit, Proposal};
 pub use deed::Deed;
 pub use keys::Keys;
+use ownership::Door;
 pub use whole::{Entry, Whole};
 
 /// Changed documents that the audit's entry of a revision names; about 100 bytes each.
@@ -246,7 +249,7 @@ impl Desired {
             let proposal = tokio::task::spawn_blocking(move || propose(&whole, &keys, (&authority, bounds), &*make));
             let (Proposal { whole, edits, warnings }, mut writes) =
                 proposal.await.map_err(|_| ChangeError::Interrupted)??;
-            writes.extend(deed::consequences(&edits, self.rule, audit.at));
+            writes.extend(deed::consequences(&whole, &edits, self.rule, audit.at));
             writes.extend(deed::concerns(&self.current(), &whole, &edits));
             let outcome = Outcome { whole: Arc::new(whole), edits, warnings };
             if mode == Mode::DryRun {
@@ -354,11 +357,14 @@ fn propose(
     make: &dyn Fn(&Whole, &SealKey) -> Result<Deed, ChangeError>,
 ) -> Result<(Proposal, Vec<Write>), ChangeError> {
     let (sight, key) = (authority.sight(whole), keys.sealing());
-    let Deed { change, writes } = if sight.is_whole() { make(whole, key)? } else { make(&sight.restrict(whole), key)? };
-    authority.check(whole, &change)?;
+    let deed = if sight.is_whole() { make(whole, key)? } else { make(&sight.restrict(whole), key)? };
+    let Deed { change, writes, door } = deed;
+    let change = if door == Door::Hand { ownership::carried(whole, change) } else { change };
+    authority.check(whole, &change, door)?;
     let mut proposal =
         change::propose(whole, &change, keys).map_err(|error| authority.narrow(whole, &change, error))?;
     bounds.check(whole, &proposal.whole)?;
+    proposal.warnings.extend(shadow::warnings(&proposal.whole, &proposal.edits, sight.is_whole()));
     proposal.warnings = authority.narrowed(whole, &change, proposal.warnings);
     Ok((proposal, writes))
 }
@@ -368,6 +374,10 @@ fn told(error: StoreError) -> ChangeError {
     match error {
         StoreError::NotApproved { system } => ChangeError::NotApproved { system },
         StoreError::Moved { what } | StoreError::Taken { what } => ChangeError::NotNow(what),
+        StoreError::Cancelled { system } => ChangeError::NotNow(format!(
+            "the connection of `System/{system}` was cancelled, so nothing is granted to it or to others at its services; \
+             leave those permissions out, or approve the system again with `lgspctl system approve`"
+        )),
         StoreError::Ended { code } => ChangeError::NotNow(format!(
             "agency `{code}` ended, and a document still has its code; `lgspctl agency history {code}` tells what \
              became of it"

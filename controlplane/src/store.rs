@@ -145,6 +145,12 @@ pub enum StoreError {
         /// The system.
         system: SystemId,
     },
+    /// The connection of a system was cancelled.
+    #[error("the connection of `System/{system}` was cancelled")]
+    Cancelled {
+        /// The system.
+        system: SystemId,
+    },
     /// A document has the code of an agency that ended.
     #[error("agency `{code}` ended")]
     Ended {
@@ -171,6 +177,7 @@ impl StoreError {
             | Self::Moved { .. }
             | Self::Taken { .. }
             | Self::NotApproved { .. }
+            | Self::Cancelled { .. }
             | Self::Ended { .. } => None,
         }
     }

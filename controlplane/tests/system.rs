@@ -79,6 +79,8 @@ mod what_a_token_made_ends_with_it;
 mod what_an_agency_had_is_no_other_agency_s;
 #[path = "system/what_is_published_is_what_the_database_made.rs"]
 mod what_is_published_is_what_the_database_made;
+#[path = "system/what_the_platform_owns_no_agency_writes.rs"]
+mod what_the_platform_owns_no_agency_writes;
 #[path = "system/what_was_acknowledged_survives_every_kill.rs"]
 mod what_was_acknowledged_survives_every_kill;
 #[path = "system/what_was_taken_away_is_refused_when_the_command_ends.rs"]

@@ -1,5 +1,7 @@
 //! Changes: puts and deletes against a base.
 
+use std::sync::Arc;
+
 use axum::Json;
 use lgsp_shared::id::Revision;
 use lgsp_shared::resource::{Document, ResourceKey};
@@ -10,7 +12,8 @@ use super::CHANGE_DOCUMENTS_MAX;
 use super::body::{Body, DocumentBody, at_most};
 use super::needs::Needs;
 use super::problem::{FINDINGS_MAX, Finding, Problem, ProblemBody};
-use crate::desired::{Change, Edit, Mode, Outcome, Whole, credential};
+use crate::desired::sight::Sight;
+use crate::desired::{Change, Edit, Entry, Mode, Outcome, Whole, credential};
 use crate::operator::right;
 
 /// Documents that the audit's entry of a change names as its target.
@@ -70,13 +73,13 @@ pub struct EditBody {
 }
 
 impl ChangeResult {
-    /// Tells an outcome.
-    pub fn new(Outcome { whole, edits, warnings }: Outcome, mode: Mode) -> Self {
+    /// Tells an outcome to who sees this much: sealed secrets are not shown to who may not see them.
+    pub fn new(Outcome { whole, edits, warnings }: Outcome, mode: Mode, sight: &Sight) -> Self {
         Self {
             revision: whole.revision().0,
             hash: whole.hash().to_string(),
             created: mode == Mode::Commit && !edits.is_empty(),
-            edits: edits.iter().map(EditBody::new).collect(),
+            edits: edits.iter().map(|edit| EditBody::new(edit, sight)).collect(),
             warnings: warnings.into_iter().take(FINDINGS_MAX).map(Finding::from).collect(),
         }
     }
@@ -89,8 +92,8 @@ impl ChangeResult {
 }
 
 impl EditBody {
-    fn new(Edit { key, before, after }: &Edit) -> Self {
-        let spec = |entry: &std::sync::Arc<crate::desired::Entry>| entry.document().spec.clone();
+    fn new(Edit { key, before, after }: &Edit, sight: &Sight) -> Self {
+        let spec = |entry: &Arc<Entry>| sight.without_secrets(entry.document().clone()).spec;
         Self { document: key.to_string(), before: before.as_ref().map(spec), after: after.as_ref().map(spec) }
     }
 }
@@ -129,7 +132,7 @@ pub async fn apply(needs: Needs<right::Change>, Body(body): Body<ChangeBody>) ->
         Ok(change)
     };
     let outcome = needs.desired.edit(mode, needs.audit(&message)?, make).await?;
-    Ok(Json(ChangeResult::new(outcome, mode)))
+    Ok(Json(needs.result(outcome, mode)))
 }
 
 /// What a change is about, for the audit: the first of what it names, also where it is refused.

@@ -223,7 +223,7 @@ pub async fn disable(
     let audit = needs.audit(&or_default(message, || format!("credential disable {name}")))?;
     needs.trail().about(format!("Credential/{name}"));
     let outcome = needs.desired.edit(Mode::Commit, audit, move |whole, _| credential::disable(whole, &name)).await?;
-    Ok(Json(ChangeResult::new(outcome, Mode::Commit)))
+    Ok(Json(needs.result(outcome, Mode::Commit)))
 }
 
 fn or_default(message: String, default: impl FnOnce() -> String) -> String {

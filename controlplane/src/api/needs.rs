@@ -10,12 +10,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::changes::ChangeResult;
 use super::problem::{Code, Problem};
 use super::{App, Rooms};
 use crate::audit::Trail;
-use crate::desired::Audit;
 use crate::desired::sight::Sight;
 use crate::desired::whole::Whole;
+use crate::desired::{Audit, Mode, Outcome};
 use crate::operator::accounts::Known;
 use crate::operator::right::Named;
 use crate::operator::{BearerKind, Operator, Right};
@@ -88,6 +89,12 @@ impl<R> Needs<R> {
     /// What whoever asks sees of a revision. Whatever is shown of one passes through it.
     pub fn sight(&self, whole: &Whole) -> Sight {
         self.operator().authority().sight(whole)
+    }
+
+    /// The outcome of a change as whoever asked for it may see it.
+    pub fn result(&self, outcome: Outcome, mode: Mode) -> ChangeResult {
+        let sight = self.sight(&outcome.whole);
+        ChangeResult::new(outcome, mode, &sight)
     }
 
     /// Who changes something now, why, and with which authority.

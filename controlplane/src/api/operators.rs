@@ -16,6 +16,7 @@ use super::body::{Body, Query, segment};
 use super::login::no_store;
 use super::needs::Needs;
 use super::problem::{Code, Problem, ProblemBody};
+use crate::desired::ownership::Namespace;
 use crate::operator::manage::{self, Account};
 use crate::operator::{BearerKind, Operator, Role, factor, right};
 use crate::store::{Also, Forgets, OperatorRow};
@@ -115,6 +116,7 @@ pub async fn add(needs: Needs<right::Operators>, Body(body): Body<AddBody>) -> R
     by_no_token(&needs)?;
     manage::may_make(needs.operator(), Account { name: &name, roles: &roles, agency: agency.as_ref() })?;
     agency_exists(&needs, agency.as_ref())?;
+    may_name_identity(needs.operator(), identity.as_deref())?;
     if identity.as_ref().is_some_and(|it| it.is_empty() || it.chars().count() > IDENTITY_CHARS_MAX) {
         return Err(Problem::malformed(format!("`identity` is empty, or longer than {IDENTITY_CHARS_MAX} characters")));
     }
@@ -286,6 +288,20 @@ async fn change_row(
         Ok::<_, Problem>(also)
     });
     changed.await?.ok_or_else(|| Problem::from(manage::Beyond::Unknown(name.to_string())))
+}
+
+/// Who logs in through the identity provider as whom is the platform's to say: an identity belongs to one operator, and the
+/// first to name it would keep it.
+fn may_name_identity(actor: &Operator, identity: Option<&str>) -> Result<(), Problem> {
+    let open = Namespace::Identity.is_open_to_agencies();
+    match (identity, actor.agency()) {
+        (Some(_), Some(agency)) if !open => Err(Problem::new(
+            Code::Forbidden,
+            format!("`identity` is not for operators of `Agency/{agency}` to name"),
+            "Leave it out, or ask a system administrator to add the operator.",
+        )),
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
 }
 
 fn account(row: &OperatorRow) -> Account<'_> {

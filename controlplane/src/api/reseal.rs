@@ -40,14 +40,14 @@ pub struct ResealResult {
 
 /// Seals every secret under the first key of the key file: credentials as a new revision, and second factors. Refused while a node lacks that key.
 #[utoipa::path(
-    post, path = "/v1/reseal", request_body = ResealBody, security(("operator_token" = ["keys"])),
+    post, path = "/v1/reseal", request_body = ResealBody, security(("operator_token" = ["reseal"])),
     responses(
         (status = 200, description = "Done, or nothing to do", body = ResealResult),
         (status = 409, description = "A node does not hold the key yet", body = ProblemBody),
         (status = 503, description = "The nodes' reports cannot be read", body = ProblemBody),
     )
 )]
-pub async fn reseal(needs: Needs<right::Keys>, Body(body): Body<ResealBody>) -> Result<Json<ResealResult>, Problem> {
+pub async fn reseal(needs: Needs<right::Reseal>, Body(body): Body<ResealBody>) -> Result<Json<ResealResult>, Problem> {
     let ResealBody { force, message } = body;
     // As the file is now: what follows a `key use` must not go on under the key before it.
     let keys = needs.desired.keys().reload().map_err(|detail| {
@@ -74,7 +74,7 @@ pub async fn reseal(needs: Needs<right::Keys>, Body(body): Body<ResealBody>) -> 
     let message = if message.is_empty() { format!("reseal under key {first}") } else { message };
     let make = move |whole: &Whole, _: &_| anew::change(whole, &keys, random_nonce);
     let outcome = needs.desired.edit(Mode::Commit, needs.audit(&message)?, make).await?;
-    let change = ChangeResult::new(outcome, Mode::Commit);
+    let change = needs.result(outcome, Mode::Commit);
     Ok(Json(ResealResult { change, key: first.to_string(), factors }))
 }
 

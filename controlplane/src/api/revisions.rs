@@ -284,7 +284,7 @@ pub async fn rollback(
         Ok(change)
     };
     let outcome = needs.desired.edit(mode, needs.audit(&message)?, make).await?;
-    Ok(Json(ChangeResult::new(outcome, mode)))
+    Ok(Json(needs.result(outcome, mode)))
 }
 
 /// The revision, or the refusal that there is none.

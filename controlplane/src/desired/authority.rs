@@ -11,6 +11,7 @@ use lgsp_shared::validate::Problem;
 
 use super::ChangeError;
 use super::change::{Change, edits};
+use super::ownership::{self, Door};
 use super::sight::{Own, Sight};
 use super::whole::Whole;
 
@@ -38,14 +39,18 @@ impl Authority {
     }
 
     /// Refuses a change that goes beyond it.
-    pub fn check(&self, current: &Whole, change: &Change) -> Result<(), ChangeError> {
+    pub fn check(&self, current: &Whole, change: &Change, door: Door) -> Result<(), ChangeError> {
         if let Some(agency) = &self.agency {
             self.check_scope(current, change, agency)?;
         }
         let touched: BTreeSet<Kind> =
             edits(current, &change.puts, &change.deletes).into_iter().map(|edit| edit.key.kind).collect();
         let missing: Vec<&str> = touched.difference(&self.kinds).map(|kind| kind.as_str()).collect();
-        if missing.is_empty() { Ok(()) } else { Err(ChangeError::Forbidden { what: missing.join(", ") }) }
+        if !missing.is_empty() {
+            return Err(ChangeError::Forbidden { what: missing.join(", ") });
+        }
+        let refusals = ownership::refusals(current, change, door, self.agency.as_ref());
+        if refusals.is_empty() { Ok(()) } else { Err(ChangeError::Refused(refusals)) }
     }
 
     /// Every document named must be the agency's, as it is and as it would be.

@@ -75,14 +75,14 @@ pub fn approve(whole: &Whole, application: &Application, party: &Party, step: &S
         Write::Approve { system: request.system.clone(), application: Some(*number), step: step.clone() },
         Write::ContactsCopied { from: contacts_of(*number), to: system_key.to_string() },
     ];
-    Ok(Deed { change: Change { puts, ..Change::default() }, writes })
+    Ok(Deed { change: Change { puts, ..Change::default() }, writes, ..Deed::default() })
 }
 
 /// Allows keys for a system whose document was applied.
 pub fn approve_system(whole: &Whole, system: &SystemId, step: &Step) -> Result<Deed, ChangeError> {
     exists(whole, system)?;
     let approve = Write::Approve { system: system.clone(), application: None, step: step.clone() };
-    Ok(Deed { change: Change::default(), writes: vec![approve] })
+    Ok(Deed { writes: vec![approve], ..Deed::default() })
 }
 
 /// Ends a system's connection: its keys are disabled, and every permission from it and to its services is withdrawn.
@@ -100,7 +100,7 @@ pub fn cancel(
     });
     let withdraw = Write::Withdraw { system: system.clone(), step: step.clone() };
     let change = disconnect(whole, &BTreeSet::from([system.clone()]))?;
-    Ok(Deed { change, writes: steps.chain([withdraw]).collect() })
+    Ok(Deed { change, writes: steps.chain([withdraw]).collect(), ..Deed::default() })
 }
 
 /// Disables the keys of systems and withdraws every permission from them and to their services. Asked for by name, so

@@ -1,13 +1,15 @@
 //! A change together with what is written beside it: one revision and its registry, all of it or nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use lgsp_shared::id::{AgencyId, SystemId};
-use lgsp_shared::resource::{CredentialState, Kind, Resource};
+use lgsp_shared::id::{AgencyId, ServiceId, SystemId};
+use lgsp_shared::resource::{CredentialState, Kind, Resource, ResourceKey};
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::change::{Change, Edit};
 use super::connection::key;
+use super::ownership::Door;
 use super::whole::{Entry, Whole};
 use crate::registry::concern::{Owners, concerned};
 use crate::store::registry::{Rule, Write};
@@ -19,22 +21,26 @@ pub struct Deed {
     pub change: Change,
     /// To the registry, in order.
     pub writes: Vec<Write>,
+    /// How it came about.
+    pub door: Door,
 }
 
 impl From<Change> for Deed {
     fn from(change: Change) -> Self {
-        Self { change, writes: Vec::new() }
+        Self { change, ..Self::default() }
     }
 }
 
 /// What follows from the edits themselves: the directory learns which agencies have documents, names are taken and left, a
-/// system that is gone loses its approval, and no key appears for a system that has none.
-pub fn consequences(edits: &[Edit], rule: Rule, at: UnixSeconds) -> Vec<Write> {
+/// system that is gone loses its approval, no key appears for a system that has none, and nothing is granted from or to a
+/// system whose connection was cancelled. `whole` is what the edits lead to.
+pub fn consequences(whole: &Whole, edits: &[Edit], rule: Rule, at: UnixSeconds) -> Vec<Write> {
     // Removals first: a document that takes another's code comes after the one that had it.
     let gone = edits.iter().filter(|edit| edit.after.is_none()).flat_map(|edit| removal(edit, at));
     let put = edits.iter().filter_map(|edit| taken(edit, at));
     let insisted = newly_keyed(edits).into_iter().map(|system| Write::Insist { system, rule });
-    gone.chain(put).chain(insisted).collect()
+    let connected = newly_granted(whole, edits).into_iter().map(|system| Write::InsistConnected { system });
+    gone.chain(put).chain(insisted).chain(connected).collect()
 }
 
 /// How many of the edits concern which agency, as things stood before or as they stand after.
@@ -72,6 +78,35 @@ pub fn newly_keyed(edits: &[Edit]) -> BTreeSet<SystemId> {
             (before.as_deref().and_then(keyed) != Some(system.clone())).then_some(system)
         })
         .collect()
+}
+
+/// Systems from which or to whose services something is granted that was not granted before.
+fn newly_granted(whole: &Whole, edits: &[Edit]) -> BTreeSet<SystemId> {
+    let resource = |entry: &Arc<Entry>| entry.document().read().ok().map(|read| read.resource);
+    let owner = |service: &ServiceId| {
+        let key = ResourceKey { kind: Kind::Service, name: service.as_str().parse().ok()? };
+        match whole.get(&key)?.read().ok()?.resource {
+            Resource::Service(_, spec) => Some(spec.system),
+            _ => None,
+        }
+    };
+    let mut systems = BTreeSet::new();
+    for Edit { key: _, before, after } in edits {
+        match (before.as_ref().and_then(resource), after.as_ref().and_then(resource)) {
+            (Some(Resource::Permission(_, old)), Some(Resource::Permission(_, new)))
+                if (&old.source, &old.service) == (&new.source, &new.service) => {}
+            (_, Some(Resource::Permission(_, new))) => {
+                systems.extend(owner(&new.service));
+                systems.insert(new.source);
+            }
+            // Permissions that stay lead to its new owner.
+            (Some(Resource::Service(_, old)), Some(Resource::Service(_, new))) if old.system != new.system => {
+                systems.insert(new.system);
+            }
+            _ => {}
+        }
+    }
+    systems
 }
 
 /// The system of a credential that is not disabled.

@@ -12,6 +12,7 @@ use super::ChangeError;
 use super::change::Change;
 use super::connection::{agency_document, agency_of_code, disconnect, free_agency_name, key, text};
 use super::deed::Deed;
+use super::ownership::{self, Door};
 use super::whole::Whole;
 use crate::registry::application::{Action, State as ApplicationState, Step};
 use crate::registry::directory::{Agency, FormerNames};
@@ -58,7 +59,7 @@ pub fn carry_out(whole: &Whole, one: &Reorganisation, facts: &Facts) -> Result<D
     let mut writes = writes(one, &moves, facts);
     let bound = |Binding { from, to }| Write::Bound { from, to, by: one.author.clone(), at: one.effective };
     writes.extend(bindings(whole, &one.operation, &change)?.into_iter().map(bound));
-    Ok(Deed { change, writes })
+    Ok(Deed { change, writes, door: Door::Reorganisation })
 }
 
 /// What becomes of everything that is bound to an agency by the name of its document.
@@ -165,7 +166,17 @@ fn regroup(whole: &Whole, one: &Reorganisation, moves: &Moves, facts: &Facts) ->
     for successor in one.operation.to() {
         let wanted = moves.values().any(|destination| destination.to.as_ref() == Some(&successor.code));
         if let Some(name) = document_of(whole, one, successor, wanted, facts, &change)? {
-            change.puts.push(agency_document(&name, &successor.code, &successor.title));
+            let mut document = agency_document(&name, &successor.code, &successor.title);
+            let itself = whole.get(&key(Kind::Agency, name.as_str())?);
+            let merged = match &one.operation {
+                Operation::Merge { codes, into: _ } => codes.as_slice(),
+                // After a split the platform's operators say what belongs to whom.
+                Operation::Rename { .. } | Operation::Split { .. } | Operation::Dissolve { .. } => &[],
+            };
+            let merged = merged.iter().flat_map(|code| agencies_of_code(whole, code));
+            let before: Vec<&Document> = itself.into_iter().chain(merged).collect();
+            ownership::inherit(&mut document, &before);
+            change.puts.push(document);
             names.insert(&successor.code, name);
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use lgsp_shared::resource::{Document, Kind, ResourceKey};
 
 use super::change::Change;
+use super::ownership;
 use super::whole::Whole;
 
 /// Which credentials a rollback brings back.
@@ -32,8 +33,9 @@ pub fn to(current: &Whole, old: &[Document], credentials: Credentials) -> Change
         .collect();
     let mut puts: Vec<Document> = wanted
         .iter()
-        .filter(|(key, document)| current.get(key) != Some(*document))
-        .map(|(_, document)| (*document).clone())
+        .map(|(key, document)| (current.get(key), ownership::brought_back(current.get(key), document)))
+        .filter(|(now, document)| *now != Some(document))
+        .map(|(_, document)| document)
         .collect();
     puts.sort_by(|one, other| (&one.kind, &one.name).cmp(&(&other.kind, &other.name)));
     Change { base: None, puts, deletes, allow_large_removal: false }

@@ -7,6 +7,7 @@ use lgsp_shared::id::AgencyId;
 use lgsp_shared::resource::{Document, Kind};
 use serde_json::Value;
 
+use super::ownership;
 use super::whole::{Entries, Whole};
 
 /// The systems and services that belong to an agency. Costs one look at every document.
@@ -96,14 +97,17 @@ impl Sight {
         if !self.sees(document) {
             return None;
         }
-        let mut shown = document.clone();
+        Some(self.without_secrets(document.clone()))
+    }
+
+    /// The document without what only who may change credentials sees.
+    pub fn without_secrets(&self, mut shown: Document) -> Document {
         if !self.sealed
-            && kind(document) == Some(Kind::Credential)
-            && let Some(spec) = shown.spec.as_object_mut()
+            && let (Some(kind), Some(spec)) = (kind(&shown), shown.spec.as_object_mut())
         {
-            spec.remove("secret");
+            ownership::sealed(kind).for_each(|field| drop(spec.remove(field)));
         }
-        Some(shown)
+        shown
     }
 
     /// The revision with only what is seen.

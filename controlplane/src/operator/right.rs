@@ -7,6 +7,7 @@ use super::role::Role::{
     self, AgencyAdministrator, Auditor, Observer, RegistrationOfficer, SecurityOfficer, ServiceAdministrator,
     SystemAdministrator,
 };
+use crate::desired::ownership::Namespace;
 
 /// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +26,8 @@ pub enum Right {
     Register,
     /// Issue, rotate and disable credentials.
     Keys,
+    /// Seal everything under another key-encryption key, second factors too.
+    Reseal,
     /// Publish again.
     Publish,
     /// Add operators, grant and revoke their roles, disable them.
@@ -35,7 +38,7 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Right; 10] = [
+    pub const ALL: [Right; 11] = [
         Right::Myself,
         Right::Tokens,
         Right::Look,
@@ -43,6 +46,7 @@ impl Right {
         Right::Change,
         Right::Register,
         Right::Keys,
+        Right::Reseal,
         Right::Publish,
         Right::Operators,
         Right::Audit,
@@ -58,6 +62,7 @@ impl Right {
             Right::Change => "change",
             Right::Register => "register",
             Right::Keys => "keys",
+            Right::Reseal => "reseal",
             Right::Publish => "publish",
             Right::Operators => "operators",
             Right::Audit => "audit",
@@ -75,7 +80,7 @@ impl Right {
                 &[SecurityOfficer, RegistrationOfficer, ServiceAdministrator, SystemAdministrator, AgencyAdministrator]
             }
             Right::Register => &[RegistrationOfficer, SystemAdministrator],
-            Right::Keys => &[SecurityOfficer],
+            Right::Keys | Right::Reseal => &[SecurityOfficer],
             Right::Publish => &[SystemAdministrator],
             Right::Operators => &[SystemAdministrator, AgencyAdministrator],
             Right::Audit => &[Auditor],
@@ -87,6 +92,7 @@ impl Right {
         match self {
             Right::Myself | Right::Tokens | Right::Look | Right::Change | Right::Keys | Right::Operators => true,
             Right::Watch | Right::Register | Right::Publish | Right::Audit => false,
+            Right::Reseal => Namespace::Sealing.is_open_to_agencies(),
         }
     }
 }
@@ -111,7 +117,7 @@ macro_rules! named {
     };
 }
 
-named! { Myself Tokens Look Watch Change Register Keys Publish Operators Audit }
+named! { Myself Tokens Look Watch Change Register Keys Reseal Publish Operators Audit }
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +136,7 @@ mod tests {
     #[test]
     fn the_audit_is_read_by_auditors_alone_and_an_agency_gives_no_right_over_the_platform() {
         assert_eq!(Right::Audit.roles(), [Role::Auditor]);
+        assert!(!Right::Reseal.within_agency(), "what it seals is everybody's");
         let platform = Right::ALL.into_iter().filter(|right| !right.within_agency());
         assert!(platform.into_iter().all(|right| !right.roles().contains(&Role::AgencyAdministrator)));
     }

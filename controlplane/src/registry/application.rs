@@ -259,8 +259,12 @@ impl Request {
     /// Checks the texts; identifiers were checked when they were read, and the configuration checks what it becomes.
     pub fn checked(mut self) -> Result<Self, InvalidText> {
         self.purpose = filled("purpose", &self.purpose, REASON_CHARS_MAX, "what the connection is for")?;
-        self.system_title =
-            filled("system_title", &self.system_title, super::directory::TITLE_CHARS_MAX, "the system's full name")?;
+        self.system_title = filled(
+            "system_title",
+            &self.system_title,
+            lgsp_shared::validate::TITLE_CHARS_MAX,
+            "the system's full name",
+        )?;
         self.letter = filled("letter", &self.letter, LETTER_CHARS_MAX, "the number of the agency's official letter")?;
         if self.services.len() > SERVICES_MAX {
             return Err(InvalidText::TooManyServices);

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::id::AgencyId;
 use lgsp_shared::timestamp::UnixSeconds;
+use lgsp_shared::validate::check_title;
 
 use super::fold::fold;
 
-/// The longest name of an agency, in characters.
-pub const TITLE_CHARS_MAX: usize = 300;
 /// The most agencies one request imports; about 200 bytes each.
 pub const IMPORT_BATCH_MAX: usize = 1_000;
 /// The most agencies one page of a search holds.
@@ -59,23 +58,15 @@ pub fn searchable(code: &AgencyCode, title: &str) -> String {
     format!("{} {}", fold(title), fold(code.as_str()))
 }
 
-/// A name that is no name.
+/// A name that is no name: why, by the rule that documents are held to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an agency's name has 1 to {TITLE_CHARS_MAX} characters on one line, and this one has {chars}")]
-pub struct InvalidTitle {
-    chars: usize,
-}
+#[error("an agency's name: {0}")]
+pub struct InvalidTitle(String);
 
 /// Checks a title and takes the space around it away.
 pub fn title(text: &str) -> Result<String, InvalidTitle> {
     let trimmed = text.trim();
-    let chars = trimmed.chars().count();
-    let one_line = !trimmed.chars().any(char::is_control);
-    if one_line && (1..=TITLE_CHARS_MAX).contains(&chars) {
-        Ok(trimmed.to_owned())
-    } else {
-        Err(InvalidTitle { chars })
-    }
+    check_title(trimmed).map(|()| trimmed.to_owned()).map_err(InvalidTitle)
 }
 
 /// Where a page of a search goes on: behind this agency, among names that start with the query or among the others.

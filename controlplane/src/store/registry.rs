@@ -178,6 +178,11 @@ pub enum Write {
         /// Whether the absence of an approval is enough.
         rule: Rule,
     },
+    /// Insists that a system's connection was not cancelled.
+    InsistConnected {
+        /// The system.
+        system: SystemId,
+    },
     /// A reorganisation was carried out: one that was scheduled, or one that is entered as applied.
     Reorganised {
         /// Which.
@@ -264,6 +269,7 @@ pub(super) async fn write(
             Write::Withdraw { system, step } => approval::withdraw(connection, system, step).await?,
             Write::Forget { system } => approval::forget(connection, system).await?,
             Write::Insist { system, rule } => approval::insist(connection, system, *rule).await?,
+            Write::InsistConnected { system } => approval::insist_connected(connection, system).await?,
             Write::Reorganised { one, successions } => {
                 reorganisation::carried_out(connection, one, successions, revision).await?;
             }

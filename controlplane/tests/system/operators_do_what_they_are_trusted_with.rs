@@ -140,6 +140,8 @@ async fn a_token_is_worth_at_most_what_its_maker_is_and_ends_when_it_is_revoked(
     platform.write("ci.token", made["token"].as_str().unwrap());
     let run = |arguments: &[&str]| platform.run(&[arguments, &["--token-file", "ci.token"]].concat());
     platform.write("own.yaml", "kind: Route\nname: moi\nspec: {service: khai-sinh, path: {prefix: /moi}}\n");
+    assert_eq!(run(&["apply", "-f", "own.yaml"]).code, 3, "nothing is assigned to the agency");
+    platform.apply("kind: Agency\nname: so-tu-phap\nspec: {code: 000.00.12.H61, title: Sở Tư pháp, paths: [/moi]}\n");
     assert_eq!(run(&["apply", "-f", "own.yaml"]).code, 0);
     assert_eq!(run(&["nodes"]).code, 3, "bound to an agency");
     assert_eq!(run(&["token", "issue", "more"]).code, 3, "a token makes no tokens");

@@ -367,7 +367,7 @@ pub async fn approve(
         }
     };
     let application = shown(&needs, application.number).await?;
-    Ok(Json(Granted { application, change: ChangeResult::new(outcome, mode) }))
+    Ok(Json(Granted { application, change: needs.result(outcome, mode) }))
 }
 
 /// Refuses an application.

@@ -274,5 +274,5 @@ pub async fn end(
     let system = system.clone();
     let make = move |whole: &Whole, _: &_| connection::cancel(whole, &system, &applications, &step);
     let outcome = needs.desired.carry_out(mode, audit, make).await?;
-    Ok(ChangeResult::new(outcome, mode))
+    Ok(needs.result(outcome, mode))
 }

@@ -204,7 +204,7 @@ pub async fn ask(
     let (outcome, mode) = match (dry_run, one.state) {
         (true, _) => {
             one.number = 0;
-            let change = ChangeResult::new(tried, Mode::DryRun);
+            let change = needs.result(tried, Mode::DryRun);
             return Ok((
                 StatusCode::OK,
                 Json(ReorganisationAnswer { reorganisation: one.into(), touches, bound, change }),
@@ -219,7 +219,7 @@ pub async fn ask(
             (tried, Mode::DryRun)
         }
     };
-    let (change, reorganisation) = (ChangeResult::new(outcome, mode), find(&needs, &one.number.to_string()).await?);
+    let (change, reorganisation) = (needs.result(outcome, mode), find(&needs, &one.number.to_string()).await?);
     let reorganisation = reorganisation.into();
     Ok((StatusCode::CREATED, Json(ReorganisationAnswer { reorganisation, touches, bound, change })))
 }

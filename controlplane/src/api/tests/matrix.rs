@@ -35,7 +35,7 @@ POST /v1/changes                         change   S R A Y . . G
 GET  /v1/credentials                     look     S R A Y O U G
 POST /v1/credentials                     keys     S . . . . . .
 POST /v1/credentials/{name}/rotate       keys     S . . . . . .
-POST /v1/reseal                          keys     S . . . . . .
+POST /v1/reseal                          reseal   S . . . . . .
 POST /v1/credentials/{name}/disable      keys     S . . . . . .
 GET  /v1/nodes                           watch    S R A Y O U .
 POST /v1/explain                         watch    S R A Y O U .

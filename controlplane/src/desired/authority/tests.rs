@@ -47,7 +47,7 @@ fn deletes(key: &str) -> Change {
 }
 
 fn refused(authority: &Authority, change: &Change) -> String {
-    match authority.check(&whole(), change) {
+    match authority.check(&whole(), change, Door::Hand) {
         Err(ChangeError::Forbidden { what }) => what,
         other => panic!("{change:?}: {other:?}"),
     }
@@ -58,14 +58,14 @@ fn a_change_needs_the_right_for_every_kind_it_touches() {
     let services = Authority::new([Kind::Service, Kind::Route].into(), None);
     let change = puts(vec![service("new", "sys-a"), system("new", "a"), document("Agency", "c", json!({}))]);
     assert_eq!(refused(&services, &change), "Agency, System");
-    assert!(services.check(&whole(), &puts(vec![service("new", "sys-a")])).is_ok());
+    assert!(services.check(&whole(), &puts(vec![service("new", "sys-a")]), Door::Hand).is_ok());
     assert_eq!(refused(&services, &deletes("Credential/key-a")), "Credential");
 }
 
 #[test]
 fn a_kind_that_stays_as_it_is_needs_no_right() {
     let services = Authority::new([Kind::Service].into(), None);
-    assert!(services.check(&whole(), &puts(vec![system("sys-a", "a"), service("new", "sys-a")])).is_ok());
+    assert!(services.check(&whole(), &puts(vec![system("sys-a", "a"), service("new", "sys-a")]), Door::Hand).is_ok());
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn nothing_beyond_the_agency_is_changed_taken_over_or_given_away() {
         deletes("Permission/b-calls-a"),
         deletes("Service/svc-a"),
     ] {
-        assert!(all.check(&whole(), &within).is_ok(), "{within:?}");
+        assert!(all.check(&whole(), &within, Door::Hand).is_ok(), "{within:?}");
     }
     let administrator = of_a(&[Kind::System, Kind::Service]);
     assert_eq!(refused(&administrator, &deletes("Credential/key-a")), "Credential");

@@ -86,6 +86,14 @@ pub(super) async fn insist(connection: &mut AnyConnection, system: &SystemId, ru
     if rule.allows(approval.as_ref()) { Ok(()) } else { Err(StoreError::NotApproved { system: system.clone() }) }
 }
 
+/// Fails when the system's connection was cancelled.
+pub(super) async fn insist_connected(connection: &mut AnyConnection, system: &SystemId) -> Result<(), StoreError> {
+    match insist(connection, system, Rule::NotWithdrawn).await {
+        Err(StoreError::NotApproved { system }) => Err(StoreError::Cancelled { system }),
+        other => other,
+    }
+}
+
 pub(super) async fn approve(
     connection: &mut AnyConnection,
     system: &SystemId,
