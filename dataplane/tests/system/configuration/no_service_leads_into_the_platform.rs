@@ -59,7 +59,7 @@ async fn assert_nothing_leads_there(builder: fn(&Resources) -> NodeBuilder) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_the_node_s_listeners_nor_its_etcd_are_reached_through_it_on_the_exchange_loop() {
-    assert_nothing_leads_there(|resources| Program::new(resources)).await;
+    assert_nothing_leads_there(Program::new).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
