@@ -65,7 +65,7 @@ impl<'c, 'a> Fresh<'c, 'a> {
         let ahead = (ahead_secs > 0).then(|| (KeyId::of(access_key), ahead_secs));
         let unknown = !replay.span().covers(access_key, created);
         let question = Question::about(Known { name, created, until, ahead, unknown, handed_over, again });
-        Ok(Self { question, used: Some(Used::new(name, until, !has_nonce)), ..fresh })
+        Ok(Self { question, used: Some(Used::new(&name, until, !has_nonce)), ..fresh })
     }
 
     /// What is left to be found out about its nonce.

@@ -52,7 +52,8 @@ pub enum Seen {
 /// A nonce that this request used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
-    name: Name,
+    hash: u64,
+    key: Option<u64>,
     until: UnixSeconds,
     /// Whether its source can only send the same again: there is no nonce, the signature stands for it.
     by_signature: bool,
@@ -170,13 +171,13 @@ impl ReplayWindow {
     /// Takes a nonce back that was used up by a request of which nothing was done. Changes nothing when another request
     /// has been refused because of it in the meantime with a longer life.
     pub fn forget(&self, used: &Used, now: UnixSeconds) {
-        let Used { name, until, by_signature: _ } = used;
-        let Some(mut shard) = self.shard(name.hash) else { return };
-        let Place::Taken(index) = place_in(&shard.slots, name.hash, now) else { return };
+        let Used { hash, key, until, by_signature: _ } = used;
+        let Some(mut shard) = self.shard(*hash) else { return };
+        let Place::Taken(index) = place_in(&shard.slots, *hash, now) else { return };
         let Some(slot) = shard.slots.get_mut(index).filter(|slot| slot.until == until.0) else { return };
         slot.until = i64::MIN;
         shard.live.remove(*until);
-        self.shares.remove(name.key, *until);
+        self.shares.remove(*key, *until);
     }
 
     /// Hands one shard over: what it remembers, as hashes with their ends. What it takes from here on has to be asked of
@@ -256,8 +257,8 @@ impl ReplayWindow {
 
 impl Used {
     /// This nonce, remembered until then.
-    pub fn new(name: Name, until: UnixSeconds, by_signature: bool) -> Self {
-        Self { name, until, by_signature }
+    pub fn new(name: &Name, until: UnixSeconds, by_signature: bool) -> Self {
+        Self { hash: name.hash, key: name.key, until, by_signature }
     }
 
     /// Whether its source can only send the same again. A source with nonces signs again with another; its first request

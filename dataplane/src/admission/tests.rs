@@ -276,7 +276,7 @@ fn a_wider_clock_window_makes_nothing_good_that_was_used() {
     assert!(decide(&Asked { created: NOW - 4, ..GOOD }, &narrow, &replay).is_ok());
     // Its nonce is forgotten by now, as it would be seven seconds later.
     let used = replay.name(GOOD.access_key, Nonce::Given(GOOD.nonce));
-    replay.forget(&Used::new(used, UnixSeconds(NOW + 1), false), UnixSeconds(NOW));
+    replay.forget(&Used::new(&used, UnixSeconds(NOW + 1), false), UnixSeconds(NOW));
     let late = Asked { created: NOW - 6, ..GOOD };
     assert_eq!(decide(&late, &narrow, &replay).unwrap_err().code, Code::ClockSkew);
     assert_eq!(decide(&late, &wide, &replay).unwrap_err().code, Code::ClockSkew);

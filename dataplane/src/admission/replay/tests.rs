@@ -100,7 +100,7 @@ fn a_nonce_that_is_kept_alive_counts_for_as_long_as_it_lives() {
 fn what_was_taken_back_is_good_again_unless_a_later_request_was_refused_for_it() {
     let window = ReplayWindow::new(1 << 10);
     let name = window.name("KEY1", Nonce::Given("n"));
-    let used = Used::new(name, UnixSeconds(300), true);
+    let used = Used::new(&name, UnixSeconds(300), true);
     assert_eq!(see(&window, "KEY1", "n", 300, 0), Seen::First);
     window.forget(&used, UnixSeconds(0));
     assert_eq!([0, 0].map(|_| see(&window, "KEY1", "n", 300, 0)), [Seen::First, Seen::Again]);

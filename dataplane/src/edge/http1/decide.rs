@@ -81,6 +81,7 @@ impl Default for Asked {
 
 /// What becomes of a request.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "moved once, and a box would be an allocation per exchange")]
 pub enum Decision {
     /// It goes to its target.
     Forward(Forward),
