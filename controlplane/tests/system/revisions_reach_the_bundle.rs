@@ -45,7 +45,8 @@ async fn a_rollback_is_a_new_revision_with_the_old_content() {
     let platform = Platform::start().await;
     platform.apply(RESOURCES);
     let first = platform.bundle(1).await;
-    platform.apply(&agency("so-tu-phap", "renamed"));
+    // A new title; a code changes by reorganisation only.
+    platform.apply("kind: Agency\nname: so-tu-phap\nspec: {code: 000.00.12.H61, title: renamed}\n");
     platform.ok(&["delete", "Permission/tra-cuu"]);
     assert_ne!(platform.bundle(3).await.hash, first.hash);
     platform.ok(&["rollback", "1"]);
