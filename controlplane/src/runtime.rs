@@ -19,9 +19,7 @@ use crate::calendar;
 use crate::desired::{self, Desired};
 use crate::keys::FileKeys;
 use crate::operator::accounts::Accounts;
-use crate::operator::bearer::Terms;
 use crate::operator::oidc::Oidc;
-use crate::operator::{BearerKind, FIRST_OPERATOR, FIRST_ROLES};
 use crate::publish::bundle::BundleSink;
 use crate::publish::etcd::EtcdSink;
 use crate::publish::{Demand, Publisher, Sink, Status};
@@ -33,6 +31,12 @@ use crate::store::Store;
 use crate::store::registry::Rule;
 use crate::store::tables::schema_version;
 use crate::usage::Usage;
+
+mod first_token;
+mod hangup;
+pub mod logging;
+
+pub use hangup::Reload;
 
 /// How long requests in flight may take once the process was asked to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -53,15 +57,17 @@ pub struct Announce {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()> {
+pub async fn serve(settings: Settings, announce: Announce, reload: Reload) -> anyhow::Result<()> {
+    let hangups = hangup::take_over().context("taking SIGHUP over")?;
+    if !settings.core_dumps {
+        lgsp_process::dumps::forbid().context("core dumps cannot be forbidden; `core_dumps: true` allows them")?;
+    }
     let held = FileKeys::new(settings.key_file.clone())?;
     settings.publish.check_files()?;
     // Before anyone learns the address: whoever starts this may also end it at once.
     let ended = ended().context("taking over the signals that end this program")?;
     let store = open_store(&settings).await?;
-    if let Some(token) = first_token(&store, true, "first start").await? {
-        show_token(&token, announce.token_file.as_deref())?;
-    }
+    first_token::at_first_start(&store, announce.token_file.as_deref()).await?;
     let accounts = Accounts::new(store.clone(), held.keys(), settings.login.clone())?;
     let oidc = settings.login.oidc.clone().map(|oidc| Oidc::new(oidc, store.clone())).transpose()?;
     let rule = if settings.systems_need_approval { Rule::Approved } else { Rule::NotWithdrawn };
@@ -80,6 +86,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     let follower = tokio::spawn(desired::follow_database(desired.clone(), stopped.clone()));
     let keys = tokio::spawn(held.follow(store.clone(), stopped.clone()));
 
+    let hangups = tokio::spawn(hangup::follow(hangups, reload, settings.clone(), stopped.clone()));
     let calendar = tokio::spawn(calendar::run(desired.clone(), stopped.clone()));
     let rollout = Arc::new(Rollout::new(&settings.publish));
     let refusals =
@@ -110,6 +117,7 @@ pub async fn serve(settings: Settings, announce: Announce) -> anyhow::Result<()>
     calendar.await.context("the calendar panicked")?;
     refusals.await.context("following the nodes' refusals panicked")?;
     keys.await.context("following the key file panicked")?;
+    hangups.await.context("following SIGHUP panicked")?;
     following.await.context("following the use of credentials panicked")?;
     store.close().await;
     Ok(())
@@ -122,9 +130,7 @@ pub async fn new_token(settings: &Settings, token_file: Option<&Path>) -> anyhow
         store.found_schema().await? == Some(schema_version()),
         "the database is of another version: start the server of this version first, which upgrades it"
     );
-    if let Some(token) = first_token(&store, false, "new-token").await? {
-        show_token(&token, token_file)?;
-    }
+    first_token::again(&store, token_file).await?;
     store.close().await;
     Ok(())
 }
@@ -198,41 +204,6 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         DatabaseSettings::Sqlite(path) => Ok(Store::open(path).await?),
         DatabaseSettings::Postgres(address) => Ok(Store::connect(address, password.as_ref()).await?),
     }
-}
-
-/// Draws the first operator's token and keeps its hash: in place of the one before, or only when there is no operator yet.
-async fn first_token(store: &Store, unless_any: bool, action: &str) -> anyhow::Result<Option<String>> {
-    let terms = Terms {
-        kind: BearerKind::First,
-        operator: FIRST_OPERATOR.parse()?,
-        title: String::new(),
-        roles: None,
-        agency: None,
-        expires_at: None,
-        idle_secs: None,
-    };
-    let (token, row) = terms.draw(now()).context("the operating system gives no random bytes")?;
-    let local = Ipv4Addr::LOCALHOST.into();
-    let trail = Trail::new(now(), local, format!("lgsp-controlplane {action}"), format!("operator {FIRST_OPERATOR}"));
-    let kept = store.put_first_bearer(&row, &FIRST_ROLES.into(), unless_any, &trail).await?;
-    Ok(kept.then_some(token))
-}
-
-/// Shows the token this once.
-#[allow(clippy::print_stdout, reason = "the token is for the operator who starts the program, not for a log")]
-fn show_token(token: &str, file: Option<&Path>) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    match file {
-        Some(path) => {
-            let mut options = std::fs::OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-            file.and_then(|mut file| writeln!(file, "{token}"))
-                .with_context(|| format!("cannot write the operator token to `{}`", path.display()))?;
-        }
-        None => println!("operator token (shown once, keep it): {token}"),
-    }
-    Ok(())
 }
 
 async fn bind(address: SocketAddr, address_file: Option<&Path>) -> anyhow::Result<TcpListener> {

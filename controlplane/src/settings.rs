@@ -53,6 +53,9 @@ pub struct Settings {
     /// How much may be published, for one agency and in all.
     #[serde(default)]
     pub limits: Bounds,
+    /// Whether a crash may write the memory, which holds keys and passwords, to a file.
+    #[serde(default)]
+    pub core_dumps: bool,
     /// What is logged, such as `info` or `info,lgsp_controlplane=debug`.
     #[serde(default = "log")]
     pub log: String,
@@ -152,7 +155,7 @@ pub enum SettingsError {
 }
 
 /// Where a variable's value goes, and whether it is a list written with commas.
-const VARIABLES: [(&str, &[&str]); 13] = [
+const VARIABLES: [(&str, &[&str]); 14] = [
     ("LISTEN", &["listen"]),
     ("LISTEN_BEYOND_LOOPBACK", &["listen_beyond_loopback"]),
     ("DATABASE", &["database"]),
@@ -163,6 +166,7 @@ const VARIABLES: [(&str, &[&str]); 13] = [
     ("LOGIN_TITLE", &["login", "title"]),
     ("LOGIN_TRUST_FORWARDED_FOR", &["login", "trust_forwarded_for"]),
     ("SYSTEMS_NEED_APPROVAL", &["systems_need_approval"]),
+    ("CORE_DUMPS", &["core_dumps"]),
     ("LOG", &["log"]),
     ("PUBLISH_BUNDLE", &["publish", "bundle"]),
     ("PUBLISH_ETCD", &["publish", "etcd", "endpoints"]),
@@ -253,7 +257,7 @@ fn overlay(root: &mut Map<String, Value>, short: &str, value: String) -> Result<
     let value = match path {
         ["publish", "etcd", "endpoints"] => value.split(',').map(|endpoint| Value::from(endpoint.trim())).collect(),
         ["login", "session_minutes" | "idle_minutes"] => value.parse::<u32>().map_or(Value::String(value), Value::from),
-        ["listen_beyond_loopback" | "systems_need_approval"] | ["login", "trust_forwarded_for"] => {
+        ["listen_beyond_loopback" | "systems_need_approval" | "core_dumps"] | ["login", "trust_forwarded_for"] => {
             value.parse::<bool>().map_or(Value::String(value), Value::Bool)
         }
         _ => Value::String(value),

@@ -11,6 +11,8 @@ mod a_backup_brings_everything_back;
 mod a_cancelled_system_is_refused_at_once;
 #[path = "system/a_dry_run_changes_nothing.rs"]
 mod a_dry_run_changes_nothing;
+#[path = "system/a_first_token_is_its_owners_alone.rs"]
+mod a_first_token_is_its_owners_alone;
 #[path = "system/a_key_encryption_key_is_replaced_without_a_pause.rs"]
 mod a_key_encryption_key_is_replaced_without_a_pause;
 #[path = "system/a_key_that_nobody_uses_is_seen.rs"]

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use lgsp_controlplane::backup::{Header, Restored};
-use lgsp_controlplane::runtime::{self, Announce};
+use lgsp_controlplane::runtime::{self, Announce, Reload, logging};
 use lgsp_controlplane::settings::database::read_password;
 use lgsp_controlplane::settings::{Settings, key_file};
 use lgsp_shared::seal::KeyId;
-use tracing_subscriber::EnvFilter;
 
 const FIRST_START: &str = "\
 Without a command the server runs until SIGTERM. The first start:
@@ -37,7 +36,8 @@ struct Serve {
     /// Write the address that was bound to this file.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
-    /// Write the operator token to this file (mode 0600) when it is made, in place of printing it.
+    /// Write the operator token to this file (mode 0600) when it is made. Without it the first start has to be in a
+    /// terminal, where the token is shown.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -150,13 +150,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         None => {
             let Serve { config, address_file, token_file } = arguments.serve;
-            let settings = load(config)?;
-            log(&settings)?;
-            block_on(runtime::serve(settings, Announce { address_file, token_file }))
+            let settings = load(config.clone())?;
+            let log = logging::start(&settings.log)?;
+            let reload = Reload { log, load: Box::new(move || load(config.clone())) };
+            block_on(runtime::serve(settings, Announce { address_file, token_file }, reload))
         }
         Some(Command::Check { config }) => {
             let settings = load(config)?;
-            EnvFilter::try_new(&settings.log).context("setting `log`")?;
+            logging::parse(&settings.log)?;
             let key = key_file::read(&settings.key_file)?;
             settings.database_password_file.as_deref().map(read_password).transpose()?;
             settings.publish.check_files()?;
@@ -263,12 +264,6 @@ fn load(config: Option<PathBuf>) -> anyhow::Result<Settings> {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let settings = Settings::load(config.as_deref(), environment);
     if config.is_some() { Ok(settings?) } else { settings.context("without `--config FILE`") }
-}
-
-fn log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log).context("setting `log`")?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
-    Ok(())
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -2,9 +2,9 @@
 //! so it can be shown.
 
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use lgsp_process::secret_file::{self, Readers, SecretFileError};
 use lgsp_shared::seal::Secret;
 use serde::Deserialize;
 
@@ -109,8 +109,8 @@ pub enum PasswordFileError {
         #[source]
         source: std::io::Error,
     },
-    /// Everybody can read it.
-    #[error("the password file `{path}` has mode {mode:o}, so everybody can read it; run `chmod 600 {path}`")]
+    /// Others can use it.
+    #[error("the password file `{path}` has mode {mode:o}, so others can use it; run `chmod 600 {path}`")]
     Open {
         /// The file.
         path: String,
@@ -118,7 +118,7 @@ pub enum PasswordFileError {
         mode: u32,
     },
     /// It holds no password.
-    #[error("the password file `{path}` is empty, or longer than {PASSWORD_FILE_BYTES_MAX} bytes")]
+    #[error("the password file `{path}` is empty, is longer than {PASSWORD_FILE_BYTES_MAX} bytes, or is not text")]
     Unusable {
         /// The file.
         path: String,
@@ -128,25 +128,23 @@ pub enum PasswordFileError {
 /// Reads a password; a newline at its end does not count.
 pub fn read_password(path: &Path) -> Result<Secret, PasswordFileError> {
     let name = || path.display().to_string();
-    let unreadable = |source| PasswordFileError::Unreadable { path: name(), source };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        return Err(PasswordFileError::Open { path: name(), mode });
-    }
-    if metadata.len() > PASSWORD_FILE_BYTES_MAX {
-        return Err(PasswordFileError::Unusable { path: name() });
-    }
-    let text = std::fs::read(path).map_err(unreadable)?;
+    let text =
+        secret_file::read(path, Readers::OwnerAndGroup, PASSWORD_FILE_BYTES_MAX).map_err(|error| match error {
+            SecretFileError::Unreadable(source) => PasswordFileError::Unreadable { path: name(), source },
+            SecretFileError::Exposed { mode } => PasswordFileError::Open { path: name(), mode },
+            SecretFileError::NotText { .. } => PasswordFileError::Unusable { path: name() },
+        })?;
     let password = text.trim_ascii_end();
     if password.is_empty() {
         return Err(PasswordFileError::Unusable { path: name() });
     }
-    Ok(Secret::new(password.to_vec()))
+    Ok(Secret::new(password.as_bytes().to_vec()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn parse(text: &str) -> Result<DatabaseSettings, String> {

@@ -5,11 +5,12 @@
 //! [`remove`] the old one everywhere. Whether something is still sealed under it is for the database to say: the command
 //! line asks it before.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use lgsp_process::secret_file::{self, Readers, SecretFileError};
 use lgsp_shared::seal::{KEY_BYTES, KeyId, SealError, SealKey, SealKeys};
 use zeroize::Zeroizing;
 
@@ -90,15 +91,11 @@ fn unusable(path: &Path, source: SealError) -> KeyFileError {
 
 fn text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let name = || path.display().to_string();
-    let unreadable = |source| KeyFileError::Unreadable { path: name(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Open { path: name(), mode });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
+    secret_file::read(path, Readers::Owner, FILE_BYTES_MAX).map_err(|error| match error {
+        SecretFileError::Unreadable(source) => KeyFileError::Unreadable { path: name(), source },
+        SecretFileError::Exposed { mode } => KeyFileError::Open { path: name(), mode },
+        SecretFileError::NotText { .. } => unusable(path, SealError::KeyMalformed),
+    })
 }
 
 /// Adds a new random key at the end: it opens, and does not seal yet. Returns its name.
@@ -191,6 +188,8 @@ pub fn make(path: &Path) -> Result<SealKeys, KeyFileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -122,7 +122,7 @@ async fn a_server_does_not_start_with_bad_settings_or_missing_open_or_weak_secre
         "publish: {bundle: bundle.json}\n",
     );
     mode("db.password", 0o644);
-    refused("everybody can read it");
+    refused("others can use it");
     mode("db.password", 0o600);
     platform.write("db.password", "\n");
     refused("is empty");

@@ -186,6 +186,11 @@ impl Platform {
         self.server.as_ref().unwrap().output()
     }
 
+    /// The server's limits on core dumps, soft and hard.
+    pub fn core_limits(&self) -> String {
+        core_limits(&self.server.as_ref().unwrap().id().to_string())
+    }
+
     fn address(&self) -> Option<String> {
         std::fs::read_to_string(self.path("address")).ok()
     }
@@ -317,6 +322,13 @@ impl From<Output> for Done {
             err: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// The limits on core dumps of a process, soft and hard, as the kernel says them.
+pub fn core_limits(process: &str) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    line.split_ascii_whitespace().skip(4).take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// An agency as a document.

@@ -1,18 +1,16 @@
 //! The key-encryption keys: read from a file only its owner may read, and read again when it changes. There is no default.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lgsp_process::secret_file::{self, Readers, SecretFileError};
 use lgsp_shared::seal::{SealError, SealKeys};
-use zeroize::Zeroizing;
 
 use crate::sync::Keyring;
 
 /// A key file holds a few lines of 64 hexadecimal digits; more than this is another file.
 const FILE_BYTES_MAX: u64 = 4096;
-/// Permission bits of group and others.
-const OTHERS: u32 = 0o077;
 
 /// Why the key-encryption key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,22 +93,20 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
 
 /// Reads the keys; refuses a file that is missing, open to others, or holds a weak key.
 fn read(path: &Path) -> Result<SealKeys, KeyFileError> {
-    let unreadable = |source| KeyFileError::Unreadable { path: path.to_owned(), source };
-    let unusable = |source| KeyFileError::Unusable { path: path.to_owned(), source };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & OTHERS != 0 {
-        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
-    }
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        return Err(unusable(SealError::KeyMalformed));
-    }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
-    SealKeys::parse(&text).map_err(unusable)
+    let text = secret_file::read(path, Readers::Owner, FILE_BYTES_MAX).map_err(|error| match error {
+        SecretFileError::Unreadable(source) => KeyFileError::Unreadable { path: path.to_owned(), source },
+        SecretFileError::Exposed { mode } => KeyFileError::Exposed { path: path.to_owned(), mode },
+        SecretFileError::NotText { .. } => {
+            KeyFileError::Unusable { path: path.to_owned(), source: SealError::KeyMalformed }
+        }
+    })?;
+    SealKeys::parse(&text).map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn key_file(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {

@@ -72,7 +72,7 @@ impl Access {
         let reader = Reader { within: self.within };
         let mut options = ConnectOptions::new();
         if let Some(Login { user, password_file }) = &self.login {
-            let password = reader.text("password_file", password_file)?;
+            let password = reader.secret("password_file", password_file)?;
             options = options.with_user(user.as_str(), password.trim_end()).with_auto_token_refresh(true);
         }
         if let Some(tls) = &self.tls {
@@ -110,6 +110,8 @@ pub fn explain(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use lgsp_testkit::certificate::Authority;
@@ -158,6 +160,7 @@ mod tests {
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         write("ca.pem", authority.pem());
         write("password", "secret\n");
+        std::fs::set_permissions(directory.path().join("password"), Permissions::from_mode(0o600)).unwrap();
         let client = authority.issue(&["client"]);
         client.write(directory.path(), "client");
         let access = written(directory.path()).resolve("source.etcd").unwrap();
@@ -186,5 +189,23 @@ mod tests {
             std::fs::write(&path, before).unwrap();
         }
         access.check().unwrap();
+    }
+
+    #[test]
+    fn a_password_that_others_can_read_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("password");
+        std::fs::write(&path, "secret\n").unwrap();
+        let written =
+            Written { tls: None, endpoints: vec!["http://127.0.0.1:2379".into()], ..written(directory.path()) };
+        let access = written.resolve("source.etcd").unwrap();
+        for (mode, good) in [(0o644, false), (0o604, false), (0o640, true), (0o600, true)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let checked = access.check().map_err(|error| error.to_string());
+            assert_eq!(checked.is_ok(), good, "{mode:o}");
+            if let Err(error) = checked {
+                assert!(error.contains("`source.etcd.password_file`") && error.contains("chmod 600"), "{error}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
+use lgsp_process::secret_file::{self, Readers, SecretFileError};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
@@ -14,6 +15,8 @@ use crate::access::{HANDSHAKE_WAIT, Tls};
 
 /// The largest file read; a bundle of a hundred authorities has about 200 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The longest password file.
+const PASSWORD_BYTES_MAX: u64 = 4 << 10;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,9 @@ pub enum Reason {
     /// It cannot be read.
     #[error("cannot be read: {0}; check the path, and that this program's user may read it")]
     Unreadable(std::io::Error),
+    /// It holds a password, and others can read it or it is no text.
+    #[error("{0}")]
+    Secret(SecretFileError),
     /// It is another kind of file.
     #[error("has more than {FILE_BYTES_MAX} bytes; is it the right file?")]
     TooLarge,
@@ -61,6 +67,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// A password, in a file that others cannot read.
+    pub fn secret(&self, setting: &str, file: &Path) -> Result<Zeroizing<String>, UnusableFile> {
+        secret_file::read(file, Readers::OwnerAndGroup, PASSWORD_BYTES_MAX)
+            .map_err(|error| self.unusable(setting, file, Reason::Secret(error)))
+    }
+
     pub fn text(&self, setting: &str, file: &Path) -> Result<Zeroizing<String>, UnusableFile> {
         let unusable = |reason| self.unusable(setting, file, reason);
         let length = std::fs::metadata(file).map_err(|error| unusable(Reason::Unreadable(error)))?.len();

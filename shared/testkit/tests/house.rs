@@ -28,13 +28,14 @@ const LICENCES: [&str; 11] = [
 ];
 
 /// A crate and the only workspace members that may depend on it.
-const RESERVED: [(&str, &[&str]); 9] = [
+const RESERVED: [(&str, &[&str]); 10] = [
     ("pingora-core", &["lgsp-dataplane", "lgsp-benches"]),
     ("pingora-proxy", &["lgsp-dataplane", "lgsp-benches"]),
     ("sqlx", &["lgsp-controlplane"]),
     ("axum", &["lgsp-controlplane"]),
     ("etcd-client", &["lgsp-etcd", "lgsp-dataplane", "lgsp-controlplane", "lgsp-testkit"]),
     ("lgsp-etcd", &["lgsp-dataplane", "lgsp-controlplane"]),
+    ("lgsp-process", &["lgsp-etcd", "lgsp-dataplane", "lgsp-controlplane"]),
     ("lgsp-dataplane", &["lgsp-benches"]),
     ("lgsp-controlplane", &[]),
     (

@@ -9,6 +9,7 @@ use ureq::http::header::AUTHORIZATION;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lgsp_process::secret_file::{self, Readers, SecretFileError};
 use zeroize::Zeroizing;
 
 use crate::settings::login::{OidcSettings, is_https_or_loopback};
@@ -19,7 +20,7 @@ const EXCHANGE_WAIT: Duration = Duration::from_secs(10);
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 << 10;
 /// The longest client secret, in bytes.
-const SECRET_BYTES_MAX: usize = 1 << 10;
+const SECRET_BYTES_MAX: u64 = 1 << 10;
 
 /// Why the provider did not help.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +28,17 @@ pub enum ProviderError {
     /// Certificates are missing.
     #[error("the identity provider cannot be asked")]
     Certificates(#[from] tls::CaFileError),
-    /// The secret is missing.
-    #[error("cannot use the client secret in `{0}`")]
-    Secret(String),
+    /// The secret cannot be read, or others can read it.
+    #[error("the client secret in `{file}` {reason}")]
+    Secret {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: SecretFileError,
+    },
+    /// The file of the secret is empty.
+    #[error("the file of the client secret, `{0}`, is empty; write the secret that the provider gave out into it")]
+    NoSecret(String),
     /// It does not answer.
     #[error("the identity provider does not answer at `{address}`: {reason}")]
     Unreachable {
@@ -93,10 +102,11 @@ impl Provider {
             config = config.https_only(true).tls_config(tls::config(ca_file)?);
         }
         let secret = client_secret_file.as_ref().map(|file| {
-            let unusable = || ProviderError::Secret(file.display().to_string());
-            let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|_| unusable())?);
+            let name = || file.display().to_string();
+            let text = secret_file::read(file, Readers::OwnerAndGroup, SECRET_BYTES_MAX)
+                .map_err(|reason| ProviderError::Secret { file: name(), reason })?;
             let secret = Zeroizing::new(text.trim().to_owned());
-            if secret.is_empty() || secret.len() > SECRET_BYTES_MAX { Err(unusable()) } else { Ok(secret) }
+            if secret.is_empty() { Err(ProviderError::NoSecret(name())) } else { Ok(secret) }
         });
         let scope = ["openid"].into_iter().chain(scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         Ok(Self {

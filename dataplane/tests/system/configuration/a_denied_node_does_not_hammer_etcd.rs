@@ -21,6 +21,7 @@ async fn a_node_without_a_login_tries_once_and_waits() {
     let other_dir = tempfile::tempdir().unwrap();
     let password_file = other_dir.path().join("password");
     std::fs::write(&password_file, "a password\n").unwrap();
+    std::fs::set_permissions(&password_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut written = etcd.settings();
     (written["user"], written["password_file"]) = (json!("root"), json!(password_file));
     let written: lgsp_etcd::Written = serde_json::from_value(written).unwrap();
