@@ -15,17 +15,15 @@ help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 demo: tools build ## Start everything on loopback and send real signed requests (STORE=etcd, CHECK=1, PROFILE=release)
-	@STORE=$(STORE) CHECK=$(CHECK) PROFILE=$(PROFILE) config/demo/run.sh
+	@STORE='$(STORE)' CHECK='$(CHECK)' PROFILE='$(PROFILE)' config/demo/run.sh
 
 test: tools lint units ## Everything that must hold: format, lints, tests, who may use what
 
 tools: ## Install from Debian what building and testing need, when it is missing
 	@config/tools.sh
 
-# The test kit has no program; naming it turns on the same features of dependencies as the tests have, so that neither
-# `make demo` nor `make test` builds again what the other has built.
 build: ## The programs, as the demo and the tests use them
-	cargo build --locked --profile $(PROFILE) --bins -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-testkit
+	@PROFILE='$(PROFILE)' config/programs.sh
 
 lint: ## Format and lints, warnings refused
 	cargo fmt --all --check

@@ -21,10 +21,8 @@ setups=${SETUPS:-one one-clustered three three-clustered}
 export PATH="$PATH:/usr/sbin:/sbin" no_proxy='*' NO_PROXY='*'
 ulimit -n "$(ulimit -Hn)"
 
-case $profile in dev) built=debug ;; bench) built=release ;; *) built=$profile ;; esac
-[ -n "${BIN:-}" ] ||
-    cargo build --locked --profile "$profile" -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-benches --bins
-readonly bin="${BIN:-${CARGO_TARGET_DIR:-target}/$built}"
+bin=${BIN:-$(PROFILE=$profile config/programs.sh -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-benches)}
+readonly bin
 mkdir -p .local
 home=$(mktemp -d .local/cluster.XXXXXX)
 . "$here/processes.sh"

@@ -26,9 +26,8 @@ readonly stream_bytes=$((100 << 20))
 export PATH="$PATH:/usr/sbin:/sbin:$PWD/.local/envoy:${CARGO_TARGET_DIR:-$PWD/target}/peers/bin" no_proxy='*' NO_PROXY='*'
 ulimit -n "$(ulimit -Hn)"
 
-cargo build --locked --profile "$profile" -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-benches --bins
-case $profile in dev) built=debug ;; bench) built=release ;; *) built=$profile ;; esac
-readonly bin="${CARGO_TARGET_DIR:-target}/$built"
+bin=$(PROFILE=$profile config/programs.sh -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest -p lgsp-benches)
+readonly bin
 mkdir -p .local
 home=$(mktemp -d .local/compare.XXXXXX)
 . "$here/processes.sh"

@@ -7,9 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 readonly profile=${PROFILE:-bench} count=${COUNT:-20000} here=benches/compare
 export PATH="$PATH:/usr/sbin:/sbin" no_proxy='*' NO_PROXY='*'
-case $profile in dev) built=debug ;; bench) built=release ;; *) built=$profile ;; esac
-[ -n "${BIN:-}" ] || cargo build --locked --profile "$profile" -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest --bins
-readonly bin="${BIN:-${CARGO_TARGET_DIR:-target}/$built}"
+bin=${BIN:-$(PROFILE=$profile config/programs.sh -p lgsp-dataplane -p lgsp-controlplane -p lgsp-loadtest)}
+readonly bin
 mkdir -p .local
 home=$(mktemp -d .local/sessions.XXXXXX)
 . "$here/processes.sh"

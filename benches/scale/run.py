@@ -33,6 +33,7 @@ NODES = 3
 SYSTEMS = max(1, SERVICES // 10)
 CREDENTIALS = 20
 BATCH = 20_000
+# With BUILD=0, which builds nothing; else cargo says where it has put them.
 BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / {"dev": "debug", "bench": "release"}.get(PROFILE, PROFILE)
 HEAD_KEY = "/lgsp/v1/config/head"
 TICK_SECS = 1 / os.sysconf("SC_CLK_TCK")
@@ -287,9 +288,11 @@ def run(home):
 def main():
     # The packages of the comparison with other proxies, so that neither builds again what the other has built.
     packages = ["lgsp-dataplane", "lgsp-controlplane", "lgsp-loadtest", "lgsp-benches"]
-    build = ["cargo", "build", "--locked", "--profile", PROFILE, "--bins", *(f"-p{name}" for name in packages)]
+    build = [ROOT / "config/programs.sh", *(part for name in packages for part in ("-p", name))]
     if os.environ.get("BUILD", "1") != "0":
-        subprocess.run(build, cwd=ROOT, check=True)
+        global BUILT
+        told = subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PROFILE": PROFILE})
+        BUILT = pathlib.Path(told.stdout.strip())
     os.environ["ETCDCTL_API"] = "3"
     (ROOT / ".local").mkdir(exist_ok=True)
     home = pathlib.Path(tempfile.mkdtemp(prefix="scale.", dir=ROOT / ".local"))

@@ -41,7 +41,7 @@ print(*(s.getsockname()[1] for s in sockets))')
 # Ends every child: asks first, insists after ten seconds.
 stop_children() {
     trap - EXIT
-    trap '' INT TERM
+    trap '' HUP INT TERM
     local name end=$((SECONDS + 10))
     for name in "${!children[@]}"; do kill -TERM "${children[$name]}" 2>/dev/null || :; done
     for name in "${!children[@]}"; do
@@ -51,6 +51,7 @@ stop_children() {
     done
 }
 trap 'status=$?; stop_children; exit $status' EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

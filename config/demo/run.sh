@@ -3,7 +3,7 @@
 #
 #   STORE=bundle|etcd   how the configuration travels to the node
 #   CHECK=1             verify every outcome, stop, and fail if anything differs
-#   PROFILE=dev         which build of the programs; `release` and `bench` are in target/release
+#   PROFILE=dev         which build of the programs
 #
 # Everything listens on free loopback ports, lives under .local/demo, and ends with this script.
 set -euo pipefail
@@ -11,8 +11,8 @@ cd "$(dirname "$0")/../.."
 readonly store=${STORE:-bundle} check=${CHECK:-0} home=.local/demo here=config/demo
 case $store in bundle | etcd) ;; *) echo "STORE=$store is not known: use bundle or etcd" >&2; exit 2 ;; esac
 
-case ${PROFILE:-dev} in dev) built=debug ;; bench) built=release ;; *) built=$PROFILE ;; esac
-export PATH="$PWD/${CARGO_TARGET_DIR:-target}/$built:$PATH"
+built=$(PROFILE=${PROFILE:-dev} config/programs.sh)
+export PATH="$built:$PATH"
 # Requests go to loopback, whatever proxy the machine is configured for; nobody's ~/.curlrc changes what is shown.
 export no_proxy='*' NO_PROXY='*' CURL_HOME=/nonexistent
 unset ALL_PROXY all_proxy http_proxy

@@ -70,7 +70,8 @@ struct LoadArgs {
     /// requests use which name none.
     #[arg(long = "as", value_name = "[NAME=]FILE")]
     credentials: Vec<String>,
-    /// Watch CPU and memory of this process, by pid or program name, its children included.
+    /// Watch CPU and memory of this process, by pid or program name, its children included. A name that several processes
+    /// bear is refused: name each that is meant by pid.
     #[arg(long, value_name = "PID|NAME")]
     sut: Vec<String>,
     /// Watch CPU and memory on this metrics page (`process_cpu_seconds_total`).

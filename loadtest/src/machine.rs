@@ -28,6 +28,18 @@ pub enum ProbeError {
     /// No such process.
     #[error("there is no process `{0}` here: give the pid or the program's name of a process on this machine")]
     Unknown(String),
+    /// Several, of which none started the others.
+    #[error(
+        "`{name}` is {} processes here, perhaps of other installations, and each would be counted: name those that are \
+         meant by pid, as with `--sut {}`\n{}",
+        found.len(), found.first().copied().unwrap_or_default(), process::list(found)
+    )]
+    Several {
+        /// The program's name.
+        name: String,
+        /// The processes.
+        found: Vec<u32>,
+    },
     /// Cores cannot be told from afar.
     #[error("how many cores `{0}` may use cannot be told from its metrics: say so with `--sut-cores N`")]
     Cores(String),
@@ -93,6 +105,11 @@ impl Probe {
             let found = process::find(wanted);
             if found.is_empty() {
                 return Err(ProbeError::Unknown(wanted.clone()));
+            }
+            // Children of one that is measured are counted with it.
+            let found = process::without_descendants(found);
+            if found.len() > 1 {
+                return Err(ProbeError::Several { name: wanted.clone(), found });
             }
             processes.extend(found);
         }

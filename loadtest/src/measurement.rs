@@ -100,7 +100,9 @@ impl Measurement {
         if self.conditions.closed {
             0.0
         } else {
-            per_second(self.totals().planned, self.measured.planned.as_secs_f64())
+            let Measured { planned, sending, interrupted, .. } = &self.measured;
+            let over = if *interrupted { sending.min(planned) } else { planned };
+            per_second(self.totals().planned, over.as_secs_f64())
         }
     }
 
@@ -120,8 +122,13 @@ impl Measurement {
         self.kept_over((sending.as_secs_f64() - micros / 1e6).max(planned.as_secs_f64()))
     }
 
+    #[allow(clippy::cast_precision_loss, reason = "requests are far fewer than 2^52")]
     fn kept_over(&self, seconds: f64) -> f64 {
-        let offered = self.offered();
+        let (offered, Totals { planned, sent, .. }) = (self.offered(), self.totals());
+        // Of a run that was ended early only what was due by then was planned, in less than the planned time.
+        if self.measured.interrupted && !self.conditions.closed && planned > 0 {
+            return sent as f64 / planned as f64;
+        }
         if self.conditions.closed || offered <= 0.0 { 1.0 } else { per_second(self.totals().sent, seconds) / offered }
     }
 

@@ -226,6 +226,22 @@ requests: [{name: get, path: /, sign: none}]
         assert_eq!(judge(&measurement(1_000, 9.1), &[]).outcome, Outcome::Invalid);
     }
 
+    /// Found by ending a run of 20 s after 6 s: it said that 334.44 % of the rate had been sent.
+    #[test]
+    fn a_run_that_was_ended_early_has_kept_what_it_sent_of_what_was_due_by_then() {
+        let mut ended = measurement(0, 1.0);
+        ended.measured.interrupted = true;
+        ended.measured.sending = Duration::from_secs(3);
+        for kind in &mut ended.measured.tally.kinds {
+            (kind.planned, kind.sent, kind.expected) = (300, 299, 299);
+        }
+        assert!((ended.kept() - 299.0 / 300.0).abs() < 1e-9, "{}", ended.kept());
+        assert!((ended.offered() - 100.0).abs() < 1e-9, "{}", ended.offered());
+        assert!(matches!(flaws(&ended).as_slice(), [Flaw::Incomplete(_)]));
+        ended.measured.sending = Duration::ZERO;
+        assert!(ended.kept() <= 1.0 && ended.offered().is_finite(), "{}", ended.offered());
+    }
+
     #[test]
     fn sending_that_took_too_long_is_the_connections_doing_only_when_it_is_not_the_generators() {
         let took = |sent: u64, lag_micros: u64| {

@@ -8,6 +8,14 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// The most processes looked at in one sample.
 const PROCESSES_MAX: usize = 65_536;
 
+/// The most generations looked back for an ancestor.
+const ANCESTORS_MAX: usize = 64;
+/// The most processes listed, and characters shown of each one's command.
+const PROCESSES_SHOWN: usize = 20;
+const COMMAND_CHARS_SHOWN: usize = 120;
+/// The kernel's `TASK_COMM_LEN` without its final zero.
+const SHORT_NAME_BYTES_MAX: usize = 15;
+
 /// What processes take.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
@@ -93,14 +101,44 @@ pub fn find(wanted: &str) -> Vec<u32> {
     if let Ok(pid) = wanted.parse::<u32>() {
         return Stat::read(pid).map(|_| pid).into_iter().collect();
     }
-    pids().filter(|pid| *pid != std::process::id() && program(*pid).as_deref() == Some(wanted)).collect()
+    let cut = wanted.get(..wanted.floor_char_boundary(SHORT_NAME_BYTES_MAX)).unwrap_or_default();
+    let is_wanted = |pid: u32| program(pid).is_some_and(|name| name == wanted || name == cut);
+    pids().filter(|pid| *pid != std::process::id() && is_wanted(*pid)).collect()
+}
+
+/// Those of the processes that none of the others has started, directly or through others.
+pub fn without_descendants(found: Vec<u32>) -> Vec<u32> {
+    let has_ancestor = |pid: u32| {
+        let ancestors = std::iter::successors(Stat::read(pid), |stat| Stat::read(stat.parent)).map(|stat| stat.parent);
+        ancestors.take(ANCESTORS_MAX).any(|ancestor| found.contains(&ancestor))
+    };
+    found.iter().copied().filter(|pid| !has_ancestor(*pid)).collect()
+}
+
+/// One line for each process: its number and its command, as far as that tells it from others.
+pub fn list(pids: &[u32]) -> String {
+    let line = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let command: String = String::from_utf8_lossy(&command)
+            .chars()
+            .map(|letter| if letter.is_control() { ' ' } else { letter })
+            .take(COMMAND_CHARS_SHOWN)
+            .collect();
+        format!("  {pid}  {}", command.trim_end())
+    };
+    pids.iter().take(PROCESSES_SHOWN).map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn program(pid: u32) -> Option<String> {
-    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let Ok(path) = std::fs::read_link(format!("/proc/{pid}/exe")) else { return short_name(pid) };
     let name = path.file_name()?.to_str()?;
     // What the link says of a program that was replaced while it ran.
     Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
+}
+
+/// The name by which the kernel knows it, of 15 bytes at most: all there is of a process whose memory nobody may read.
+fn short_name(pid: u32) -> Option<String> {
+    Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
 }
 
 /// For results: the program's name and the pid.
@@ -197,6 +235,28 @@ mod tests {
         assert_eq!(find("no-such-program-anywhere"), [0_u32; 0]);
         assert!(name(own).ends_with(&format!("({own})")));
         assert!(cores_of(&[own]) >= 0.01);
+    }
+
+    /// Found with nodes of three checkouts on one machine: all were counted as one.
+    #[test]
+    fn a_name_that_several_processes_bear_is_refused_unless_one_started_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("lgsp-several");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let start = || std::process::Command::new(&program).arg("600").spawn().unwrap();
+        let probe = |name: &str| crate::machine::Probe::new(&[name.to_owned()], None, None);
+        let mut one = start();
+        assert_eq!(probe("lgsp-several").unwrap().processes(), [one.id()]);
+        let mut other = start();
+        let refused = probe("lgsp-several").unwrap_err().to_string();
+        assert!(refused.contains("is 2 processes here") && refused.contains("--sut"), "{refused}");
+        assert!(refused.contains(&one.id().to_string()) && refused.contains(&other.id().to_string()), "{refused}");
+        assert_eq!(probe(&other.id().to_string()).unwrap().processes(), [other.id()]);
+        assert_eq!(without_descendants(vec![std::process::id(), one.id(), other.id()]), [std::process::id()]);
+        for child in [&mut one, &mut other] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[test]
