@@ -15,7 +15,7 @@ use lgsp_dataplane::admission::{ReplayWindow, admit};
 use lgsp_dataplane::clock::Now;
 use lgsp_dataplane::edge::http1::{pool::Pool, serve};
 use lgsp_dataplane::edge::{Limits, Rooms};
-use lgsp_dataplane::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
+use lgsp_dataplane::record::{Metrics, OnFull, RecordBounds, RecordSettings, RecordTarget, Recorder};
 use lgsp_dataplane::snapshot::SnapshotStore;
 use lgsp_dataplane::stream::HeldBudget;
 use lgsp_dataplane::upstream::{Rules, Targets};
@@ -173,7 +173,12 @@ fn ask(stream: &mut TcpStream, count: usize, name: &str) {
 fn a_whole_exchange_allocates_a_known_few_times() {
     let target = target();
     let records = RecordTarget::File("/dev/null".into());
-    let settings = RecordSettings { node: "node-1".parse().unwrap(), target: records, on_full: OnFull::Refuse };
+    let settings = RecordSettings {
+        node: "node-1".parse().unwrap(),
+        target: records,
+        on_full: OnFull::Refuse,
+        bounds: RecordBounds::default(),
+    };
     let recorder = Recorder::start(settings, Metrics::new().unwrap()).unwrap();
     let rooms = rooms(target, &recorder);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -120,7 +120,12 @@ impl ServerApp for Exchange {
     /// for the connections to end waits for their permits.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // Without a claim the peer was gone before it was counted. The claim is held as long as the connection.
-        let claim = self.claim(&stream)?;
+        let mut claim = self.claim(&stream)?;
+        if stream.id() >= self.rooms.descriptor_ceiling {
+            // Its permit goes back first: what it does not take, another connection may.
+            drop(claim);
+            claim = self.connections.out_of_descriptors()?;
+        }
         let (exchange, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
             match &claim {

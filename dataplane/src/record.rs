@@ -19,16 +19,23 @@ use crate::snapshot::{Credential, Grant, Route};
 
 mod called;
 mod line;
+mod loss;
 pub mod metrics;
+mod output;
 mod refusals;
 mod request_id;
+mod strangers;
+mod unwritten;
 mod writer;
 
 pub use called::{CallKind, Called, Named, Verdict};
+pub use loss::Loss;
 pub use metrics::{Metrics, ProcessMetrics};
+pub use output::Rotation;
 pub use refusals::{KeptRefusal, REFUSALS_KEPT_MAX, REFUSALS_KEPT_SECS, RecentRefusals};
 pub use request_id::RequestId;
-pub use writer::{OnFull, RecordSettings, RecordSink, RecordTarget, Recorder, RecorderError};
+pub use strangers::StrangerQuota;
+pub use writer::{OnFull, RecordBounds, RecordSettings, RecordSink, RecordTarget, Recorder, RecorderError};
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +128,14 @@ pub struct Exchange {
     pub total_micros: u64,
     /// Names the decision by which it was refused.
     pub decision_id: Option<DecisionId>,
-    /// What is remembered of a refusal for whoever asks why; not written into the record.
+    /// What is remembered of a refusal for whoever asks why.
     pub reason: Option<Box<Reason>>,
 }
 
-/// What is remembered of a refusal beside the record.
+/// What is known of a refusal, or of an answer that was cut, beside its code.
 #[derive(Debug, Clone)]
 pub struct Reason {
-    /// The detail the caller was told.
+    /// Which part it is about. In the record where it is a text of this program.
     pub detail: Option<Cow<'static, str>>,
     /// The text the node expected to be signed, where the policy allows to show it.
     pub expected: Option<Box<str>>,

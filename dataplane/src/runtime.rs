@@ -21,12 +21,14 @@ use crate::sync::{self, SyncHealth};
 pub mod admin;
 mod cluster;
 mod etcd_places;
+mod descriptors;
 mod explain;
 mod facts;
 mod handover;
 mod key_file;
 mod logging;
 mod process;
+mod reload;
 mod rooms;
 pub mod settings;
 mod signals;
@@ -35,8 +37,10 @@ mod state;
 mod tasks;
 
 use self::admin::{Admin, Door};
+use self::descriptors::Descriptors;
 use self::facts::NodeFacts;
 use self::key_file::WatchedKeys;
+use self::reload::{Hangup, Reload};
 use self::rooms::Built;
 use self::settings::{Settings, SettingsError};
 use self::signals::Signals;
@@ -115,6 +119,17 @@ pub enum StartError {
     /// The node cannot take part in a cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
+    /// The operating system allows too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] descriptors::TooFew),
+    /// The operating system refuses what protects the process.
+    #[error("{what}: {source}")]
+    Process {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it is refused.
+        source: std::io::Error,
+    },
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}; raise the limits on processes and memory")]
     Thread(std::io::Error),
@@ -151,8 +166,9 @@ fn prepare(config: &Path) -> Result<Prepared, StartError> {
 pub fn check(config: &Path) -> Result<String, StartError> {
     let Prepared { settings, certificates, keys: _, source: _ } = prepare(config)?;
     let tls = certificates.iter().flatten().count();
+    let descriptors = descriptors_for(&settings)?;
     Ok(format!(
-        "{}: node `{}` can start: {} listeners ({tls} with TLS), admin on {}",
+        "{}: node `{}` can start: {} listeners ({tls} with TLS), admin on {}; of files and connections {descriptors}",
         config.display(),
         settings.node,
         certificates.len(),
@@ -160,15 +176,48 @@ pub fn check(config: &Path) -> Result<String, StartError> {
     ))
 }
 
+/// Raises the limit on descriptors, and says what it allows.
+fn descriptors_for(settings: &Settings) -> Result<Descriptors, StartError> {
+    let what = "the limit on open files cannot be raised";
+    let limit = lgsp_process::descriptors::raise().map_err(|source| StartError::Process { what, source })?;
+    Ok(Descriptors::fit(limit, settings)?)
+}
+
+/// Keeps what the memory holds out of files, and the limit on connections within that on descriptors.
+fn protect(settings: &mut Settings) -> Result<Descriptors, StartError> {
+    if !settings.core_dumps {
+        let what = "core dumps cannot be forbidden; allow them with `core_dumps: true` if they must be";
+        lgsp_process::dumps::forbid().map_err(|source| StartError::Process { what, source })?;
+    }
+    let descriptors = descriptors_for(settings)?;
+    if descriptors.is_short() {
+        let Descriptors { limit, reserved: _, wanted, connections_max } = descriptors;
+        let needed = descriptors.needed();
+        tracing::error!(
+            limit,
+            wanted,
+            connections_max,
+            needed,
+            "`limits.connections_max` is lowered: it does not fit the limit on open files; raise that, as with `LimitNOFILE`"
+        );
+        settings.limits.connections_max = connections_max;
+    }
+    Ok(descriptors)
+}
+
 /// Runs a node until it is told to end and has drained.
 pub fn run(start: Start) -> Result<(), StartError> {
-    let prepared = prepare(&start.config)?;
+    let what = "SIGHUP cannot be taken over";
+    let hangup = Hangup::take_over().map_err(|source| StartError::Process { what, source })?;
+    let mut prepared = prepare(&start.config)?;
+    let log = logging::start(&prepared.settings.log_level);
+    let reload = Reload { hangup, config: start.config, settings: prepared.settings.clone(), log };
+    let descriptors = protect(&mut prepared.settings)?;
     let settings = prepared.settings.clone();
-    logging::start(&settings.log_level);
     let sockets = bind_all(&settings, start.upgrade)?;
     let addresses = sockets.addresses();
     addresses.publish(&settings, start.address_file.as_deref())?;
-    let Built { rooms, recorder, joined } = rooms::build(&settings, &addresses, start.upgrade)?;
+    let Built { rooms, recorder, joined } = rooms::build(&settings, &addresses, start.upgrade, descriptors.ceiling())?;
     let (ended, end) = mpsc::channel();
     let parts = Parts {
         drain: Drain::default(),
@@ -178,6 +227,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
         notices: Arc::new(source::notices(&settings)),
         pid_file: PidFile::new(&settings.pid_file),
         joined,
+        descriptors,
+        reload: Arc::new(reload),
         ended,
     };
     let server = assemble(prepared, sockets, &parts, start.upgrade)?;
@@ -206,6 +257,10 @@ struct Parts {
     pid_file: PidFile,
     /// This node's part in a cluster.
     joined: Option<Arc<cluster::Joined>>,
+    /// How many descriptors there are.
+    descriptors: Descriptors,
+    /// What SIGHUP does.
+    reload: Arc<Reload>,
     ended: mpsc::Sender<tasks::Ended>,
 }
 
@@ -287,8 +342,9 @@ fn admin_socket_service(
 }
 
 fn facts(settings: &Settings, keys: Arc<sync::Keyring>, parts: &Parts) -> NodeFacts {
-    let Parts { drain, connections, rooms, sync, notices, pid_file: _, joined: _, ended: _ } = parts.clone();
-    NodeFacts { node: settings.node.clone(), drain, connections, rooms, sync, notices, keys }
+    let Parts { drain, connections, rooms, sync, notices, pid_file: _, joined: _, descriptors, reload: _, ended: _ } =
+        parts.clone();
+    NodeFacts { node: settings.node.clone(), drain, connections, descriptors, rooms, sync, notices, keys }
 }
 
 /// Pingora sleeps its whole grace period even when nothing is left to wait for; whoever is first ends the wait here.

@@ -38,6 +38,7 @@ pub struct Connections {
     handshakes: DashMap<SocketAddr, (Claim, Instant)>,
     refused_total: AtomicU64,
     refused_per_address: AtomicU64,
+    refused_descriptors: AtomicU64,
 }
 
 /// Connections refused since the start.
@@ -47,6 +48,8 @@ pub struct Refused {
     pub total: u64,
     /// Because the address had its maximum.
     pub per_address: u64,
+    /// Because only the descriptors in reserve were left.
+    pub descriptors: u64,
 }
 
 /// What a connection may expect.
@@ -83,6 +86,7 @@ impl Connections {
             handshakes: DashMap::new(),
             refused_total: AtomicU64::new(0),
             refused_per_address: AtomicU64::new(0),
+            refused_descriptors: AtomicU64::new(0),
         })
     }
 
@@ -96,6 +100,7 @@ impl Connections {
         Refused {
             total: self.refused_total.load(Ordering::Relaxed),
             per_address: self.refused_per_address.load(Ordering::Relaxed),
+            descriptors: self.refused_descriptors.load(Ordering::Relaxed),
         }
     }
 
@@ -117,6 +122,13 @@ impl Connections {
     /// What was decided when the connection from `peer` was accepted.
     pub fn claim(&self, peer: &SocketAddr) -> Option<Claim> {
         self.handshakes.remove(peer).map(|(_, (claim, _))| claim)
+    }
+
+    /// What becomes of a connection that was given a descriptor of the reserve: it is turned away while places for that
+    /// are left.
+    pub fn out_of_descriptors(self: &Arc<Self>) -> Option<Claim> {
+        self.refused_descriptors.fetch_add(1, Ordering::Relaxed);
+        self.turn_away().map(Claim::TurnedAway)
     }
 
     /// A place to tell a connection that it is over the limits; `None` when all are taken.
@@ -245,7 +257,7 @@ mod tests {
         assert!(connections.acquire(address(1)).is_none());
         let _other = connections.acquire(address(2)).unwrap();
         assert!(connections.acquire(address(3)).is_none());
-        assert_eq!(connections.refused(), Refused { total: 1, per_address: 1 });
+        assert_eq!(connections.refused(), Refused { total: 1, per_address: 1, descriptors: 0 });
         drop(first);
         assert!(connections.acquire(address(1)).is_some());
     }

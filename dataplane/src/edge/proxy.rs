@@ -216,6 +216,12 @@ impl ProxyHttp for Phases {
         _digest: Option<&Digest>,
         exchange: &mut ProxyExchange,
     ) -> Result<()> {
+        if socket >= self.rooms.descriptor_ceiling
+            && let Some(admitted) = exchange.admitted()
+        {
+            admitted.cause = Some(Code::Overloaded);
+            return Err(stop(ErrorSource::Internal));
+        }
         exchange.watch.connected(socket);
         if let Some(admitted) = exchange.admitted() {
             admitted.reached = true;

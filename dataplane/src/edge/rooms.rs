@@ -1,5 +1,6 @@
 //! The rooms both faces work with: made once by `runtime`, shared by every connection.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use lgsp_shared::refusal::Code;
@@ -36,6 +37,9 @@ pub struct Rooms {
     pub pool: Pool,
     /// Limits and deadlines towards sources.
     pub limits: Limits,
+    /// The first descriptor that no connection may keep: it and those above are for configuration, files and the admin
+    /// listener.
+    pub descriptor_ceiling: RawFd,
 }
 
 impl Rooms {

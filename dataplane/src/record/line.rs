@@ -1,12 +1,15 @@
 //! A record as one JSON line, written by hand into one buffer: a general serialiser costs three times as much, and there
 //! is one line for every exchange.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use lgsp_shared::id::ServiceId;
+use lgsp_shared::timestamp::UnixSeconds;
 
-use super::{Called, Closed, Named, Verdict};
+use super::strangers::Missed;
+use super::{Called, Closed, Loss, Named, Verdict};
 
 /// The longest number: `u64::MAX`.
 const DIGITS_MAX: usize = 20;
@@ -27,11 +30,7 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     let service =
         route.map(|route| &route.service.id).or(called.and_then(|called| called.service.as_ref()).map(Named::id));
     let grant = exchange.grant.as_deref().or(called.and_then(|called| called.grant.as_deref()));
-    let mut line = Line { out };
-    line.out.extend_from_slice(b"{\"time_unix\":");
-    // Before 1970 no clock of ours stands.
-    push_number(u64::try_from(exchange.arrived.unix.0).unwrap_or_default(), line.out);
-    line.text(name!("node"), node);
+    let mut line = Line::begin(exchange.arrived.unix, node, out);
     let id = exchange.request_id.to_ascii();
     line.text(name!("request_id"), std::str::from_utf8(&id).unwrap_or_default());
     line.text(name!("outcome"), outcome.label());
@@ -62,7 +61,11 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
         Some(revision) => line.number(name!("revision"), revision.0),
         None => line.null(name!("revision")),
     }
-    // Only where they say something: every exchange would pay for their nulls.
+    // Only where they say something: every exchange would pay for their nulls. A detail made at run time may quote what
+    // was sent; one that is part of this program cannot.
+    if let Some(Cow::Borrowed(detail)) = exchange.reason.as_deref().and_then(|reason| reason.detail.as_ref()) {
+        line.text(name!("detail"), detail);
+    }
     if let Some(Called { kind, verdict, verified, .. }) = called {
         line.text(name!("call"), kind.label());
         line.text(name!("verdict"), verdict.map_or(outcome.label(), Verdict::label));
@@ -71,12 +74,38 @@ pub fn append(closed: &Closed, node: &str, out: &mut Vec<u8>) {
     line.out.extend_from_slice(b"}\n");
 }
 
+/// Appends how many records of requests whose sender was not proved were not written, by outcome.
+pub fn append_missed(missed: &Missed, at: UnixSeconds, node: &str, out: &mut Vec<u8>) {
+    let mut line = Line::begin(at, node, out);
+    line.null(name!("request_id"));
+    line.text(name!("outcome"), "not-recorded");
+    line.text(name!("reason"), Loss::Unauthenticated.label());
+    line.number(name!("count"), missed.count);
+    line.out.extend_from_slice(b",\"outcomes\":{");
+    for (at, (outcome, count)) in missed.outcomes.iter().enumerate() {
+        // Labels of a closed set, in which nothing needs an escape. Writing to a vector cannot fail.
+        let comma = if at > 0 { "," } else { "" };
+        let _ = write!(line.out, "{comma}\"{outcome}\":{count}");
+    }
+    line.out.extend_from_slice(b"}}\n");
+}
+
 /// An object being written, behind its first member.
 struct Line<'a> {
     out: &'a mut Vec<u8>,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// Every line begins with when and where.
+    fn begin(at: UnixSeconds, node: &str, out: &'a mut Vec<u8>) -> Self {
+        let mut line = Self { out };
+        line.out.extend_from_slice(b"{\"time_unix\":");
+        // Before 1970 no clock of ours stands.
+        push_number(u64::try_from(at.0).unwrap_or_default(), line.out);
+        line.text(name!("node"), node);
+        line
+    }
+
     fn text(&mut self, name: &[u8], value: &str) {
         self.out.extend_from_slice(name);
         self.out.push(b'"');

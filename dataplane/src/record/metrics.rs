@@ -7,7 +7,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::{Called, Closed, Named, Verdict};
+use super::{Called, Closed, Loss, Named, Verdict};
 use crate::snapshot::Watched;
 
 /// Permissions in shadow that have a metric of their own; the first by name.
@@ -40,8 +40,9 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Connections refused at accept: over the node's or an address's limit.
     pub connections_refused: IntCounter,
-    /// Records that could not be queued or written.
-    pub records_lost: IntCounter,
+    records_lost: IntCounterVec,
+    /// Record files that rotation removed.
+    pub record_files_removed: IntCounter,
     /// 1 while records cannot be written.
     pub records_failing: IntGauge,
     /// The revision in use.
@@ -156,7 +157,8 @@ impl Metrics {
             exchanges_in_flight: gauge("lgsp_exchanges_in_flight", "Exchanges open now.")?,
             connections: gauge("lgsp_connections", "Connections of sources open now.")?,
             connections_refused: counter("lgsp_connections_refused_total", "Connections over a limit.")?,
-            records_lost: counter("lgsp_records_lost_total", "Records that could not be queued or written.")?,
+            records_lost: records_lost(&registry)?,
+            record_files_removed: counter("lgsp_record_files_removed_total", "Record files that rotation removed.")?,
             records_failing: gauge("lgsp_records_failing", "1 while records cannot be written.")?,
             revision_active: gauge("lgsp_configuration_revision_active", "The revision in use.")?,
             revision_desired: gauge("lgsp_configuration_revision_desired", "The revision last heard of.")?,
@@ -200,6 +202,16 @@ impl Metrics {
         }
     }
 
+    /// Counts a record that was not kept.
+    pub(super) fn record_lost(&self, loss: Loss) {
+        self.records_lost.with_label_values(&[loss.label()]).inc();
+    }
+
+    /// Records that were not kept since the start, by reason.
+    pub fn records_lost(&self) -> [(Loss, u64); Loss::ALL.len()] {
+        Loss::ALL.map(|loss| (loss, self.records_lost.with_label_values(&[loss.label()]).get()))
+    }
+
     /// Brings the counts of permissions that are tried up to date; one that is no longer tried has none any more.
     pub fn set_shadow<'a>(&self, watched: impl Iterator<Item = &'a Watched>) {
         self.shadow.reset();
@@ -216,6 +228,16 @@ impl Metrics {
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
     }
+}
+
+/// With every reason at 0, so that an alarm sees the first one.
+fn records_lost(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let options = Opts::new("lgsp_records_lost_total", "Records that were not kept, by reason.");
+    let lost = register(registry, IntCounterVec::new(options, &["reason"])?)?;
+    for loss in Loss::ALL {
+        lost.with_label_values(&[loss.label()]).reset();
+    }
+    Ok(lost)
 }
 
 fn register<C: prometheus::core::Collector + Clone + 'static>(

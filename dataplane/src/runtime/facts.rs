@@ -10,13 +10,14 @@ use lgsp_shared::timestamp::UnixSeconds;
 use serde_json::{Value, json};
 
 use super::admin::{Condition, Facts};
+use super::descriptors::Descriptors;
 use super::explain;
 use super::process::Process;
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::connections::Connections;
 use crate::edge::drain::Drain;
-use crate::record::{ProcessMetrics, RequestId};
+use crate::record::{Metrics, ProcessMetrics, RequestId};
 use crate::sync::{Keyring, Notices, SyncHealth};
 
 /// The node as its admin listener sees it.
@@ -30,6 +31,8 @@ pub struct NodeFacts {
     pub drain: Drain,
     /// Its connections.
     pub connections: Arc<Connections>,
+    /// How many descriptors it may open.
+    pub descriptors: Descriptors,
     /// How its configuration arrives; unknown until that room has started.
     pub sync: Arc<OnceLock<Arc<SyncHealth>>>,
     /// Security notices.
@@ -53,7 +56,9 @@ impl Facts for NodeFacts {
                 holds: revision.is_some(),
                 detail: revision.map_or("no revision yet".to_owned(), |revision| format!("revision {revision}")),
             },
-            Condition { name: "records", holds: writable, detail: told(writable, "written", "cannot be written") },
+            Condition { name: "records", holds: writable, detail: records(writable, self.rooms.records.metrics()) },
+            // Fewer connections than wanted is no reason to send it none.
+            Condition { name: "descriptors", holds: true, detail: self.descriptors.to_string() },
             Condition {
                 name: "replay",
                 // Signatures say whole seconds: what is signed in the second of the start may have been signed before.
@@ -69,7 +74,10 @@ impl Facts for NodeFacts {
         let metrics = self.rooms.records.metrics();
         metrics.connections.set(i64::try_from(self.connections.open()).unwrap_or(i64::MAX));
         let refused = self.connections.refused();
-        raise(&metrics.connections_refused, refused.total.saturating_add(refused.per_address));
+        raise(
+            &metrics.connections_refused,
+            refused.total.saturating_add(refused.per_address).saturating_add(refused.descriptors),
+        );
         if let Some(snapshot) = self.rooms.snapshots.load() {
             metrics.set_shadow(snapshot.watched().into_iter().map(|watched| &**watched));
         }
@@ -131,6 +139,21 @@ impl Facts for NodeFacts {
         }
         told
     }
+}
+
+/// Whether records are written, and everything that was lost since the start.
+fn records(writable: bool, metrics: &Metrics) -> String {
+    let mut told = if writable { "written" } else { "cannot be written" }.to_owned();
+    let lost = metrics.records_lost().into_iter().filter(|(_, count)| *count > 0);
+    let lost: Vec<String> = lost.map(|(loss, count)| format!("{count} {}", loss.label())).collect();
+    if !lost.is_empty() {
+        told.push_str(&format!("; not kept since the start: {}", lost.join(", ")));
+    }
+    match metrics.record_files_removed.get() {
+        0 => {}
+        removed => told.push_str(&format!("; files removed by rotation: {removed}")),
+    }
+    told
 }
 
 fn tell(metrics: &ProcessMetrics, process: &Process) {

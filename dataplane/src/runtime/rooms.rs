@@ -1,6 +1,7 @@
 //! Builds the rooms an exchange walks through.
 
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use pingora_core::connectors::TransportConnector;
@@ -32,7 +33,12 @@ pub(super) struct Built {
 
 /// Builds them. The listening sockets are bound by now, so that nothing can have been taken by another process since,
 /// unless this one is to take over from it.
-pub(super) fn build(settings: &Settings, addresses: &Addresses, upgrade: bool) -> Result<Built, StartError> {
+pub(super) fn build(
+    settings: &Settings,
+    addresses: &Addresses,
+    upgrade: bool,
+    descriptor_ceiling: RawFd,
+) -> Result<Built, StartError> {
     let recorder = Recorder::start(record_settings(settings), Metrics::new()?)?;
     let joined = cluster::join(settings, recorder.sink().metrics())?.map(Arc::new);
     let replay = match joined {
@@ -62,6 +68,7 @@ pub(super) fn build(settings: &Settings, addresses: &Addresses, upgrade: bool) -
         connector: TransportConnector::new(None),
         pool: Pool::default(),
         limits: settings.limits.clone(),
+        descriptor_ceiling,
     });
     Ok(Built { rooms, recorder, joined })
 }
@@ -74,7 +81,7 @@ fn listeners(settings: &Settings, addresses: &Addresses, joined: Option<&Joined>
 }
 
 fn record_settings(settings: &Settings) -> RecordSettings {
-    let settings::Records { to, on_full } = &settings.records;
+    let settings::Records { to, on_full, bounds } = &settings.records;
     RecordSettings {
         node: settings.node.clone(),
         target: match to {
@@ -85,5 +92,6 @@ fn record_settings(settings: &Settings) -> RecordSettings {
             settings::OnFull::Refuse => OnFull::Refuse,
             settings::OnFull::Serve => OnFull::Serve,
         },
+        bounds: *bounds,
     }
 }

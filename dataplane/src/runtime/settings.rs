@@ -14,6 +14,7 @@ use lgsp_shared::id::NodeId;
 use crate::edge::health::HealthLimits;
 use crate::edge::{Faces, Limits};
 use crate::upstream::Rules;
+use crate::record::RecordBounds;
 
 mod raw;
 mod resolve;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub targets: Rules,
     /// How often it checks the health of endpoints.
     pub health_checks: HealthLimits,
+    /// Whether a crash may write the memory, which holds secrets, to a file.
+    pub core_dumps: bool,
     /// Worker threads.
     pub threads: Threads,
     /// Which code carries HTTP/1.1.
@@ -121,6 +124,8 @@ pub struct Records {
     pub to: RecordSink,
     /// What happens to requests when records cannot be written.
     pub on_full: OnFull,
+    /// How much disk they may take.
+    pub bounds: RecordBounds,
 }
 
 /// Where records go.

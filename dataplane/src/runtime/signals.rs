@@ -1,4 +1,5 @@
-//! Signals: SIGTERM and SIGINT drain, a second one ends at once, SIGQUIT hands the sockets to a successor.
+//! Signals: SIGTERM and SIGINT drain, a second one ends at once, SIGQUIT hands the sockets to a successor. SIGHUP is
+//! `reload`'s.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -76,6 +76,7 @@ impl BackgroundService for Housekeeping {
         self.parts.drain.begin_replaced();
         while self.parts.connections.open() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
+            self.parts.reload.look(&self.parts.rooms.records);
             self.parts.connections.sweep(Instant::now());
         }
         // The receiver is gone only when the process is ending anyway.
@@ -85,6 +86,7 @@ impl BackgroundService for Housekeeping {
 
 impl Housekeeping {
     fn look(&self) {
+        self.parts.reload.look(&self.parts.rooms.records);
         self.parts.rooms.pool.sweep();
         self.parts.connections.sweep(Instant::now());
         self.keys.look();
@@ -231,9 +233,9 @@ impl AskPredecessor {
 
 /// The process, if it is another node: an old file may name a process id that now belongs to someone else.
 fn running_node(pid: u32) -> Option<Pid> {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    // A program that was replaced on disk reads `... (deleted)`.
-    let name = program.file_name()?.to_string_lossy();
+    // Not `exe`, which a process whose memory nobody may read hides from its own user. A thread's name is cut to 15 bytes,
+    // which this program's is not.
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let is_node = name.starts_with("lgsp-dataplane") && pid != std::process::id();
     is_node.then(|| i32::try_from(pid).ok().map(Pid::from_raw)).flatten()
 }

@@ -6,6 +6,7 @@ use lgsp_testkit::target::Target;
 
 mod a_body_that_does_not_verify_never_arrives_whole;
 mod a_failing_target_is_answered_for_in_time;
+mod a_flood_nobody_signed_fills_no_disk;
 mod a_revoked_key_stops_working;
 mod a_slow_source_leaves_room_for_others;
 mod a_target_can_prove_who_is_calling;

@@ -26,6 +26,7 @@ pub struct NodeBuilder {
     settings: Value,
     resources: Resources,
     directory: TempDir,
+    descriptors: Option<u32>,
 }
 
 /// A running node; killed when dropped.
@@ -34,6 +35,7 @@ pub struct Node {
     /// The process.
     pub child: Child,
     settings: PathBuf,
+    descriptors: Option<u32>,
     directory: TempDir,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
@@ -59,7 +61,7 @@ impl Node {
             "targets": {"allow": ["loopback"], "health_interval_min_ms": 100},
             "threads": {"workers": 2},
         });
-        NodeBuilder { settings, resources: resources.clone(), directory }
+        NodeBuilder { settings, resources: resources.clone(), directory, descriptors: None }
     }
 
     /// Where the first listener is.
@@ -135,7 +137,7 @@ impl Node {
     /// Another process with the same settings that takes the sockets over; the first one ends when it has drained.
     pub fn successor(&self, name: &str) -> Child {
         let addresses = self.directory.path().join("successor-addresses.json");
-        spawn(name, &self.settings, &addresses, &["--upgrade"])
+        spawn(name, &self.settings, &addresses, &["--upgrade"], self.descriptors)
     }
 
     /// Ends the node and starts it again on the same files; it is ready when this returns, perhaps on other ports.
@@ -150,7 +152,7 @@ impl Node {
         assert!(ended || signal == Signal::Kill, "the node ends well");
         let addresses = self.directory.path().join("addresses.json");
         std::fs::remove_file(&addresses).expect("the addresses of the process that ended");
-        self.child = spawn("lgsp-dataplane", &self.settings, &addresses, &[]);
+        self.child = spawn("lgsp-dataplane", &self.settings, &addresses, &[], self.descriptors);
         (self.listeners, self.admin) = wait_for_addresses(&addresses).await;
         self.ready().await;
     }
@@ -183,6 +185,12 @@ impl NodeBuilder {
         self.with(|settings| settings["source"] = json!({"etcd": etcd.settings()}))
     }
 
+    /// Allows it only so many open files and connections.
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// The node's own directory, for files its settings name.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -197,7 +205,7 @@ impl NodeBuilder {
 
     /// Starts it; it listens when this returns, whether or not it will ever have a revision.
     pub async fn start_unready(self) -> Node {
-        let Self { settings, resources, directory } = self;
+        let Self { settings, resources, directory, descriptors } = self;
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("kek"), KEY_TEXT).expect("the key file");
         std::fs::set_permissions(path("kek"), std::fs::Permissions::from_mode(0o600)).expect("the key file's mode");
@@ -207,14 +215,22 @@ impl NodeBuilder {
         // JSON is YAML.
         std::fs::write(path("settings.yaml"), settings.to_string()).expect("the settings");
         let (settings, addresses) = (path("settings.yaml"), path("addresses.json"));
-        let child = spawn("lgsp-dataplane", &settings, &addresses, &[]);
+        let child = spawn("lgsp-dataplane", &settings, &addresses, &[], descriptors);
         let (listeners, admin) = wait_for_addresses(&addresses).await;
-        Node { child, settings, directory, listeners, admin, admin_socket, revision: 1 }
+        Node { child, settings, descriptors, directory, listeners, admin, admin_socket, revision: 1 }
     }
 }
 
-fn spawn(name: &str, settings: &Path, addresses: &Path, more: &[&str]) -> Child {
-    let mut command = Command::new(program("lgsp-dataplane"));
+fn spawn(name: &str, settings: &Path, addresses: &Path, more: &[&str], descriptors: Option<u32>) -> Child {
+    let program = program("lgsp-dataplane");
+    let mut command = match descriptors {
+        None => Command::new(program),
+        Some(limit) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(program);
+            command
+        }
+    };
     command.arg("--config").arg(settings).arg("--address-file").arg(addresses).args(more);
     Child::spawn(name, &mut command)
 }

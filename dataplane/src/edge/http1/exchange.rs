@@ -319,10 +319,11 @@ impl Exchange<'_> {
                 Some(stream) => stream,
                 None => match Box::pin(connect::open(self.context, &lease, answer_by)).await {
                     Ok(stream) => stream,
-                    Err(NoConnection { failure, code }) => {
+                    Err(NoConnection { failure: Some(failure), code }) => {
                         lease.failed(failure, MonotonicMillis::now());
                         return Attempt::Again(code);
                     }
+                    Err(NoConnection { failure: None, code }) => return Attempt::Over(Unanswered::Refused(code)),
                 },
             };
             if !reused {

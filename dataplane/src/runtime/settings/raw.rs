@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{ENVIRONMENT_PREFIX, SettingsError};
+use crate::record::{RecordBounds, Rotation, StrangerQuota};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,8 @@ pub(super) struct Raw {
     pub limits: RawLimits,
     #[serde(default)]
     pub targets: RawTargets,
+    #[serde(default)]
+    pub core_dumps: bool,
     #[serde(default)]
     pub threads: RawThreads,
     #[serde(default)]
@@ -110,6 +113,44 @@ pub(super) struct RawRecords {
     pub to: RawRecordSink,
     #[serde(default)]
     pub on_full: RawOnFull,
+    #[serde(default)]
+    pub rotate: RawRotate,
+    #[serde(default)]
+    pub strangers: RawStrangers,
+    #[serde(default = "reserve_bytes")]
+    pub reserve_bytes: u64,
+}
+
+fn reserve_bytes() -> u64 {
+    RecordBounds::default().reserve_bytes
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRotate {
+    pub bytes: u64,
+    pub keep: u32,
+}
+
+impl Default for RawRotate {
+    fn default() -> Self {
+        let Rotation { bytes, keep } = Rotation::default();
+        Self { bytes, keep }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStrangers {
+    pub per_second: u64,
+    pub per_address_per_second: u64,
+}
+
+impl Default for RawStrangers {
+    fn default() -> Self {
+        let StrangerQuota { per_second, per_address_per_second } = StrangerQuota::default();
+        Self { per_second, per_address_per_second }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,6 +252,10 @@ pub(super) fn read(
         let value = yaml::one(&value).unwrap_or(Value::String(value));
         set(&mut whole, &keys, value);
     }
+    if let Some(key) = controlled(&whole) {
+        let message = "holds a control character; no setting needs one: remove it, or write the text again".to_owned();
+        return Err(SettingsError::one(origin, &key, message));
+    }
     serde_path_to_error::deserialize(whole).map_err(|error| {
         let key = match error.path().to_string() {
             path if path == "." => String::new(),
@@ -232,5 +277,27 @@ fn set(at: &mut Value, keys: &[&str], value: Value) {
     }
     if let Value::Object(fields) = at {
         set(fields.entry((*first).to_owned()).or_insert(Value::Null), rest, value);
+    }
+}
+
+/// The key of the first text, or the first key itself, that holds a control character (U+0000 to U+001F, U+007F to
+/// U+009F). In a path it would name another file than the one that is shown, and in a log it would steer a terminal.
+fn controlled(value: &Value) -> Option<String> {
+    let holds = |text: &str| text.chars().any(char::is_control);
+    let below = |key: String, value: &Value| {
+        controlled(value).map(|rest| match rest.as_str() {
+            "" => key.clone(),
+            rest if rest.starts_with('[') => format!("{key}{rest}"),
+            rest => format!("{key}.{rest}"),
+        })
+    };
+    match value {
+        Value::String(text) => holds(text).then(String::new),
+        Value::Array(values) => values.iter().enumerate().find_map(|(at, value)| below(format!("[{at}]"), value)),
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| match holds(key) {
+            true => Some(key.escape_default().to_string()),
+            false => below(key.clone(), value),
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }

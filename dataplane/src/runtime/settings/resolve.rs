@@ -11,7 +11,7 @@ use lgsp_shared::network::Network;
 
 use super::raw::{
     Raw, RawAdmin, RawBundle, RawCluster, RawFaces, RawLimits, RawListener, RawOnFull, RawRecordSink, RawRecords,
-    RawSource, RawTargets, RawThreads, RawTlsFiles,
+    RawRotate, RawSource, RawStrangers, RawTargets, RawThreads, RawTlsFiles,
 };
 use super::{
     Cluster, Listener, OnFull, Problem, RecordSink, Records, Settings, SettingsError, Source, Threads, TlsFiles,
@@ -19,7 +19,16 @@ use super::{
 use crate::edge::health::HealthLimits;
 use crate::edge::{Faces, Limits};
 use crate::upstream::Rules;
+use crate::record::{RecordBounds, Rotation, StrangerQuota};
 
+/// The smallest record file that is worth a rotation: some 2 000 records.
+const ROTATE_BYTES_MIN: u64 = 1 << 20;
+/// The largest: 1 PiB, which is beyond any disk and well within the arithmetic.
+const BYTES_MAX: u64 = 1 << 50;
+/// A rotation renames each file that is kept.
+const ROTATE_KEEP_MAX: u32 = 1_000;
+/// About 1 MiB of records a second.
+const STRANGERS_PER_SECOND_MAX: u64 = 1_000;
 /// Linux takes paths of Unix sockets up to this many bytes (`sun_path` without its final zero).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Listening sockets and their addresses must fit the hand-over message of an upgrade, the admin listener included.
@@ -72,6 +81,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
         records,
         limits,
         targets,
+        core_dumps,
         threads,
         faces,
         log_level,
@@ -93,7 +103,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
         resolve_socket(&mut problems, "upgrade_socket", upgrade_socket, state_dir.join("upgrade.sock"));
     let admin_socket = resolve_socket(&mut problems, "admin.socket", admin_socket, state_dir.join("admin.sock"));
     let pid_file = pid_file.unwrap_or_else(|| state_dir.join("dataplane.pid"));
-    let (records, faces) = (resolve_records(records), resolve_faces(faces));
+    let (records, faces) = (resolve_records(&mut problems, records), resolve_faces(faces));
     match node {
         Some(node) if problems.0.is_empty() => Ok(Settings {
             node,
@@ -110,6 +120,7 @@ pub(super) fn resolve(origin: &str, raw: Raw) -> Result<Settings, SettingsError>
             limits,
             targets,
             health_checks,
+            core_dumps,
             threads,
             faces,
             log_level,
@@ -188,7 +199,8 @@ fn resolve_cluster(problems: &mut Problems, cluster: RawCluster, source: &Source
     Cluster { listen, advertise, certificate, key, authority, ask_deadline }
 }
 
-fn resolve_records(RawRecords { to, on_full }: RawRecords) -> Records {
+fn resolve_records(problems: &mut Problems, records: RawRecords) -> Records {
+    let RawRecords { to, on_full, rotate, strangers, reserve_bytes } = records;
     let to = match to {
         RawRecordSink::File(path) => RecordSink::File(path),
         RawRecordSink::Stdout => RecordSink::Stdout,
@@ -197,7 +209,30 @@ fn resolve_records(RawRecords { to, on_full }: RawRecords) -> Records {
         RawOnFull::Refuse => OnFull::Refuse,
         RawOnFull::Serve => OnFull::Serve,
     };
-    Records { to, on_full }
+    let RawRotate { bytes, keep } = rotate;
+    if bytes != 0 && !(ROTATE_BYTES_MIN..=BYTES_MAX).contains(&bytes) {
+        let message = format!("{bytes} is out of range: use 0 for never, or {ROTATE_BYTES_MIN} to {BYTES_MAX}");
+        problems.add("records.rotate.bytes", message);
+    }
+    if !(1..=ROTATE_KEEP_MAX).contains(&keep) {
+        problems.add("records.rotate.keep", format!("{keep} is out of range: use 1 to {ROTATE_KEEP_MAX}"));
+    }
+    let RawStrangers { per_second, per_address_per_second } = strangers;
+    for (key, value) in [("per_second", per_second), ("per_address_per_second", per_address_per_second)] {
+        if value > STRANGERS_PER_SECOND_MAX {
+            let message = format!("{value} is out of range: use 0 to {STRANGERS_PER_SECOND_MAX}");
+            problems.add(format!("records.strangers.{key}"), message);
+        }
+    }
+    if reserve_bytes > BYTES_MAX {
+        problems.add("records.reserve_bytes", format!("{reserve_bytes} is out of range: use 0 to {BYTES_MAX}"));
+    }
+    let bounds = RecordBounds {
+        rotation: (bytes != 0).then_some(Rotation { bytes, keep }),
+        strangers: StrangerQuota { per_second, per_address_per_second },
+        reserve_bytes,
+    };
+    Records { to, on_full, bounds }
 }
 
 fn resolve_faces(faces: RawFaces) -> Faces {

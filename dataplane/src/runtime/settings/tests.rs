@@ -34,7 +34,9 @@ fn the_shortest_file_has_the_documented_defaults() {
     assert_eq!(settings.limits.connections_max, 10_000);
     assert_eq!(settings.limits.connections_per_address_max, 1_000);
     assert_eq!(settings.limits.header_deadline, Duration::from_secs(10));
-    assert_eq!(settings.records, Records { to: RecordSink::Stdout, on_full: OnFull::Refuse });
+    let bounds = RecordBounds::default();
+    assert_eq!(settings.records, Records { to: RecordSink::Stdout, on_full: OnFull::Refuse, bounds });
+    assert!(!settings.core_dumps);
     assert_eq!(settings.upgrade_socket, Path::new("state/upgrade.sock"));
     assert_eq!(settings.faces, Faces::Both);
 }
@@ -154,4 +156,39 @@ fn text_that_is_not_yaml_is_refused_without_a_panic() {
     for text in ["", "[", "a: b: c", "- 1", "\u{0}"] {
         assert!(parse(text).is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn what_records_may_take_of_the_disk_has_bounds_and_0_bytes_leave_rotation_to_others() {
+    let parse = |records: &str| parse(&MINIMAL.replace("{to: stdout}", &format!("{{to: stdout, {records}}}")));
+    let bounds = |records: &str| parse(records).unwrap().records.bounds;
+    assert_eq!(bounds("rotate: {bytes: 2097152, keep: 3}").rotation.map(|rotation| rotation.keep), Some(3));
+    assert_eq!(bounds("rotate: {bytes: 0}").rotation, None);
+    assert_eq!(bounds("strangers: {per_second: 0}").strangers.per_second, 0);
+    assert_eq!(bounds("reserve_bytes: 5").reserve_bytes, 5);
+    for (records, key) in [
+        ("rotate: {bytes: 5}", "records.rotate.bytes"),
+        ("rotate: {keep: 0}", "records.rotate.keep"),
+        ("strangers: {per_second: 1000000}", "records.strangers.per_second"),
+        ("reserve_bytes: 9223372036854775807", "records.reserve_bytes"),
+    ] {
+        let error = parse(records).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("out of range"), "{error}");
+    }
+}
+
+#[test]
+fn a_control_character_in_any_setting_is_refused_with_the_name_of_its_key_and_never_printed() {
+    for (yaml, key) in [
+        (MINIMAL.replace("kek", r#""kek\0.old""#), "key_file"),
+        (MINIMAL.replace("bundle.json", r#""b\e[2J.json""#), "source.bundle.file"),
+        (MINIMAL.replace("'127.0.0.1:0'", r#""127.0.0.1:0\u009b""#), "listeners[0].address"),
+        (format!("{MINIMAL}\"lo\\0g\": info\n"), "lo\\u{0}g"),
+    ] {
+        let error = complaint(&yaml);
+        assert!(error.contains(&format!("`{key}`")) && error.contains("control character"), "{error:?}");
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+    }
+    let error = parse_with(MINIMAL, "LGSP_DATAPLANE_STATE_DIR", "\"a\\tb\"").unwrap_err().to_string();
+    assert!(error.contains("state_dir"), "{error}");
 }

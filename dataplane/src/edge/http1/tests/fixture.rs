@@ -20,7 +20,7 @@ use crate::clock::Now;
 use crate::edge::http1::pool::Pool;
 use crate::edge::http1::{Handover, serve};
 use crate::edge::{Limits, Rooms};
-use crate::record::{Metrics, OnFull, RecordSettings, RecordTarget, Recorder};
+use crate::record::{Metrics, OnFull, RecordBounds, RecordSettings, RecordTarget, Recorder};
 use crate::snapshot::SnapshotStore;
 use crate::snapshot::fixture::{SECRET, build, credential, document};
 use crate::stream::HeldBudget;
@@ -79,6 +79,7 @@ impl Gateway {
             node: "node-1".parse().unwrap(),
             target: RecordTarget::File(folder.path().join("records")),
             on_full: OnFull::Refuse,
+            bounds: RecordBounds::default(),
         };
         let recorder = Recorder::start(settings, Metrics::new().unwrap()).unwrap();
         let limits = Limits {
@@ -99,6 +100,7 @@ impl Gateway {
             connector: TransportConnector::new(None),
             pool: Pool::default(),
             limits,
+            descriptor_ceiling: i32::MAX,
         };
         Self { rooms: Arc::new(rooms), recorder, folder, stop: watch::Sender::new(false) }
     }
