@@ -145,6 +145,7 @@ pub(crate) fn rooms(target: SocketAddr, recorder: &Recorder) -> Rooms {
             keep_alive_idle: Duration::from_secs(60),
             drain_grace: Duration::from_secs(1),
         },
+        descriptor_ceiling: i32::MAX,
     }
 }
 

@@ -41,6 +41,7 @@ cat > "$home/controlplane.yaml" <<YAML
 listen: 127.0.0.1:0
 database: $home/controlplane.db
 key_file: $home/seal.key
+core_dumps: true   # so that \`lgsp-loadtest compliance\` may look at the files it has open without being root
 publish:
   $publish
 YAML
@@ -92,6 +93,7 @@ source:
   $source_of_node
 key_file: $home/seal.key
 state_dir: $home/node
+core_dumps: true   # as above
 records: {to: {file: $home/node/records.jsonl}}
 targets: {allow: [loopback]}                  # the targets run on this machine
 limits: {connections_per_address_max: 2000}   # everything here comes from one address, a load test of 1000 connections too

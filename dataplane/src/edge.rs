@@ -19,6 +19,7 @@ use self::http1::Handover;
 use self::proxy::ProxyFace;
 
 pub mod answer;
+pub mod cause;
 pub mod connections;
 mod date;
 pub mod drain;

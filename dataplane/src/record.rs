@@ -253,6 +253,12 @@ impl OpenRecord {
         }));
     }
 
+    /// Notes what is known of how it ends, beside the outcome.
+    pub fn because(&mut self, detail: Option<&'static str>) {
+        let detail = detail.map(Cow::Borrowed);
+        self.exchange.reason = Some(Box::new(Reason { detail, expected: None, stated: None }));
+    }
+
     fn decided(&mut self, code: Code) {
         let called = self.exchange.called.as_deref();
         let decision = Decision {

@@ -20,8 +20,8 @@ use crate::sync::{self, SyncHealth};
 
 pub mod admin;
 mod cluster;
-mod etcd_places;
 mod descriptors;
+mod etcd_places;
 mod explain;
 mod facts;
 mod handover;

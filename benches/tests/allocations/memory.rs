@@ -53,7 +53,12 @@ fn head(path: &str, body: &[u8]) -> Vec<u8> {
 /// How much more memory there is when all but the last byte has arrived, one at a time.
 fn kept_by_a_dripping_body(path: &str, body_bytes: usize) -> isize {
     let records = RecordTarget::File("/dev/null".into());
-    let settings = RecordSettings { node: "node-1".parse().unwrap(), target: records, on_full: OnFull::Refuse };
+    let settings = RecordSettings {
+        node: "node-1".parse().unwrap(),
+        target: records,
+        on_full: OnFull::Refuse,
+        bounds: lgsp_dataplane::record::RecordBounds::default(),
+    };
     let recorder = Recorder::start(settings, Metrics::new().unwrap()).unwrap();
     let rooms = rooms(([127, 0, 0, 1], 9).into(), &recorder);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

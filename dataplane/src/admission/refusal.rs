@@ -110,6 +110,12 @@ impl Refusal {
         self
     }
 
+    /// Names the part, where that is known.
+    pub fn because(mut self, detail: Option<&'static str>) -> Self {
+        self.detail = detail.map(Cow::Borrowed).or(self.detail);
+        self
+    }
+
     /// Says when to try again.
     pub fn with_retry_after(mut self, secs: u32) -> Self {
         self.retry_after_secs = Some(secs);

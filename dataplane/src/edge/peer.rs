@@ -18,9 +18,16 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::upstream::{Permitted, Upstream};
 
+/// What is wrong with TLS settings that cannot be used.
+pub const UNUSABLE_TLS: &str = "the service's `tls` has no server name, or its `ca_pem` holds no readable certificate";
+/// An address that no exchange may be connected to.
+pub const BARRED: &str = "the node's settings, or the nature of the address, forbid connecting to the endpoint";
+/// A connection that took too long.
+pub const CONNECT_LATE: &str = "the connection was not made within the service's `connect_ms`";
+
 /// The TLS settings of a service cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the service's `tls` has no server name, or its `ca_pem` holds no readable certificate")]
+#[error("{UNUSABLE_TLS}")]
 pub struct UnusableTls;
 
 /// A peer that speaks HTTP/1.1.
@@ -114,4 +121,67 @@ pub fn is_tls_failure(error: &pingora_core::Error) -> bool {
             | ErrorType::TLSHandshakeTimedout
             | ErrorType::HandshakeError
     )
+}
+
+/// What an error of Pingora's says of the target, in words of ours: its own may quote what the target sent.
+pub fn reason(error: &pingora_core::Error) -> &'static str {
+    if let Some(reason) = certificate_reason(error) {
+        return reason;
+    }
+    match error.etype() {
+        ErrorType::ConnectTimedout => CONNECT_LATE,
+        ErrorType::ConnectRefused => "the target's machine refused the connection: nothing listens at that port",
+        ErrorType::ConnectNoRoute => "there is no route to the target's address",
+        ErrorType::BindError | ErrorType::SocketError => "the node could not make a socket for the connection",
+        ErrorType::ConnectError => "the connection could not be made",
+        ErrorType::TLSHandshakeTimedout => "the TLS handshake took too long",
+        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => "the TLS handshake failed",
+        ErrorType::InvalidCert => "the target's certificate is not valid",
+        ErrorType::ReadTimedout => "the target sent nothing for as long as the service allows",
+        ErrorType::WriteTimedout => "the target took nothing for as long as the service allows",
+        ErrorType::InvalidHTTPHeader => "the answer's head is malformed",
+        ErrorType::InvalidH2 | ErrorType::H2Error => "the target broke the rules of HTTP/2",
+        ErrorType::H2Downgrade => "the target does not speak HTTP/2, which the service asks for",
+        ErrorType::ReadError => "the connection broke while the answer was read",
+        ErrorType::WriteError => "the connection broke while the request was sent",
+        ErrorType::ConnectionClosed => "the target closed the connection",
+        // Pingora's list of error types is open.
+        _ => "the connection to the target failed",
+    }
+}
+
+/// What rustls found wrong with the target's certificate, if that is why.
+fn certificate_reason(error: &pingora_core::Error) -> Option<&'static str> {
+    let mut cause = std::error::Error::source(error)?;
+    for _ in 0..CAUSES_MAX {
+        let found = cause.downcast_ref::<rustls::Error>();
+        // `io::Error` keeps what it wraps from `source`.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let wrapped = wrapped.and_then(|error| error.downcast_ref::<rustls::Error>());
+        if let Some(error) = found.or(wrapped) {
+            return of_rustls(error);
+        }
+        cause = cause.source()?;
+    }
+    None
+}
+
+/// Errors within errors that are looked through.
+const CAUSES_MAX: usize = 8;
+
+fn of_rustls(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::CertificateError as Wrong;
+    let rustls::Error::InvalidCertificate(wrong) = error else { return None };
+    Some(match wrong {
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "the target's certificate has expired",
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => "the target's certificate is not valid yet",
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            "the target's certificate is not for the service's `server_name`"
+        }
+        Wrong::UnknownIssuer => "no authority that the service trusts has signed the target's certificate",
+        Wrong::Revoked => "the target's certificate is revoked",
+        Wrong::InvalidPurpose | Wrong::InvalidPurposeContext { .. } => "the target's certificate is not for servers",
+        // The list of rustls is open.
+        _ => "the target's certificate is not valid",
+    })
 }

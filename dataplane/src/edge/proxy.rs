@@ -22,8 +22,8 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 use self::decide::{Decided, Decision};
 use self::exchange::{ProxyExchange, Reached, Stage};
 use self::watch::{Stage as Awaiting, Watch};
+use super::cause::{Cause, OUT_OF_DESCRIPTORS};
 use super::{Faces, Rooms, peer};
-use crate::admission::Refusal;
 use crate::clock::{MonotonicMillis, Now};
 use crate::edge::answer::Reader;
 use crate::forward;
@@ -181,11 +181,11 @@ impl ProxyHttp for Phases {
         })?;
         let permitted = self.rooms.targets.permit(address).map_err(|barred| {
             tracing::warn!(%address, %barred, "the target may not be connected to");
-            admitted.cause = Some(Code::TargetUnreachable);
+            admitted.cause = Some(Cause::new(Code::TargetUnreachable, peer::BARRED));
             stop(ErrorSource::Upstream)
         })?;
         let peer = peer::proxied(&admitted.admission.route.service.upstream, permitted).map_err(|_| {
-            admitted.cause = Some(Code::TargetTls);
+            admitted.cause = Some(Cause::new(Code::TargetTls, peer::UNUSABLE_TLS));
             stop(ErrorSource::Upstream)
         })?;
         exchange.record.exchange.endpoint = Some(address);
@@ -200,11 +200,12 @@ impl ProxyHttp for Phases {
         exchange: &mut ProxyExchange,
         error: Box<Error>,
     ) -> Box<Error> {
-        let code = match failure::code(&error) {
+        let found = failure::cause(&error);
+        let code = match found.code {
             code @ (Code::TargetTls | Code::TargetProtocol) => code,
             _ => Code::TargetUnreachable,
         };
-        retry_or_stop(exchange, error, code, Reached::Nothing)
+        retry_or_stop(exchange, error, Cause { code, ..found }, Reached::Nothing)
     }
 
     async fn connected_to_upstream(
@@ -219,7 +220,7 @@ impl ProxyHttp for Phases {
         if socket >= self.rooms.descriptor_ceiling
             && let Some(admitted) = exchange.admitted()
         {
-            admitted.cause = Some(Code::Overloaded);
+            admitted.cause = Some(OUT_OF_DESCRIPTORS);
             return Err(stop(ErrorSource::Internal));
         }
         exchange.watch.connected(socket);
@@ -264,7 +265,7 @@ impl ProxyHttp for Phases {
         }
         let Some(admitted) = exchange.admitted() else { return Err(stop(ErrorSource::Internal)) };
         *body = admitted.take_body(body.take(), end_of_stream).map_err(|code| {
-            admitted.cause = Some(code);
+            admitted.cause = Some(code.into());
             // As the source's fault, so that Pingora resets the stream to the target at once.
             stop(ErrorSource::Downstream)
         })?;
@@ -292,9 +293,9 @@ impl ProxyHttp for Phases {
             error.set_retry(true);
             return error;
         }
-        let code = cut.unwrap_or_else(|| failure::code(&error));
+        let cause = cut.map_or_else(|| failure::cause(&error), watch::overdue);
         let over = cut.is_some() || session.response_written().is_some();
-        retry_or_stop(exchange, error, code, if over { Reached::End } else { Reached::Target })
+        retry_or_stop(exchange, error, cause, if over { Reached::End } else { Reached::Target })
     }
 
     async fn upstream_response_filter(
@@ -340,8 +341,10 @@ impl ProxyHttp for Phases {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut ProxyExchange) -> FailToProxy {
-        let cause = exchange.admitted().and_then(|admitted| admitted.cause).or(exchange.watch.cut_because());
-        let code = cause.unwrap_or_else(|| failure::code(error));
+        let cut = exchange.watch.cut_because().map(watch::overdue);
+        let cause = exchange.admitted().and_then(|admitted| admitted.cause).or(cut);
+        let known = cause.unwrap_or_else(|| failure::cause(error));
+        let code = known.code;
         if let Some(admitted) = exchange.admitted().filter(|admitted| !admitted.reached && code.step() == Step::Target)
         {
             self.rooms.nothing_reached(admitted.admission.used);
@@ -353,10 +356,13 @@ impl ProxyHttp for Phases {
                 Some(_) => Outcome::TargetCut(code),
                 None => Outcome::Refused(code),
             });
+            if !gone {
+                exchange.record.because(known.detail);
+            }
         } else if cause.is_none() && failure::source_is_gone(error) {
             exchange.record.ends(Outcome::ClientGone);
         } else {
-            respond::refuse(session, exchange, &Refusal::new(code)).await;
+            respond::refuse(session, exchange, &known.into()).await;
         }
         FailToProxy { error_code: code.status(), can_reuse_downstream: false }
     }
@@ -407,18 +413,18 @@ async fn invite(session: &mut Session, decided: &Decided) -> Result<()> {
     Ok(())
 }
 
-/// Notes a failed attempt, and makes another or ends the exchange with `code`.
-fn retry_or_stop(exchange: &mut ProxyExchange, mut error: Box<Error>, code: Code, reached: Reached) -> Box<Error> {
+/// Notes a failed attempt, and makes another or ends the exchange with `cause`.
+fn retry_or_stop(exchange: &mut ProxyExchange, mut error: Box<Error>, cause: Cause, reached: Reached) -> Box<Error> {
     error.set_retry(false);
     let Some(admitted) = exchange.admitted() else { return error };
-    let code = *admitted.cause.as_ref().unwrap_or(&code);
-    admitted.attempt_failed(code, MonotonicMillis::now());
+    let cause = admitted.cause.unwrap_or(cause);
+    admitted.attempt_failed(cause, MonotonicMillis::now());
     // After a deadline there is no time left for another attempt.
-    let worth_it = failure::blame(code).is_some() && code != Code::TargetTimeout;
+    let worth_it = failure::blame(cause.code).is_some() && cause.code != Code::TargetTimeout;
     if worth_it && admitted.may_retry(reached) {
         error.set_retry(true);
     } else if !failure::source_is_gone(&error) {
-        admitted.cause = Some(code);
+        admitted.cause = Some(cause);
     }
     error
 }

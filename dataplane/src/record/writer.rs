@@ -275,6 +275,8 @@ impl Writer {
             self.shared.metrics.observe(&closed);
             self.take(&closed, room, now);
             if let Outcome::Refused(code) | Outcome::TargetCut(code) = closed.outcome {
+                let detail = closed.exchange.reason.as_ref().and_then(|reason| reason.detail.as_deref());
+                tracing::debug!(request_id = %closed.exchange.request_id, %code, detail, "not completed");
                 self.shared.refusals.keep(closed.exchange, code);
             }
         }

@@ -13,8 +13,8 @@ use lgsp_shared::id::NodeId;
 
 use crate::edge::health::HealthLimits;
 use crate::edge::{Faces, Limits};
-use crate::upstream::Rules;
 use crate::record::RecordBounds;
+use crate::upstream::Rules;
 
 mod raw;
 mod resolve;

@@ -20,6 +20,7 @@ mod no_hop_takes_away_what_decides;
 mod nothing_of_a_payload_is_kept;
 mod unhealthy_endpoints_get_no_exchanges;
 mod unverified_bodies_share_a_bounded_memory;
+mod what_was_wrong_with_a_target_is_recorded;
 
 /// Which code carries HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

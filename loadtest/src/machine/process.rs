@@ -194,10 +194,12 @@ pub fn machine_cpu_seconds() -> f64 {
     busy.filter_map(|(_, ticks)| ticks.parse::<u64>().ok()).sum::<u64>() as f64 / TICKS_PER_SECOND
 }
 
-/// The regular files a process has open, and its working directory.
+/// The regular files a process has open. Where they may not be looked at, the folder that names them: whoever searches
+/// finds that it cannot be read, which is not the same as nothing.
 pub fn open_files(pid: u32) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let folder = PathBuf::from(format!("/proc/{pid}/fd"));
+    let Ok(entries) = std::fs::read_dir(&folder) else { return vec![folder] };
+    let targets = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
     let mut files: Vec<PathBuf> = targets.filter(|path| path.is_absolute() && path.is_file()).collect();
     files.sort();
     files.dedup();
@@ -257,6 +259,14 @@ mod tests {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    #[test]
+    fn files_that_may_not_be_looked_at_are_not_taken_for_none() {
+        let _held = std::fs::File::open("/proc/self/exe").unwrap();
+        assert!(open_files(std::process::id()).contains(&std::env::current_exe().unwrap()));
+        // No process has this number; as little can be seen of one that belongs to another user.
+        assert_eq!(open_files(u32::MAX), [PathBuf::from(format!("/proc/{}/fd", u32::MAX))]);
     }
 
     #[test]

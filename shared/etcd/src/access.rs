@@ -187,6 +187,7 @@ mod tests {
             assert!(error.contains(expected) && error.contains(name), "{name}: {error}");
             assert!(!error.contains("BEGIN"), "{error}");
             std::fs::write(&path, before).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         }
         access.check().unwrap();
     }

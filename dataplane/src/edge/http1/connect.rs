@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::pool::PoolKey;
 use crate::edge::Rooms;
+use crate::edge::cause::{Cause, OUT_OF_DESCRIPTORS};
 use crate::edge::peer;
 use crate::upstream::{Failure, Lease};
 
@@ -17,7 +18,13 @@ pub struct NoConnection {
     /// What the endpoint is blamed for, if it is.
     pub failure: Option<Failure>,
     /// What the caller is told.
-    pub code: Code,
+    pub cause: Cause,
+}
+
+impl NoConnection {
+    fn blaming(failure: Failure, code: Code, detail: &'static str) -> Self {
+        Self { failure: Some(failure), cause: Cause::new(code, detail) }
+    }
 }
 
 /// What makes connections to this endpoint interchangeable.
@@ -28,29 +35,29 @@ pub fn key(lease: &Lease) -> PoolKey {
 /// Opens a new connection, within the service's connect deadline and before the answer is due.
 pub async fn open(context: &Rooms, lease: &Lease, answer_by: Instant) -> Result<Stream, NoConnection> {
     let upstream = lease.upstream();
-    let unreachable = NoConnection { failure: Some(Failure::Connect), code: Code::TargetUnreachable };
     let permitted = context.targets.permit(lease.address()).map_err(|barred| {
         tracing::warn!(address = %lease.address(), %barred, "the target may not be connected to");
-        unreachable
+        NoConnection::blaming(Failure::Connect, Code::TargetUnreachable, peer::BARRED)
     })?;
-    let peer =
-        peer::http1(upstream, permitted).map_err(|_| NoConnection { failure: Some(Failure::Tls), code: Code::TargetTls })?;
+    let peer = peer::http1(upstream, permitted)
+        .map_err(|_| NoConnection::blaming(Failure::Tls, Code::TargetTls, peer::UNUSABLE_TLS))?;
     let deadline = answer_by.min(Instant::now() + Duration::from_millis(upstream.deadlines.connect_ms));
     let connected = tokio::time::timeout_at(deadline, context.connector.new_stream(&peer)).await;
     match connected {
         // With a descriptor of the reserve nobody is asked; the endpoint is not to blame.
         Ok(Ok(stream)) if stream.id() >= context.descriptor_ceiling => {
-            Err(NoConnection { failure: None, code: Code::Overloaded })
+            Err(NoConnection { failure: None, cause: OUT_OF_DESCRIPTORS })
         }
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {
             tracing::debug!(address = %lease.address(), %error, "no connection to the target");
+            let detail = peer::reason(&error);
             Err(if peer::is_tls_failure(&error) {
-                NoConnection { failure: Some(Failure::Tls), code: Code::TargetTls }
+                NoConnection::blaming(Failure::Tls, Code::TargetTls, detail)
             } else {
-                unreachable
+                NoConnection::blaming(Failure::Connect, Code::TargetUnreachable, detail)
             })
         }
-        Err(_) => Err(unreachable),
+        Err(_) => Err(NoConnection::blaming(Failure::Connect, Code::TargetUnreachable, peer::CONNECT_LATE)),
     }
 }

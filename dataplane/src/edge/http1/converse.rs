@@ -7,11 +7,11 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lgsp_shared::refusal::Code;
 use lgsp_shared::resource::Deadlines;
 use tokio::time::Instant;
 
 use super::deadline::Total;
+use super::fault::Fault;
 use super::head::{Extent, Fields};
 use super::pace::Pace;
 use super::response;
@@ -20,6 +20,7 @@ use super::source::Source;
 use super::stock::{HEAD_BYTES, Use};
 use super::turn::Turn;
 use super::wire::Wire;
+use crate::edge::cause::{BODY_LATE, Cause, TOTAL_OVER};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +30,9 @@ pub enum Reply {
     /// The connection broke, or was closed, before the first byte of an answer.
     Silent,
     /// The target failed otherwise.
-    Failed(Code),
+    Failed(Cause),
     /// The request itself turned out wrong.
-    Refused(Code),
+    Refused(Cause),
     /// The source went away.
     SourceGone,
 }
@@ -106,10 +107,14 @@ impl Conversation<'_> {
 
     /// Whom the deadline is about: the source while its body is awaited, the target otherwise.
     fn expired(&self) -> Reply {
-        if self.sending.upload.is_done() || !self.sending.out.is_empty() || self.total.is_over() {
-            Reply::Failed(Code::TargetTimeout)
+        if self.total.is_over() {
+            Reply::Failed(TOTAL_OVER)
+        } else if !self.sending.out.is_empty() {
+            Reply::Failed(Cause::late("the target took nothing of the request for as long as the service's `idle_ms`"))
+        } else if self.sending.upload.is_done() {
+            Reply::Failed(Cause::late("no answer began within the service's `first_byte_ms`"))
         } else {
-            Reply::Refused(Code::BodyTimeout)
+            Reply::Refused(BODY_LATE)
         }
     }
 
@@ -144,7 +149,7 @@ impl Conversation<'_> {
             }
             Sent::Refused => Round::Over(Reply::Silent),
             Sent::SourceGone => Round::Over(Reply::SourceGone),
-            Sent::Wrong(code) => Round::Over(Reply::Refused(code)),
+            Sent::Wrong(cause) => Round::Over(Reply::Refused(cause)),
         }
     }
 
@@ -154,7 +159,9 @@ impl Conversation<'_> {
             Poll::Ready(Ok(0) | Err(_)) if self.target.input().is_empty() && self.interim == 0 => {
                 Round::Over(Reply::Silent)
             }
-            Poll::Ready(Ok(0) | Err(_)) => Round::Over(Reply::Failed(Code::TargetClosed)),
+            Poll::Ready(Ok(0) | Err(_)) => {
+                Round::Over(Reply::Failed(Cause::closed("the connection ended within the answer's head")))
+            }
             Poll::Ready(Ok(_)) => self.heard(),
         }
     }
@@ -163,16 +170,15 @@ impl Conversation<'_> {
     fn heard(&mut self) -> Round {
         loop {
             match response::extent(self.target.input(), &mut self.scanned) {
-                Err(fault) => return Round::Over(Reply::Failed(fault.code)),
+                Err(fault) => return Round::Over(Reply::Failed(fault.into())),
                 Ok(Extent::Partial) => return Round::Moved,
                 Ok(Extent::Complete(length)) if !self.is_interim(length) => return Round::Over(Reply::Head(length)),
                 Ok(Extent::Complete(length)) => {
                     // `100 Continue` was answered here already, and no other interim answer says anything to a source.
                     self.interim += 1;
                     self.scanned = 0;
-                    let odd = self.interim > response::INTERIM_MAX || !self.is_well_formed(length);
-                    if odd {
-                        return Round::Over(Reply::Failed(Code::TargetProtocol));
+                    if let Err(fault) = self.check_interim(length) {
+                        return Round::Over(Reply::Failed(fault.into()));
                     }
                     self.target.consume(length);
                 }
@@ -186,10 +192,16 @@ impl Conversation<'_> {
     }
 
     /// An interim answer that is one; `101 Switching Protocols` was never asked for.
-    fn is_well_formed(&self, length: usize) -> bool {
+    fn check_interim(&self, length: usize) -> Result<(), Fault> {
+        if self.interim > response::INTERIM_MAX {
+            return Err(Fault::target("the target sent too many interim (1xx) answers"));
+        }
         let head = self.target.input().get(..length).unwrap_or_default();
         let mut fields = Fields::new();
-        response::parse(head, false, &mut fields).is_ok_and(|interim| interim.status != 101)
+        match response::parse(head, false, &mut fields)?.status {
+            101 => Err(Fault::target("the target switched protocols (101), which was not asked for")),
+            _ => Ok(()),
+        }
     }
 
     /// Ready when the source closed while the target is awaited. A source that half-closes after its request is taken

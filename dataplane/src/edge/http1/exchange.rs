@@ -22,12 +22,15 @@ use super::wire::Wire;
 use crate::admission::Refusal;
 use crate::clock::{MonotonicMillis, Now};
 use crate::edge::Rooms;
+use crate::edge::cause::{BODY_LATE, Cause, TOTAL_OVER};
 use crate::record::{Face, OpenRecord, Outcome, RequestId};
 use crate::upstream::{Failure, Lease, Tried};
 
 /// A body of a declared length up to this is read and verified before the target is asked, so that nothing of one that
 /// does not verify reaches it. Held in memory meanwhile.
 const VERIFIED_FIRST_BYTES_MAX: u64 = BODY_BYTES as u64;
+
+const SILENT: Cause = Cause::closed("the connection ended before the first byte of an answer");
 
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +131,7 @@ struct Exchange<'a> {
 
 /// Why there is no answer of the target to pass on.
 enum Unanswered {
-    Refused(Code),
+    Refused(Cause),
     SourceGone,
 }
 
@@ -153,13 +156,13 @@ impl Exchange<'_> {
         if let Some(question) = self.forward.question
             && let Err(code) = Box::pin(self.context.first_use(question, self.forward.route.owner_unreachable)).await
         {
-            return self.refuse(code).await;
+            return self.refuse(code.into()).await;
         }
         let answered = match self.verify_first().await {
             Ok(()) => self.ask().await,
             Err(unanswered) => Err(unanswered),
         };
-        if matches!(answered, Err(Unanswered::Refused(code)) if code.step() == Step::Target) && !self.reached {
+        if matches!(answered, Err(Unanswered::Refused(cause)) if cause.code.step() == Step::Target) && !self.reached {
             self.context.nothing_reached(self.forward.used);
         }
         let received = self.forward.upload.received_bytes();
@@ -167,16 +170,16 @@ impl Exchange<'_> {
         let passed = match answered {
             Ok(mut answered) => self.pass_on(&mut answered).await.map(|passed| self.finish(&passed, answered)),
             Err(Unanswered::SourceGone) => return Next::Close,
-            Err(Unanswered::Refused(code)) => Err(code),
+            Err(Unanswered::Refused(cause)) => Err(cause),
         };
         match passed {
             Ok(next) => next,
-            Err(code) => Box::pin(self.refuse(code)).await,
+            Err(cause) => Box::pin(self.refuse(cause)).await,
         }
     }
 
-    async fn refuse(&mut self, code: Code) -> Next {
-        let refusal = Refusal::new(code);
+    async fn refuse(&mut self, cause: Cause) -> Next {
+        let refusal: Refusal = cause.into();
         let rest = self.forward.upload.rest();
         let after = refuse(self.source, &self.forward.asked, rest, &refusal, &mut self.record).await;
         self.source.look_at_clock();
@@ -231,7 +234,7 @@ impl Exchange<'_> {
             match upload.advance(&mut self.source.wire, out) {
                 Ok(Progress::Moved) => {}
                 Ok(Progress::More | Progress::Done) => return Ok(()),
-                Err(code) => return Err(Unanswered::Refused(code)),
+                Err(cause) => return Err(Unanswered::Refused(cause)),
             }
         }
     }
@@ -267,8 +270,8 @@ impl Exchange<'_> {
                 std::task::Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),
             });
             match read.await {
-                None if total.is_over() => return Err(Unanswered::Refused(Code::TargetTimeout)),
-                None => return Err(Unanswered::Refused(Code::BodyTimeout)),
+                None if total.is_over() => return Err(Unanswered::Refused(TOTAL_OVER)),
+                None => return Err(Unanswered::Refused(BODY_LATE)),
                 Some(Ok(0) | Err(_)) => return Err(Unanswered::SourceGone),
                 Some(Ok(_)) => {}
             }
@@ -287,7 +290,7 @@ impl Exchange<'_> {
         let mut failed = None;
         for attempt in 0..=upstream.retry.attempts {
             if attempt > 0 && Instant::now() >= answer_by {
-                failed = Some(Code::TargetTimeout);
+                failed = Some(Cause::late("no time was left for another attempt"));
                 break;
             }
             if attempt > 0 && !upstream.budget.spend() {
@@ -296,16 +299,16 @@ impl Exchange<'_> {
             let now = MonotonicMillis::at(self.source.at.into_std());
             let lease = match upstream.pick(now, &mut tried, &self.forward.grant.share) {
                 Ok(lease) => lease,
-                Err(code) => return Err(Unanswered::Refused(failed.unwrap_or(code))),
+                Err(code) => return Err(Unanswered::Refused(failed.unwrap_or(code.into()))),
             };
             self.record.exchange.endpoint = Some(lease.address());
             match self.attempt(lease, answer_by).await {
                 Attempt::Answered(answered) => return Ok(answered),
                 Attempt::Over(unanswered) => return Err(unanswered),
-                Attempt::Again(code) => failed = Some(code),
+                Attempt::Again(cause) => failed = Some(cause),
             }
         }
-        Err(Unanswered::Refused(failed.unwrap_or(Code::TargetUnreachable)))
+        Err(Unanswered::Refused(failed.unwrap_or(Code::TargetUnreachable.into())))
     }
 
     /// Asks one endpoint: on an idle connection first, and on a new one when that turns out to be dead.
@@ -319,11 +322,11 @@ impl Exchange<'_> {
                 Some(stream) => stream,
                 None => match Box::pin(connect::open(self.context, &lease, answer_by)).await {
                     Ok(stream) => stream,
-                    Err(NoConnection { failure: Some(failure), code }) => {
+                    Err(NoConnection { failure: Some(failure), cause }) => {
                         lease.failed(failure, MonotonicMillis::now());
-                        return Attempt::Again(code);
+                        return Attempt::Again(cause);
                     }
-                    Err(NoConnection { failure: None, code }) => return Attempt::Over(Unanswered::Refused(code)),
+                    Err(NoConnection { failure: None, cause }) => return Attempt::Over(Unanswered::Refused(cause)),
                 },
             };
             if !reused {
@@ -335,14 +338,14 @@ impl Exchange<'_> {
             let blame = match reply {
                 Reply::Head(head) => return Attempt::Answered(Answered { wire, lease, head }),
                 Reply::SourceGone => return Attempt::Over(Unanswered::SourceGone),
-                Reply::Refused(code) => return Attempt::Over(Unanswered::Refused(code)),
+                Reply::Refused(cause) => return Attempt::Over(Unanswered::Refused(cause)),
                 Reply::Silent if self.may_repeat() && reused => {
                     self.forward.out.restart();
                     continue;
                 }
-                Reply::Silent => (Failure::Broken, Code::TargetClosed),
-                Reply::Failed(code @ Code::TargetTimeout) => (Failure::Deadline, code),
-                Reply::Failed(code) => (Failure::Protocol, code),
+                Reply::Silent => (Failure::Broken, SILENT),
+                Reply::Failed(cause) if cause.code == Code::TargetTimeout => (Failure::Deadline, cause),
+                Reply::Failed(cause) => (Failure::Protocol, cause),
             };
             lease.failed(blame.0, MonotonicMillis::now());
             if reply == Reply::Silent && self.may_repeat() {
@@ -387,8 +390,8 @@ impl Exchange<'_> {
         reply
     }
 
-    /// Passes an answer on; the code to refuse with when nothing of it can be.
-    async fn pass_on(&mut self, answered: &mut Answered) -> Result<Passed, Code> {
+    /// Passes an answer on; why to refuse it when nothing of it can be.
+    async fn pass_on(&mut self, answered: &mut Answered) -> Result<Passed, Cause> {
         let Answered { wire, lease, head } = answered;
         let (first_byte, total) = (self.source.at, self.total());
         let Forward { out, upload, asked, route, pace, .. } = &mut self.forward;
@@ -398,7 +401,7 @@ impl Exchange<'_> {
             Ok(relay) => relay,
             Err(fault) => {
                 lease.failed(Failure::Protocol, MonotonicMillis::now());
-                return Err(fault.code);
+                return Err(fault.into());
             }
         };
         self.record.exchange.status = relay.status;
@@ -408,9 +411,9 @@ impl Exchange<'_> {
         let relayed = relay.run(self.source, wire, &mut rest, patience).await;
         let request_whole = rest.is_whole();
         self.record.exchange.request_bytes = self.forward.upload.received_bytes();
-        if let Relayed::NotBegun(code) = relayed {
+        if let Relayed::NotBegun(cause) = relayed {
             lease.failed(Failure::Protocol, MonotonicMillis::now());
-            return Err(code);
+            return Err(cause);
         }
         self.record.exchange.response_bytes = relay.body_bytes;
         let delivered = relay.begun_at().map_or(Duration::ZERO, |at| at.saturating_duration_since(first_byte));
@@ -434,13 +437,15 @@ impl Exchange<'_> {
                     self.context.pool.put(connect::key(&lease), wire.into_stream(), ended);
                 }
             }
-            Relayed::TargetCut(code) | Relayed::NotBegun(code) => {
-                self.record.ends(Outcome::TargetCut(code));
+            Relayed::TargetCut(cause) | Relayed::NotBegun(cause) => {
+                self.record.ends(Outcome::TargetCut(cause.code));
+                self.record.because(cause.detail);
                 lease.failed(Failure::Broken, MonotonicMillis::now());
                 return Next::Close;
             }
-            Relayed::RequestWrong(code) => {
-                self.record.ends(Outcome::Refused(code));
+            Relayed::RequestWrong(cause) => {
+                self.record.ends(Outcome::Refused(cause.code));
+                self.record.because(cause.detail);
                 return Next::Close;
             }
             Relayed::SourceGone => return Next::Close,
@@ -454,7 +459,7 @@ enum Attempt {
     Answered(Answered),
     Over(Unanswered),
     /// Nothing reached the target that would forbid asking another.
-    Again(Code),
+    Again(Cause),
 }
 
 fn micros(duration: Duration) -> u64 {

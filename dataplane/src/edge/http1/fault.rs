@@ -2,6 +2,14 @@
 
 use lgsp_shared::refusal::Code;
 
+use crate::edge::cause::Cause;
+
+impl From<Fault> for Cause {
+    fn from(Fault { code, detail }: Fault) -> Self {
+        Self::new(code, detail)
+    }
+}
+
 /// A message that is refused because of its bytes. `detail` names the offending part and never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]

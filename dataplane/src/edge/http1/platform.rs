@@ -20,6 +20,7 @@ use super::stock::Use;
 use crate::clock::Now;
 use crate::edge::Rooms;
 use crate::edge::answer::reply;
+use crate::edge::cause::{BODY_LATE, Cause};
 use crate::record::{CallKind, Called, OpenRecord, Outcome};
 use crate::session::{self, CALL_BYTES_MAX, Call};
 use crate::snapshot::Snapshot;
@@ -95,7 +96,7 @@ pub async fn serve(source: &mut Source, context: &Rooms, call: PlatformCall, mut
                 None => Err(call.refused(Code::Internal)),
             }
         }
-        Err(Some(code)) => Err(call.refused(code)),
+        Err(Some(Cause { code, detail })) => Err(call.refused(code).because(detail)),
         Err(None) => return Next::Close,
     };
     match answered {
@@ -115,40 +116,40 @@ async fn whole_body(
     asked: &Asked,
     gate: &mut BodyGate,
     decoder: &mut BodyDecoder,
-) -> Result<Vec<u8>, Option<Code>> {
+) -> Result<Vec<u8>, Option<Cause>> {
     let (mut body, mut pace) = (Gathered::default(), asked.pace());
     loop {
         match decoder.step(source.wire.input()) {
             Ok(Step::Framing(length)) => source.wire.consume(length),
-            Ok(Step::Content(length)) => body.take(gate, source.wire.take(length))?,
+            Ok(Step::Content(length)) => body.take(gate, source.wire.take(length)).map_err(Cause::from)?,
             Ok(Step::End(length)) => {
                 source.wire.consume(length);
                 // At its end, so that the next request is found behind it whatever the verdict is.
                 *decoder = BodyDecoder::new(Framing::Empty);
-                return Ok(body.finish(gate)?);
+                return Ok(body.finish(gate).map_err(Cause::from)?);
             }
             Ok(Step::More) => {
                 // Only a body that has to be waited for is held.
-                gate.holds_outside(CALL_BYTES_MAX as usize)?;
+                gate.holds_outside(CALL_BYTES_MAX as usize).map_err(Cause::from)?;
                 pace.moved_to(gate.received_bytes(), Instant::now);
                 fill(source, &mut pace).await?;
             }
             Err(fault) => {
                 *decoder = BodyDecoder::UntilClose;
-                return Err(Some(fault.code));
+                return Err(Some(fault.into()));
             }
         }
     }
 }
 
-async fn fill(source: &mut Source, pace: &mut Pace) -> Result<(), Option<Code>> {
+async fn fill(source: &mut Source, pace: &mut Pace) -> Result<(), Option<Cause>> {
     source.deadline.set(pace.awaited(Instant::now()));
     let read = poll_fn(|cx| match source.wire.poll_fill(cx, Use::Body) {
         Poll::Ready(read) => Poll::Ready(Some(read)),
         Poll::Pending => source.deadline.poll_expired(cx).map(|()| None),
     });
     match read.await {
-        None => Err(Some(Code::BodyTimeout)),
+        None => Err(Some(BODY_LATE)),
         Some(Ok(0) | Err(_)) => Err(None),
         Some(Ok(_)) => Ok(()),
     }

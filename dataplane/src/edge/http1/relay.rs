@@ -7,7 +7,6 @@ use std::io::{IoSlice, Write as _};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lgsp_shared::refusal::Code;
 use tokio::time::Instant;
 
 use super::body::BodyDecoder;
@@ -26,9 +25,13 @@ use super::source::Source;
 use super::stock::{HEAD_BYTES, Lines, Use};
 use super::turn::Turn;
 use super::wire::Wire;
+use crate::edge::cause::{BODY_LATE, Cause, TOTAL_OVER};
 use crate::edge::date;
 use crate::forward;
 use crate::record::RequestId;
+
+const CUT: Cause = Cause::closed("the connection ended within the answer's body");
+const PAUSED: Cause = Cause::late("the target paused within its answer for longer than the service's `idle_ms`");
 
 /// How a relayed answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +39,11 @@ pub enum Relayed {
     /// Delivered whole.
     Whole,
     /// The target failed before anything was written to the source, which can still be told.
-    NotBegun(Code),
+    NotBegun(Cause),
     /// The target failed in the middle of it.
-    TargetCut(Code),
+    TargetCut(Cause),
     /// The rest of the request, sent meanwhile, turned out wrong: its answer is worth nothing and is cut.
-    RequestWrong(Code),
+    RequestWrong(Cause),
     /// The source stopped taking it.
     SourceGone,
 }
@@ -204,7 +207,7 @@ impl Relay {
                 Err(fault) => {
                     let begun = self.begun_at.is_some() || self.staged_sent > 0;
                     let failed = if begun { Relayed::TargetCut } else { Relayed::NotBegun };
-                    return Poll::Ready(failed(fault.code));
+                    return Poll::Ready(failed(fault.into()));
                 }
             };
             match self.poll_deliver(cx, source, target) {
@@ -221,7 +224,7 @@ impl Relay {
             }
             match target.poll_fill(cx, self.purpose) {
                 Poll::Ready(Ok(0)) if self.decoder.ends_with_connection() => self.end(&[]),
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Relayed::TargetCut(Code::TargetClosed)),
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Relayed::TargetCut(CUT)),
                 Poll::Ready(Ok(_)) => {
                     self.awaited = None;
                     // However much there is to move, the deadline is looked at.
@@ -363,9 +366,10 @@ impl Relay {
             // Whoever is awaited just then, that the time is over is not the source's doing.
             Side::Source if !patience.total.is_over() => Relayed::SourceGone,
             Side::Target if !patience.total.is_over() && !rest.is_over() && patience.sending.is_used_up() => {
-                Relayed::RequestWrong(Code::BodyTimeout)
+                Relayed::RequestWrong(BODY_LATE)
             }
-            Side::Source | Side::Target => Relayed::TargetCut(Code::TargetTimeout),
+            Side::Source | Side::Target if patience.total.is_over() => Relayed::TargetCut(TOTAL_OVER),
+            Side::Source | Side::Target => Relayed::TargetCut(PAUSED),
         })
     }
 }
@@ -391,7 +395,7 @@ fn send_rest(
             Sent::Waiting => break,
             Sent::Refused => rest.give_up(),
             Sent::SourceGone => return Err(Relayed::SourceGone),
-            Sent::Wrong(code) => return Err(Relayed::RequestWrong(code)),
+            Sent::Wrong(cause) => return Err(Relayed::RequestWrong(cause)),
         }
     }
     Ok(moved)

@@ -5,12 +5,11 @@
 
 use std::task::{Context, Poll};
 
-use lgsp_shared::refusal::Code;
-
 use super::outgoing::Outgoing;
 use super::stock::Use;
 use super::upload::{Progress, Upload};
 use super::wire::Wire;
+use crate::edge::cause::Cause;
 
 /// A piece of the body is read, verified and written.
 pub const STEPS_PER_PIECE: u32 = 3;
@@ -37,7 +36,7 @@ pub enum Sent {
     /// The source went away in the middle of its body.
     SourceGone,
     /// The body turned out wrong.
-    Wrong(Code),
+    Wrong(Cause),
 }
 
 impl<'a> Sending<'a> {
@@ -94,7 +93,7 @@ impl<'a> Sending<'a> {
         }
         match self.upload.advance(source, self.out) {
             Ok(Progress::Moved | Progress::Done) => Sent::Moved,
-            Err(code) => Sent::Wrong(code),
+            Err(cause) => Sent::Wrong(cause),
             Ok(Progress::More) => match source.poll_fill(cx, Use::Body) {
                 Poll::Ready(Ok(0) | Err(_)) => Sent::SourceGone,
                 Poll::Ready(Ok(_)) => Sent::Moved,

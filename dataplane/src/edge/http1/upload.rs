@@ -1,13 +1,13 @@
 //! The request body on its way: decoded from the source's framing, through the gate, into the target's framing.
 
 use bytes::Bytes;
-use lgsp_shared::refusal::Code;
 use lgsp_shared::signature::SignatureScheme;
 
 use super::body::BodyDecoder;
 use super::chunked::{self, Step};
 use super::outgoing::Outgoing;
 use super::wire::Wire;
+use crate::edge::cause::Cause;
 use crate::forward;
 use crate::stream::{BodyGate, Declared};
 
@@ -51,9 +51,9 @@ impl Upload {
     /// Counts bytes of the body that lie in the read buffer until they are verified.
     ///
     /// # Errors
-    /// [`Code::Overloaded`] when the node holds too much already.
-    pub fn holds_outside(&mut self, bytes: usize) -> Result<(), Code> {
-        self.gate.holds_outside(bytes)
+    /// `Overloaded` when the node holds too much already.
+    pub fn holds_outside(&mut self, bytes: usize) -> Result<(), Cause> {
+        Ok(self.gate.holds_outside(bytes)?)
     }
 
     /// Body bytes taken in.
@@ -64,8 +64,8 @@ impl Upload {
     /// Moves what `source` has read through the gate into `out`.
     ///
     /// # Errors
-    /// The code to refuse with: ill-framed, too large, or not what was signed. The target must then not get the rest.
-    pub fn advance(&mut self, source: &mut Wire, out: &mut Outgoing) -> Result<Progress, Code> {
+    /// Why to refuse it: ill-framed, too large, or not what was signed. The target must then not get the rest.
+    pub fn advance(&mut self, source: &mut Wire, out: &mut Outgoing) -> Result<Progress, Cause> {
         if self.done {
             return Ok(Progress::Done);
         }
@@ -74,7 +74,7 @@ impl Upload {
             Err(fault) => {
                 // Where the body ends can no longer be known.
                 self.decoder = BodyDecoder::UntilClose;
-                return Err(fault.code);
+                return Err(fault.into());
             }
         };
         match step {
@@ -118,14 +118,14 @@ impl Upload {
         }
     }
 
-    fn end(&self, trailers: &[u8], out: &mut Outgoing) -> Result<(), Code> {
+    fn end(&self, trailers: &[u8], out: &mut Outgoing) -> Result<(), Cause> {
         if !self.is_chunked_to_target() {
             return Ok(());
         }
         let mut last = b"0\r\n".to_vec();
         if !trailers.is_empty() {
             let passes = |name: &str| forward::trailer_passes(name, self.scheme);
-            chunked::copy_trailers(trailers, passes, &mut last).map_err(|fault| fault.code)?;
+            chunked::copy_trailers(trailers, passes, &mut last)?;
         }
         last.extend_from_slice(b"\r\n");
         out.push(last.into());

@@ -7,10 +7,11 @@ use lgsp_shared::refusal::Code;
 
 use super::failure;
 use super::forwarded::Forwarded;
-use super::watch::{Stage as Awaiting, Watch};
+use super::watch::{self, Stage as Awaiting, Watch};
 use crate::admission::Admission;
 use crate::clock::MonotonicMillis;
 use crate::edge::answer::Reader;
+use crate::edge::cause::Cause;
 use crate::record::{OpenRecord, Outcome};
 use crate::stream::{BodyGate, Declared};
 use crate::upstream::{Failure, Lease, Tried};
@@ -48,7 +49,7 @@ pub struct Admitted {
     /// Whether the request can be sent twice without doing something twice (RFC 9110 section 9.2.2).
     pub idempotent: bool,
     /// Why it will be refused, when the node knows better than Pingora's error.
-    pub cause: Option<Code>,
+    pub cause: Option<Cause>,
     /// Microseconds after arrival when the request was sent on.
     pub sent_micros: u64,
     /// Whether there was a connection on which a target may have heard of the request.
@@ -74,7 +75,7 @@ struct Attempts {
     tried: Tried,
     lease: Option<Lease>,
     retries: u8,
-    failed: Option<Code>,
+    failed: Option<Cause>,
 }
 
 impl Admitted {
@@ -132,16 +133,16 @@ impl Admitted {
     }
 
     /// Notes why the attempt failed, and gives its place back; the endpoint hears of it when it is to blame.
-    pub fn attempt_failed(&mut self, code: Code, now: MonotonicMillis) {
-        self.attempts.failed = Some(code);
-        if let (Some(lease), Some(failure)) = (self.attempts.lease.take(), failure::blame(code)) {
+    pub fn attempt_failed(&mut self, cause: Cause, now: MonotonicMillis) {
+        self.attempts.failed = Some(cause);
+        if let (Some(lease), Some(failure)) = (self.attempts.lease.take(), failure::blame(cause.code)) {
             lease.failed(failure, now);
         }
     }
 
     /// Notes that there is no endpoint for an attempt; what the caller hears of is the attempt before it.
     pub fn no_endpoint(&mut self, code: Code) {
-        self.cause = self.cause.or(self.attempts.failed).or(Some(code));
+        self.cause = self.cause.or(self.attempts.failed).or(Some(code.into()));
     }
 
     /// Notes how the endpoint did in an exchange that came to its end.
@@ -222,6 +223,7 @@ impl Drop for ProxyExchange {
         if let (Stage::Admitted(_), Some(code), false) = (&self.stage, self.watch.cut_because(), self.watch.has_ended())
         {
             self.record.ends(Outcome::TargetCut(code));
+            self.record.because(watch::overdue(code).detail);
         }
     }
 }

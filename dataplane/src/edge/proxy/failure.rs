@@ -3,11 +3,19 @@
 use lgsp_shared::refusal::Code;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
+use crate::edge::cause::Cause;
 use crate::edge::peer;
 use crate::upstream::Failure;
 
-/// The code for an error nobody else has named.
-pub fn code(error: &Error) -> Code {
+/// The code for an error nobody else has named, and what the error says of the target.
+pub fn cause(error: &Error) -> Cause {
+    match error.esource() {
+        ErrorSource::Upstream => Cause::new(of_target(error), peer::reason(error)),
+        ErrorSource::Downstream | ErrorSource::Internal | ErrorSource::Unset => code(error).into(),
+    }
+}
+
+fn code(error: &Error) -> Code {
     match error.esource() {
         ErrorSource::Upstream => of_target(error),
         ErrorSource::Downstream => of_source(error),

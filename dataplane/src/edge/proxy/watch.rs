@@ -18,6 +18,7 @@ use lgsp_shared::refusal::Code;
 
 use super::target_socket::TargetSocket;
 use crate::clock::MonotonicMillis;
+use crate::edge::cause::{BODY_LATE, Cause};
 
 /// How often a watch looks; deadlines are met to this precision.
 pub const LOOK: Duration = Duration::from_millis(250);
@@ -221,6 +222,15 @@ pub async fn watched<T>(head: Duration, exchange: impl Future<Output = T>) -> Op
         biased;
         done = CURRENT.scope(watch, exchange) => Some(done),
         () = guard.guard() => None,
+    }
+}
+
+/// What a watch that cut an exchange knows of it.
+pub fn overdue(code: Code) -> Cause {
+    match code {
+        Code::TargetTimeout => Cause::late("the target paused, or the exchange took, longer than the service allows"),
+        Code::BodyTimeout => BODY_LATE,
+        _ => code.into(),
     }
 }
 

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::edge::health::HealthLimits;
 use crate::edge::{Faces, Limits};
-use crate::upstream::Rules;
 use crate::record::{RecordBounds, Rotation, StrangerQuota};
+use crate::upstream::Rules;
 
 /// The smallest record file that is worth a rotation: some 2 000 records.
 const ROTATE_BYTES_MIN: u64 = 1 << 20;

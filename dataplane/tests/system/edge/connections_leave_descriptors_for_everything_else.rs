@@ -8,7 +8,6 @@ use lgsp_testkit::resources::Resources;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::http2::Http2;
 use super::one_address_cannot_take_every_connection::metric;
 use super::{DEADLINE, target};
 
@@ -38,29 +37,6 @@ async fn a_revision_arrives_while_one_address_holds_every_connection_it_can() {
     eventually(DEADLINE, "the places come back", async || metric(&node, "lgsp_connections").await == 0).await;
     let client = node.client(&resources, "mot-cua");
     assert_eq!(client.send(&Request::get("/ho-tich/bytes/5")).await.status, 200);
-}
-
-/// One HTTP/2 connection carries a hundred exchanges, each with a connection to the target.
-#[tokio::test(flavor = "multi_thread")]
-async fn exchanges_that_would_take_the_reserve_are_refused_and_the_admin_listener_answers() {
-    let target = target().await;
-    let resources = Resources::usual(&[target.address()]);
-    let node = Node::new(&resources).descriptors(DESCRIPTORS).start().await;
-    let client = node.client(&resources, "mot-cua");
-    let mut exchanges = Vec::new();
-    for _ in 0..3 {
-        let http2 = Http2::connect(node.address()).await;
-        for _ in 0..90 {
-            let begun = http2.begin(&client, &Request::get("/ho-tich/hang")).await;
-            exchanges.push(tokio::spawn(async move {
-                let _ = begun.status().await;
-            }));
-        }
-    }
-    let overloaded = "an exchange is refused";
-    node.record(overloaded, |record| record["outcome"] == "overloaded").await;
-    assert_eq!(node.admin("/livez").await.status, 200);
-    exchanges.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[test]

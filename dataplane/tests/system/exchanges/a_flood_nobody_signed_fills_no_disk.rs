@@ -10,8 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::DEADLINE;
-
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 const FLOOD: usize = 5_000;
 
 async fn flood(node: &Node) {

@@ -81,6 +81,53 @@ async fn answers_that_are_not_unambiguous_http_are_not_passed_on() {
     }
 }
 
+/// Found with an answer of 101 headers: neither the caller nor the record was told what was wrong with it.
+#[tokio::test]
+async fn what_was_wrong_with_an_answer_is_in_the_refusal_and_in_the_record() {
+    for (sent, code, detail) in [
+        ("SSH-2.0-OpenSSH\r\n\r\n", "target-protocol", "the answer's head is malformed"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "target-protocol",
+            "`Content-Length` together with `Transfer-Encoding`",
+        ),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "target-protocol", "101"),
+        ("HTTP/1.1 200 OK\r\nContent-", "target-closed", "within the answer's head"),
+        ("", "target-closed", "before the first byte"),
+    ] {
+        let answer = sent.as_bytes().to_vec();
+        let target = Target::start(move |_| Reaction::SendAndClose(answer.clone())).await;
+        let gateway = Gateway::towards(&[target.address]);
+        let answer = gateway.connect().ask(&signed_with("POST", "/v", b"once")).await;
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(problem["code"], code, "{sent}");
+        assert!(problem["detail"].as_str().is_some_and(|told| told.contains(detail)), "{problem}");
+        assert_eq!(gateway.records()[0]["detail"], problem["detail"]);
+    }
+    let gateway = Gateway::towards(&[nowhere().await]);
+    gateway.connect().ask(&signed("GET", "/v", "", None)).await;
+    let record = gateway.records().remove(0);
+    assert!(record["detail"].as_str().unwrap().contains("refused the connection"), "{record}");
+}
+
+#[tokio::test]
+async fn why_an_answer_was_cut_is_in_the_record() {
+    for (sent, detail) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "within the answer's body"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "within the answer's body"),
+    ] {
+        let target = Target::start(move |_| Reaction::SendAndClose(sent.as_bytes().to_vec())).await;
+        let gateway = Gateway::towards(&[target.address]);
+        let mut source = gateway.connect();
+        source.send(&signed("GET", "/v", "", None)).await;
+        source.rest().await;
+        source.close().await;
+        let record = gateway.records().remove(0);
+        assert_eq!(record["outcome"], "target-cut");
+        assert!(record["detail"].as_str().is_some_and(|told| told.contains(detail)), "{record}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_cut_stays_cut() {
     for cut in [

@@ -122,13 +122,14 @@ impl Gateway {
 
     /// Ends the node; the outcomes of all exchanges, in order.
     pub fn outcomes(self) -> Vec<String> {
+        self.records().iter().map(|record| record["outcome"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Ends the node; its records, in order.
+    pub fn records(self) -> Vec<Value> {
         self.recorder.close();
         let text = std::fs::read_to_string(self.folder.path().join("records")).unwrap();
-        let outcome = |line: &str| {
-            let line: Value = serde_json::from_str(line).unwrap();
-            line["outcome"].as_str().unwrap().to_owned()
-        };
-        text.lines().map(outcome).collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
