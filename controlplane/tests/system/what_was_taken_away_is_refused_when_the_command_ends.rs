@@ -24,13 +24,13 @@ async fn every_node_refuses_when_the_command_ends_and_a_node_that_does_not_is_na
     assert!(fleet.platform.ok(&["history", "--limit", "1"]).contains("it leaked"));
 
     fleet.nodes[1].child.signal(Signal::Stop);
-    let late = run(&["system", "cancel", "mot-cua", "--letter", "1/A", "-m", "over", "--timeout", "1"]);
+    let late = run(&["delete", "Permission/mot-cua-ho-tich", "--timeout", "1"]);
     assert!(late.code == 5 && late.err.contains("revision 5 is made, but is not everywhere after 1 s"), "{late:?}");
     assert!(late.err.contains("node-1 is pending and serves 4"), "{late:?}");
     let hurried = run(&["rollback", "1", "--no-wait"]);
     assert!(hurried.code == 0 && hurried.err.is_empty(), "{hurried:?}");
     fleet.nodes[1].child.signal(Signal::Continue);
-    let done = run(&["delete", "Permission/mot-cua-ho-tich"]);
+    let done = run(&["system", "cancel", "mot-cua", "--letter", "1/A", "-m", "over"]);
     assert!(done.code == 0 && done.err.contains("serves on 2 nodes"), "{done:?}");
 }
 
