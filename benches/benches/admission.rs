@@ -8,6 +8,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use lgsp_benches::{SECRET, SignedRequest, documents, snapshot};
 use lgsp_dataplane::admission::{REPLAY_SLOTS_DEFAULT, ReplayWindow, admit};
 use lgsp_dataplane::clock::Now;
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::seal::Secret;
 use lgsp_shared::signature::{Claim, KeyState};
 
@@ -41,7 +42,9 @@ fn admission(c: &mut Criterion) {
     });
     c.bench_function("admission/route", |bench| {
         bench.iter(|| {
-            black_box(snapshot.router().find(black_box("lgsp.vinhlong.gov.vn"), "/v7/ho-so/123", "GET").is_ok())
+            let mut room = PathRoom::default();
+            let path = MatchedPath::of(black_box("/v7/ho-so/123"), &mut room);
+            black_box(snapshot.router().find(black_box("lgsp.vinhlong.gov.vn"), &path, "GET").is_ok())
         });
     });
     // Every request is new to a window that is new: the whole decision, success path.

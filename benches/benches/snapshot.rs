@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use lgsp_benches::{documents, snapshot};
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::resource::Document;
 
 fn compiling(c: &mut Criterion) {
@@ -20,7 +21,11 @@ fn compiling(c: &mut Criterion) {
     group.bench_function("one change", |bench| bench.iter(|| black_box(snapshot(&changed, Some(&first)))));
     group.finish();
     c.bench_function("snapshot/look-up", |bench| {
-        bench.iter(|| black_box(first.router().find("lgsp.vinhlong.gov.vn", black_box("/v9999/a/b/c"), "GET").is_ok()));
+        bench.iter(|| {
+            let mut room = PathRoom::default();
+            let path = MatchedPath::of(black_box("/v9999/a/b/c"), &mut room);
+            black_box(first.router().find("lgsp.vinhlong.gov.vn", &path, "GET").is_ok())
+        });
     });
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lgsp_shared::head::RequestHead;
 use lgsp_shared::refusal::Code;
-use lgsp_shared::signature::{BodyRule, ChunkVerifier, Claim, SignatureScheme};
+use lgsp_shared::signature::{BodyRule, ChunkVerifier, Claim, ClaimError, SignatureScheme};
 
 use crate::clock::Now;
 use crate::snapshot::{Credential, Grant, Matched, Route, Snapshot};
@@ -77,12 +77,16 @@ pub fn admit(
     replay: &ReplayWindow,
     now: Now,
 ) -> Result<Admission, Refusal> {
-    let claim = claimed(head)?;
+    // What an escaped `/` in the path is, the route says.
+    let claim = claimed(head, Claim::read_for_route)?;
     decide(&claim, head, snapshot, replay, now).map_err(|refusal| refusal.stating(Stated::of(head, Some(&claim))))
 }
 
-fn claimed<'a>(head: &RequestHead<'a>) -> Result<Claim<'a>, Refusal> {
-    Claim::read(head).map_err(|error| {
+fn claimed<'a>(
+    head: &RequestHead<'a>,
+    read: fn(&RequestHead<'a>) -> Result<Claim<'a>, ClaimError>,
+) -> Result<Claim<'a>, Refusal> {
+    read(head).map_err(|error| {
         let refusal: Refusal = error.into();
         refusal.stating(Stated::of(head, None))
     })
@@ -146,7 +150,7 @@ pub fn identify(
     replay: &ReplayWindow,
     now: Now,
 ) -> Result<Identified, Refusal> {
-    let claim = claimed(head)?;
+    let claim = claimed(head, Claim::read)?;
     let recognised = recognise(&claim, head, snapshot, replay, now);
     recognised.map_err(|refusal| refusal.stating(Stated::of(head, Some(&claim))))
 }

@@ -1,19 +1,21 @@
 //! What changes on the way: which headers pass, the path the target sees, and who the platform says is calling.
 //!
-//! A client can never speak in the platform's name: every header of ours that it sends is dropped before ours are
-//! set, and ours are signed with the target's own secret (RFC 9421), so that the target can prove that a request came
-//! through LGSP.
+//! A client can never speak in the platform's name: every header of ours that it sends, in whatever spelling a target
+//! may take for it, is dropped before ours are set, and ours are signed with the target's own secret (RFC 9421), so that
+//! the target can prove that a request came through LGSP. No trailer of a source passes: no signature covers one.
 
 use std::sync::LazyLock;
 
 use arrayvec::ArrayVec;
 use lgsp_shared::agency_code::AgencyCode;
+use lgsp_shared::field_name::{Passing, is_hop_by_hop, is_same, passing, starts_with};
 use lgsp_shared::head::{Field, RequestHead, Scheme};
 use lgsp_shared::signature::{BodyRule, ContentDigest, Rfc9421Params, Rfc9421Plan, SignError, SignatureScheme};
 
 use crate::admission::Admission;
 use crate::clock::Now;
 use crate::record::RequestId;
+use crate::snapshot::Route;
 
 /// The label of the platform's signature.
 pub const SIGNATURE_LABEL: &str = "lgsp";
@@ -22,73 +24,24 @@ const OWN_PREFIX: &str = "lgsp-";
 /// The code the source's agency had before a reorganisation, while targets are still told it.
 const FORMER: &str = "lgsp-agency-former";
 
-/// Headers that belong to one connection (RFC 9110 section 7.6.1), whatever `Connection` says. By length first, here and
-/// below, because that rules out nearly every header without comparing a letter.
-fn is_hop_by_hop(name: &str) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    match name.len() {
-        2 => is("te"),
-        7 => is("trailer") || is("upgrade"),
-        10 => is("connection") || is("keep-alive"),
-        16 => is("proxy-connection"),
-        17 => is("transfer-encoding"),
-        18 => is("proxy-authenticate"),
-        19 => is("proxy-authorization"),
-        _ => false,
-    }
-}
-
-/// Headers of a source that the node answers for itself: framing, expectations, and what could pass for the platform's
-/// word.
-fn is_replaced(name: &str) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    match name.len() {
-        4 => is("host"),
-        6 => is("expect"),
-        9 => is("forwarded") || is("signature") || is("x-real-ip"),
-        10 => is("tracestate"),
-        11 => is("traceparent"),
-        14 => is("content-digest") || is("content-length"),
-        15 => is("signature-input"),
-        _ => false,
-    }
-}
-
-/// Headers of ours, of SigV4 and of proxies, which a client could use to speak in another's name.
-fn is_reserved(name: &str) -> bool {
-    match name.as_bytes().first() {
-        Some(b'l' | b'L') => starts_with(name, OWN_PREFIX),
-        Some(b'x' | b'X') => starts_with(name, "x-amz-") || starts_with(name, "x-forwarded-"),
-        Some(_) | None => false,
-    }
-}
-
-fn starts_with(name: &str, prefix: &str) -> bool {
-    name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-}
-
-fn is_one_of(name: &str, names: &[&str]) -> bool {
-    names.iter().any(|other| name.eq_ignore_ascii_case(other))
-}
-
 /// Whether a header of the source goes on to the target. Names nominated by `Connection` are the caller's to drop.
-pub fn passes_to_target(name: &str, scheme: SignatureScheme) -> bool {
-    let belongs_to_the_signature = match scheme {
-        SignatureScheme::Rfc9421 => false,
-        SignatureScheme::SigV4Header | SignatureScheme::SigV4Presigned => name.eq_ignore_ascii_case("authorization"),
-    };
-    !(is_hop_by_hop(name) || is_replaced(name) || is_reserved(name) || belongs_to_the_signature)
-}
-
-/// Whether a trailer of the source goes on to the target: as for headers, and nothing that decides about the message.
-pub fn trailer_passes(name: &str, scheme: SignatureScheme) -> bool {
-    const NEVER: &[&str] = &["authorization", "cache-control", "content-encoding", "content-range", "content-type"];
-    passes_to_target(name, scheme) && !is_one_of(name, NEVER)
+pub fn passes_to_target(name: &str, scheme: SignatureScheme, route: &Route) -> bool {
+    match passing(name) {
+        Passing::Never => false,
+        Passing::IfAsked => route.pass_headers.iter().any(|asked| is_same(name, asked)),
+        // The target's own, unless it holds the source's signature. A presigned request has that in its query.
+        Passing::Freely => !(scheme == SignatureScheme::SigV4Header && is_same(name, "authorization")),
+    }
 }
 
 /// Whether a header of the target goes back to the source. Framing is the caller's.
 pub fn passes_to_source(name: &str) -> bool {
     !is_hop_by_hop(name) && !starts_with(name, OWN_PREFIX)
+}
+
+/// Whether a header describes the framing of a body that is taken out of `aws-chunked` here, trailers included.
+pub fn describes_aws_chunked(name: &str) -> bool {
+    is_same(name, "x-amz-sdk-checksum-algorithm")
 }
 
 /// `Content-Encoding` without `aws-chunked`, which describes the framing that is removed; `None` when nothing is left.
@@ -122,11 +75,27 @@ pub fn append_target(head: &RequestHead<'_>, admission: &Admission, out: &mut Ve
         return;
     }
     let mut separator = b'?';
-    for parameter in query.split('&').filter(|parameter| !starts_with(parameter, "x-amz-")) {
+    for parameter in query.split('&').filter(|parameter| !is_of_signature(parameter)) {
         out.push(separator);
         out.extend_from_slice(parameter.as_bytes());
         separator = b'&';
     }
+}
+
+/// Whether a parameter of a presigned query is the signature's own. Others that start with `X-Amz-` are the target's.
+fn is_of_signature(parameter: &str) -> bool {
+    const OWN: [&str; 8] = [
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    ];
+    let name = parameter.split('=').next().unwrap_or_default();
+    OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// The `Host` the target sees.

@@ -128,7 +128,7 @@ pub fn receive(
         identify(head, snapshot, replay, now)?;
     let body = match body {
         // What is asked for has to be signed; an unsigned body could be anybody's.
-        BodyRule::Unsigned => BodyRule::Empty,
+        BodyRule::Unsigned | BodyRule::UnsignedChunks { .. } => BodyRule::Empty,
         BodyRule::Empty | BodyRule::Digest(_) | BodyRule::Chunked { .. } => body,
     };
     let (snapshot, asked) = (snapshot.clone(), Asked::of(head));

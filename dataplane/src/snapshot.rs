@@ -12,17 +12,18 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use lgsp_shared::agency_code::AgencyCode;
 use lgsp_shared::bundle::ContentHash;
-use lgsp_shared::head::is_below;
 use lgsp_shared::id::{AccessKey, AgencyId, CredentialId, Revision, RouteId, ServiceId, SystemId};
+use lgsp_shared::path::{MatchedPath, document_form};
 use lgsp_shared::resource::{CredentialState, DefaultsSpec, FormerAgency, OwnerUnreachable, PathMatch};
 use lgsp_shared::session::TicketKeys;
-use lgsp_shared::signature::KeyState;
+use lgsp_shared::signature::{EncodedSlash, KeyState};
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
 use crate::stream::HeldByKey;
 use crate::upstream::Upstream;
 
 pub mod compile;
+mod diagnoses;
 mod documents;
 #[cfg(test)]
 pub mod fixture;
@@ -33,6 +34,7 @@ mod router;
 mod watched;
 
 pub use compile::{Compiled, DocumentProblem, Effect, SnapshotSource, compile};
+pub use diagnoses::{DIAGNOSES_PER_SECOND_MAX, Diagnoses};
 pub use documents::{DocumentKey, Documents};
 pub use grant::{Grant, Grants};
 pub use last_used::LastUsed;
@@ -80,6 +82,8 @@ pub struct Credential {
     pub used: Arc<LastUsed>,
     /// What its bodies hold in memory before they are verified; survives revisions.
     pub held: Arc<HeldByKey>,
+    /// How often what is wrong with its signatures was looked for.
+    pub diagnoses: Diagnoses,
     /// The secret as precomputed HMAC states.
     pub key: KeyState,
 }
@@ -121,7 +125,7 @@ pub struct Route {
     pub id: RouteId,
     /// Where it leads.
     pub service: Arc<Service>,
-    /// Paths it takes.
+    /// Paths it takes, in matched form.
     pub path: PathMatch,
     /// Methods it takes; empty for any.
     pub methods: Box<[Box<str>]>,
@@ -139,6 +143,10 @@ pub struct Route {
     pub debug_signatures: bool,
     /// What happens to a request when the node that remembers its nonce cannot be asked.
     pub owner_unreachable: OwnerUnreachable,
+    /// Headers that pass to the target here though they could override what was decided.
+    pub pass_headers: Box<[Box<str>]>,
+    /// What an escaped `/` in a path is.
+    pub encoded_slash: EncodedSlash,
     /// Set when the document restricts in a way this node does not understand: nothing passes.
     pub closed: bool,
 }
@@ -151,19 +159,20 @@ impl Route {
 
     /// The path a source would send here for the target to see `path`: the rewrite undone. Permissions speak of paths as
     /// sources send them, so this is how a call that did not come this way is compared with them.
-    pub fn path_before_rewrite<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+    pub fn path_before_rewrite<'p>(&self, path: &MatchedPath<'p>) -> Option<Cow<'p, str>> {
         let Some(rewritten) = self.rewrite.as_deref() else {
             let taken = match &self.path {
-                PathMatch::Exact(exact) => path == exact,
-                PathMatch::Prefix(prefix) => is_below(path, prefix.trim_end_matches('/')),
+                PathMatch::Exact(exact) => path.form() == exact,
+                PathMatch::Prefix(prefix) => path.is_below(prefix),
             };
-            return taken.then_some(Cow::Borrowed(path));
+            return taken.then(|| Cow::Borrowed(path.form()));
         };
-        let rest = path.strip_prefix(rewritten.trim_end_matches('/'))?;
+        let rewritten = document_form(rewritten.trim_end_matches('/'));
+        let rest = path.form().strip_prefix(&*rewritten)?;
         match &self.path {
             PathMatch::Exact(exact) => matches!(rest, "" | "/").then(|| Cow::Owned(exact.clone())),
             PathMatch::Prefix(prefix) if rest.is_empty() || rest.starts_with('/') => {
-                Some(Cow::Owned(format!("{}{rest}", prefix.trim_end_matches('/'))))
+                Some(Cow::Owned(format!("{prefix}{rest}")))
             }
             PathMatch::Prefix(_) => None,
         }

@@ -71,11 +71,13 @@ impl BodyGate {
             (BodyRule::Digest(expected), _) => {
                 (Rule::Digest { verifier: Box::new(expected.verifier()), held: Bytes::new() }, declared)
             }
-            (BodyRule::Chunked { decoded_bytes }, Some(verifier)) => {
+            (BodyRule::Chunked { decoded_bytes } | BodyRule::UnsignedChunks { decoded_bytes }, Some(verifier)) => {
                 let decoded = decoded_bytes.map_or(Declared::Unbounded, Declared::Bytes);
                 (Rule::Chunks { verifier: Box::new(verifier), held: Bytes::new() }, decoded)
             }
-            (BodyRule::Chunked { .. }, None) => return Err(Code::ChunkSignatureInvalid),
+            (BodyRule::Chunked { .. } | BodyRule::UnsignedChunks { .. }, None) => {
+                return Err(Code::ChunkSignatureInvalid);
+            }
         };
         Ok(Self { rule, bytes_max, received: 0, released: 0, released_length, memory })
     }

@@ -60,12 +60,6 @@ pub struct RequestHead<'a> {
     pub fields: &'a [Field<'a>],
 }
 
-/// Whether `path` is `prefix` or lies below it, by whole segments. `prefix` has no trailing `/`; the empty one is above
-/// every path.
-pub fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// A field that must occur at most once occurred again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a header that may appear once appears more than once")]

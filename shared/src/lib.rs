@@ -7,10 +7,12 @@
 pub mod agency_code;
 pub mod bundle;
 pub mod explain;
+pub mod field_name;
 pub mod head;
 pub mod id;
 pub mod keyspace;
 pub mod network;
+pub mod path;
 pub mod pem;
 pub mod refusal;
 pub mod resource;

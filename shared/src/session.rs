@@ -9,6 +9,8 @@
 //! is an HMAC under the session key over the request's nonce; it adds that the caller is the one to whom the session was
 //! given, so a ticket copied from a log or by a target is worth nothing without the key that was returned beside it.
 
+use crate::path::{MatchedPath, PathRoom};
+
 pub mod message;
 pub mod proof;
 pub mod scope;
@@ -24,9 +26,11 @@ pub const TICKET_HEADER: &str = "lgsp-session";
 pub const PROOF_HEADER: &str = "lgsp-session-proof";
 /// Below this path the platform itself answers; no route may lie there.
 pub const RESERVED_PATH: &str = "/lgsp";
-/// Whether a request of this path is for the platform itself.
+
+/// Whether a request of this path is for the platform itself, however the path is spelt.
 pub fn is_for_platform(path: &str) -> bool {
-    path.strip_prefix(RESERVED_PATH).is_some_and(|rest| rest.starts_with('/'))
+    let reserved = |path: &str| path.strip_prefix(RESERVED_PATH).is_some_and(|rest| rest.starts_with('/'));
+    reserved(path) || reserved(MatchedPath::of(path, &mut PathRoom::default()).form())
 }
 
 /// Where a source opens a session (steps 1 and 2).

@@ -31,7 +31,7 @@ pub use sigv4::chunk_sign::ChunkSigner;
 pub use sigv4::chunked::{ChunkError, ChunkVerifier};
 pub use sigv4::sign::{SigV4Params, presign_sigv4, sign_sigv4_header};
 pub use sigv4::timestamp::AmzDate;
-pub use target_check::{TargetError, check_target};
+pub use target_check::{EncodedSlash, TargetError, check_target};
 
 /// The most components one RFC 9421 signature may cover; 32 bytes of stack each.
 pub const COMPONENTS_MAX: usize = 32;

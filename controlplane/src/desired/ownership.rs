@@ -76,7 +76,7 @@ fields! {
                            "connections_max" "session_lifetime_secs"];
     Route AssignedPlaces Everyone ["hosts" "path"];
     Route Kind Everyone ["service" "methods" "rewrite" "body_bytes_max" "unsigned_payload" "require" "debug_signatures"
-                         "replay_owner_unreachable"];
+                         "replay_owner_unreachable" "pass_headers" "encoded_slash"];
     Permission Kind Everyone ["source" "service" "methods" "paths" "not_before" "not_after" "rate" "mode"];
 }
 

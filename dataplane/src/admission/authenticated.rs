@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use lgsp_shared::head::RequestHead;
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::refusal::Code;
 use lgsp_shared::resource::CredentialState;
-use lgsp_shared::signature::{Claim, KeyState};
+use lgsp_shared::signature::Claim;
 
 use super::refusal::Refusal;
 use crate::clock::Now;
-use crate::snapshot::{Credential, Snapshot};
+use crate::snapshot::{Credential, DIAGNOSES_PER_SECOND_MAX, Snapshot};
 
 /// A claim whose signature was verified. Borrows it: a claim is over 1 KiB, and handing it from step to step by value cost
 /// half as much as checking it.
@@ -33,7 +34,7 @@ impl<'c, 'a> Authenticated<'c, 'a> {
             return Err(Refusal::new(Code::KeyUnknown).with_detail(unknown(claim.access_key())));
         };
         if claim.verify(head, &credential.key).is_err() {
-            return Err(mismatch(claim, head, &credential.key, snapshot));
+            return Err(mismatch(claim, head, credential, snapshot, now));
         }
         match usable(credential, now) {
             Ok(()) => {
@@ -55,14 +56,43 @@ impl<'c, 'a> Authenticated<'c, 'a> {
     }
 }
 
+/// The largest head in which differences are looked for, in bytes: it is verified up to 18 times.
+const DIAGNOSED_BYTES_MAX: usize = 4 << 10;
+
 /// Names what differs, which only who holds the secret is told; and shows what the node expected to be signed, where the
-/// route, or else the platform's default, allows it.
+/// route, or else the platform's default, allows it. Who sent it is not proved, so that the search is bounded: by the
+/// size of the head, and by how often it is made for one key.
 #[cold]
-fn mismatch(claim: &Claim<'_>, head: &RequestHead<'_>, key: &KeyState, snapshot: &Snapshot) -> Refusal {
-    let route = snapshot.router().find(head.authority, head.path, head.method);
+fn mismatch(
+    claim: &Claim<'_>,
+    head: &RequestHead<'_>,
+    credential: &Credential,
+    snapshot: &Snapshot,
+    now: Now,
+) -> Refusal {
+    let mut room = PathRoom::default();
+    let path = MatchedPath::of(head.path, &mut room);
+    let route = snapshot.router().find(head.authority, &path, head.method);
     let shows = route.map_or(snapshot.defaults.debug_signatures, |found| found.route.debug_signatures);
     let expected = shows.then(|| claim.expected_text(head).into());
-    Refusal { expected, ..Refusal::new(Code::SignatureInvalid).with_detail(claim.diagnose(head, key)) }
+    let detail = if head_bytes(head) > DIAGNOSED_BYTES_MAX {
+        "the head is larger than 4 KiB, so that it was not looked for what differs: try it with a smaller request, or compare \
+         the secret key and the exact text you signed"
+            .into()
+    } else if !credential.diagnoses.take(now.unix) {
+        format!(
+            "what differs was not looked for: that is done {DIAGNOSES_PER_SECOND_MAX} times a second for one access key; \
+             send it again, or compare the secret key and the exact text you signed"
+        )
+    } else {
+        claim.diagnose(head, &credential.key)
+    };
+    Refusal { expected, ..Refusal::new(Code::SignatureInvalid).with_detail(detail) }
+}
+
+fn head_bytes(head: &RequestHead<'_>) -> usize {
+    let fields: usize = head.fields.iter().map(|field| field.name.len() + field.value.len()).sum();
+    head.path.len() + head.query.map_or(0, str::len) + fields
 }
 
 #[cold]

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use lgsp_shared::head::RequestHead;
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::refusal::Code;
 use lgsp_shared::session::{TICKET_HEADER, Ticket, TicketRoom};
 use lgsp_shared::signature::{BodyRule, Claim, Nonce, SessionClaim};
@@ -58,7 +59,10 @@ pub fn admit_direct(
     let decide = || {
         ticket::is_current(&ticket, snapshot, now)?;
         ticket::belongs_to(&ticket, session, &authenticated)?;
-        let path = granted_path(&ticket, target, head, snapshot)?;
+        let (mut received, mut asked) = (PathRoom::default(), PathRoom::default());
+        let received = MatchedPath::of(head.path, &mut received);
+        let path = granted_path(&ticket, target, head.method, &received, snapshot)?;
+        let path = MatchedPath::of(&path, &mut asked);
         let fresh = Fresh::check(authenticated, head, snapshot, replay, now)?;
         let grant = permit::grant(&fresh, target, head.method, &path, snapshot, now)?;
         admitted(&fresh, grant, ticket.expires)
@@ -96,16 +100,18 @@ fn of_target<'r>(
 fn granted_path<'p>(
     ticket: &Ticket<'_>,
     target: &Service,
-    head: &RequestHead<'p>,
+    method: &str,
+    received: &MatchedPath<'p>,
     snapshot: &Snapshot,
 ) -> Result<Cow<'p, str>, Refusal> {
     let routes = snapshot.routes_to(&target.id);
     if routes.is_empty() {
-        ticket::covers(ticket, target, head.method, head.path)?;
-        return Ok(Cow::Borrowed(head.path));
+        ticket::covers(ticket, target, method, received)?;
+        return Ok(Cow::Borrowed(received.form()));
     }
-    let open = routes.iter().filter(|route| !route.closed && route.takes(head.method));
-    let mut paths = open.filter_map(|route| route.path_before_rewrite(head.path));
-    let covered = paths.find(|path| ticket.scopes.cover(head.method, path));
+    let open = routes.iter().filter(|route| !route.closed && route.takes(method));
+    let mut paths = open.filter_map(|route| route.path_before_rewrite(received));
+    let covers = |path: &str| ticket.scopes.cover(method, &MatchedPath::of(path, &mut PathRoom::default()));
+    let covered = paths.find(|path| covers(path));
     covered.ok_or_else(|| Code::SessionOutOfScope.into())
 }

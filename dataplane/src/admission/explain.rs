@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use lgsp_shared::explain::{FACTS_MAX, Line, Mark, Source};
 use lgsp_shared::id::ServiceId;
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::refusal::{Code, Step};
 use lgsp_shared::resource::PermissionMode;
 use lgsp_shared::session::is_for_platform;
@@ -17,7 +18,7 @@ use lgsp_shared::timestamp::UnixSeconds;
 
 use super::authenticated::usable;
 use super::fresh::{again, first_time, is_once_only, valid_until};
-use super::permit::{Wanted, allowing, covering, demands, no_route};
+use super::permit::{Wanted, allowing, covering, demands, no_route, slash_is_data};
 use super::refusal::SignedAt;
 use super::replay::ReplayWindow;
 use crate::clock::Now;
@@ -147,7 +148,8 @@ impl Check {
 
 /// Walks the decision.
 pub fn explain(asked: &Asked<'_>, snapshot: &Snapshot, replay: &ReplayWindow, now: Now) -> Walk {
-    let walker = Walker { asked, snapshot, replay, now };
+    let mut room = PathRoom::default();
+    let walker = Walker { asked, snapshot, replay, now, path: MatchedPath::of(asked.path, &mut room) };
     let credentials = walker.credentials();
     let (identity, credential) = walker.identity(&credentials);
     let key = walker.key(&credentials, credential.as_deref());
@@ -158,7 +160,7 @@ pub fn explain(asked: &Asked<'_>, snapshot: &Snapshot, replay: &ReplayWindow, no
         checks.extend(platform::checks(&walker, credential.as_deref()));
         return Walk { checks, credential, found: None };
     }
-    let found = snapshot.router().find(asked.authority, asked.path, asked.method);
+    let found = snapshot.router().find(asked.authority, &walker.path, asked.method);
     let route = found.as_ref().ok();
     let permission = match (&credential, route) {
         (Some(credential), Some(found)) => walker.permission(credential, found),
@@ -183,6 +185,7 @@ struct Walker<'a> {
     snapshot: &'a Snapshot,
     replay: &'a ReplayWindow,
     now: Now,
+    path: MatchedPath<'a>,
 }
 
 impl Walker<'_> {
@@ -312,9 +315,14 @@ impl Walker<'_> {
                     facts.push(format!("not to Service/{service}, which was asked about"));
                     facts.extend(near::routes_of(self.snapshot, service));
                 }
-                let check = match demands(&found.route, true) {
-                    Ok(()) => Check::pass(Step::Route, text),
-                    Err(code) => {
+                let slash = slash_is_data(&found.route, authority, &self.path, method, self.snapshot);
+                let check = match (slash, demands(&found.route, true)) {
+                    (Err(refusal), _) => {
+                        let why = refusal.detail.unwrap_or_default();
+                        Check::fail(Step::Route, refusal.code, format!("Route/{route} refuses it: {why}"))
+                    }
+                    (Ok(()), Ok(())) => Check::pass(Step::Route, text),
+                    (Ok(()), Err(code)) => {
                         let why = "it has a restriction this node does not understand; upgrade the node";
                         Check::fail(Step::Route, code, format!("Route/{route} is closed: {why}"))
                     }
@@ -327,7 +335,7 @@ impl Walker<'_> {
                     true => format!("no route takes {path} at {host}"),
                     false => format!("{path} is taken only with {}", refusal.allow.join(", ")),
                 };
-                let mut facts = near::misses(self.snapshot, self.asked);
+                let mut facts = near::misses(self.snapshot, self.asked, &self.path);
                 facts.extend(service.iter().flat_map(|service| near::routes_of(self.snapshot, service)));
                 Check::fail(Step::Route, refusal.code, text).with(facts)
             }
@@ -356,7 +364,7 @@ impl Walker<'_> {
         let (source, service) = (&credential.system.id, &found.route.service.id);
         let grants = self.snapshot.grants().of(source, service);
         let Asked { method, path, .. } = *self.asked;
-        let wanted = Wanted { method, path, at: self.now.unix };
+        let wanted = Wanted { method, path: &self.path, at: self.now.unix };
         let shadow = self.snapshot.grants().shadow_of(source, service);
         let tried: Vec<String> = covering(grants, wanted).chain(covering(shadow, wanted)).filter_map(tried).collect();
         let covering: Vec<&Arc<Grant>> = covering(grants, wanted).collect();

@@ -138,7 +138,10 @@ pub(super) fn first_time(
     see: impl FnOnce() -> Seen,
 ) -> Result<(), Refusal> {
     if until.0.saturating_sub(now.0) > REPLAY_HOLD_SECS_MAX {
-        let detail = "a presigned request that changes things may be valid for 1800 seconds at most";
+        let detail = format!(
+            "a presigned request that changes things may be valid for {REPLAY_HOLD_SECS_MAX} seconds at most, because it is \
+             remembered for that long: presign it with a shorter `X-Amz-Expires` (boto3: `ExpiresIn`)"
+        );
         return Err(Refusal::new(Code::SignatureMalformed).with_detail(detail));
     }
     match see() {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use lgsp_shared::head::RequestHead;
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::refusal::Code;
-use lgsp_shared::signature::{BodyRule, SignatureScheme};
+use lgsp_shared::signature::sigv4::SIGN_THE_BODY;
+use lgsp_shared::signature::{BodyRule, EncodedSlash, SignatureScheme};
 use lgsp_shared::timestamp::UnixSeconds;
 
 use super::Admission;
@@ -26,22 +28,27 @@ impl<'c, 'a> Permit<'c, 'a> {
     /// Finds the route, what it demands, and the grant.
     pub fn check(fresh: Fresh<'c, 'a>, head: &RequestHead<'a>, snapshot: &Snapshot, now: Now) -> Result<Self, Refusal> {
         let credential = fresh.authenticated().credential();
-        let found = match snapshot.router().find(head.authority, head.path, head.method) {
+        let mut room = PathRoom::default();
+        let path = MatchedPath::of(head.path, &mut room);
+        let found = match snapshot.router().find(head.authority, &path, head.method) {
             Ok(found) => found,
             Err(not_found) => return Err(no_route(not_found).from(credential)),
         };
         let refuse = |refusal: Refusal| Err(refusal.from(credential).towards(&found.route));
+        if let Err(refusal) = slash_is_data(&found.route, head.authority, &path, head.method, snapshot) {
+            return refuse(refusal);
+        }
         if let Err(code) = demands(&found.route, fresh.has_nonce()) {
             return refuse(code.into());
         }
         let body = match body_rule(&found.route, &fresh) {
             Ok(body) => body,
-            Err(code) => return refuse(code.into()),
+            Err(refusal) => return refuse(refusal),
         };
-        if let Err(refusal) = ticket::check(&fresh, head.method, head.path, &found.route, snapshot, now) {
+        if let Err(refusal) = ticket::check(&fresh, head.method, &path, &found.route, snapshot, now) {
             return refuse(refusal);
         }
-        match grant(&fresh, &found.route.service, head.method, head.path, snapshot, now) {
+        match grant(&fresh, &found.route.service, head.method, &path, snapshot, now) {
             Ok(grant) => Ok(Self { grant, fresh, found, body }),
             Err(refusal) => refuse(refusal),
         }
@@ -77,6 +84,33 @@ pub(super) fn no_route(not_found: NotFound) -> Refusal {
     }
 }
 
+/// Whether an escaped `/` in the path may be data: the route says so, and a target that reads it as a `/` is asked for
+/// nothing that another route decides on. Explanations ask the same.
+pub(super) fn slash_is_data(
+    route: &Route,
+    authority: &str,
+    path: &MatchedPath<'_>,
+    method: &str,
+    snapshot: &Snapshot,
+) -> Result<(), Refusal> {
+    if !path.has_encoded_slash() {
+        return Ok(());
+    }
+    let mut room = PathRoom::default();
+    let decoded = path.with_slashes_decoded(&mut room);
+    let leads_there = |found: Found| found.route.id == route.id;
+    let detail = match route.encoded_slash {
+        EncodedSlash::Refuse => {
+            "the path holds the escape `%2F`, which readers understand differently; the route has to take it as data"
+        }
+        EncodedSlash::Data if snapshot.router().find(authority, &decoded, method).is_ok_and(leads_there) => {
+            return Ok(());
+        }
+        EncodedSlash::Data => "with its escape `%2F` read as `/` the path would be another route's",
+    };
+    Err(Refusal::new(Code::RequestMalformed).with_detail(detail))
+}
+
 /// Whether the request is what the route demands. Explanations ask the same.
 pub(super) fn demands(route: &Route, has_nonce: bool) -> Result<(), Code> {
     if route.closed {
@@ -90,10 +124,13 @@ pub(super) fn demands(route: &Route, has_nonce: bool) -> Result<(), Code> {
 
 /// What the body must satisfy here. RFC 9421 without a digest vouches for no body at all, which a route may allow;
 /// SigV4 always says something of the body, and what it says holds everywhere.
-fn body_rule(route: &Route, fresh: &Fresh<'_, '_>) -> Result<BodyRule, Code> {
+fn body_rule(route: &Route, fresh: &Fresh<'_, '_>) -> Result<BodyRule, Refusal> {
     let claim = fresh.authenticated().claim();
     match (claim.body(), claim.scheme()) {
         // Presigned requests are always unsigned; one without a body has nothing that could have been signed.
+        (BodyRule::UnsignedChunks { .. }, _) if !route.unsigned_payload => {
+            Err(Refusal::new(Code::DigestMissing).with_detail(SIGN_THE_BODY))
+        }
         (BodyRule::Unsigned, _) if !route.unsigned_payload => Ok(BodyRule::Empty),
         (BodyRule::Empty, SignatureScheme::Rfc9421) if route.unsigned_payload => Ok(BodyRule::Unsigned),
         (rule, _) => Ok(rule),
@@ -105,7 +142,7 @@ pub(super) fn grant(
     fresh: &Fresh<'_, '_>,
     service: &Service,
     method: &str,
-    path: &str,
+    path: &MatchedPath<'_>,
     snapshot: &Snapshot,
     now: Now,
 ) -> Result<Arc<Grant>, Refusal> {
@@ -127,12 +164,12 @@ pub(super) fn grant(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub method: &'a str,
-    pub path: &'a str,
+    pub path: &'a MatchedPath<'a>,
     pub at: UnixSeconds,
 }
 
 /// The grants that cover what is wanted, their quotas apart.
-pub(super) fn covering<'g>(grants: &'g [Arc<Grant>], wanted: Wanted<'_>) -> impl Iterator<Item = &'g Arc<Grant>> {
+pub(super) fn covering<'g>(grants: &'g [Arc<Grant>], wanted: Wanted<'g>) -> impl Iterator<Item = &'g Arc<Grant>> {
     let Wanted { method, path, at } = wanted;
     grants.iter().filter(move |grant| grant.covers(method, path, at))
 }
@@ -141,7 +178,7 @@ pub(super) fn covering<'g>(grants: &'g [Arc<Grant>], wanted: Wanted<'_>) -> impl
 /// taking.
 pub(super) fn allowing<'g>(
     grants: &'g [Arc<Grant>],
-    wanted: Wanted<'_>,
+    wanted: Wanted<'g>,
     take: impl Fn(&Quota) -> Result<(), u32>,
 ) -> Result<&'g Arc<Grant>, Refusal> {
     let mut wait_secs = None;

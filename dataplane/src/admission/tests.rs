@@ -303,3 +303,20 @@ fn a_key_counts_as_used_when_it_signed_and_not_when_somebody_pretends() {
     assert!(decide(&Asked { method: "DELETE", ..GOOD }, &snapshot, &ReplayWindow::new(1)).is_err());
     assert_eq!(used(), Some(UnixSeconds(NOW)), "refused later, but its holder is there");
 }
+
+#[test]
+fn a_bad_signature_is_explained_only_so_often_and_only_when_it_is_small() {
+    let snapshot = snapshot();
+    let told = |asked: &Asked| {
+        let refusal = decide(asked, &snapshot, &ReplayWindow::new(1)).unwrap_err();
+        assert_eq!(refusal.code, Code::SignatureInvalid);
+        refusal.detail.unwrap().into_owned()
+    };
+    let wrong = Asked { secret: b"another secret of the test", ..GOOD };
+    let large = Asked { path: Box::leak(format!("/v/{}", "a".repeat(4 << 10)).into_boxed_str()), ..wrong.clone() };
+    assert!(told(&large).starts_with("the head is larger than 4 KiB"), "{}", told(&large));
+    for _ in 0..crate::snapshot::DIAGNOSES_PER_SECOND_MAX {
+        assert!(told(&wrong).starts_with("no usual difference"));
+    }
+    assert!(told(&wrong).starts_with("what differs was not looked for"), "{}", told(&wrong));
+}

@@ -4,6 +4,7 @@
 //! Nothing is looked up but the keys: whether credential and permission still hold is decided by the other steps, from
 //! the snapshot of now, so that taking either away ends the session with the next request. Allocates nothing.
 
+use lgsp_shared::path::MatchedPath;
 use lgsp_shared::refusal::Code;
 use lgsp_shared::session::{Ticket, TicketRoom};
 use lgsp_shared::signature::{Nonce, SessionClaim};
@@ -18,7 +19,7 @@ use crate::snapshot::{Route, Service, Snapshot};
 pub(super) fn check(
     fresh: &Fresh<'_, '_>,
     method: &str,
-    path: &str,
+    path: &MatchedPath<'_>,
     route: &Route,
     snapshot: &Snapshot,
     now: Now,
@@ -81,7 +82,12 @@ pub(super) fn belongs_to(
 }
 
 /// Whether the ticket is for this service, and for this method and path.
-pub(super) fn covers(ticket: &Ticket<'_>, service: &Service, method: &str, path: &str) -> Result<(), Refusal> {
+pub(super) fn covers(
+    ticket: &Ticket<'_>,
+    service: &Service,
+    method: &str,
+    path: &MatchedPath<'_>,
+) -> Result<(), Refusal> {
     if ticket.service != service.id.as_str() {
         let detail = format!("the session is for `{}`", ticket.service);
         return Err(Refusal::new(Code::SessionWrongTarget).with_detail(detail));

@@ -1,3 +1,4 @@
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::seal::Secret;
 use lgsp_shared::signature::{Claim, KeyState};
 
@@ -7,7 +8,7 @@ use crate::snapshot::fixture::{SECRET, build, changed, documents};
 use crate::snapshot::{Matched, Snapshot};
 
 fn admission(snapshot: &Snapshot, scheme: SignatureScheme) -> Admission {
-    let found = snapshot.router().find("x", "/v/1", "GET").unwrap();
+    let found = snapshot.router().find("x", &MatchedPath::of("/v/1", &mut PathRoom::default()), "GET").unwrap();
     Admission {
         credential: snapshot.credential("SOURCEKEY1").unwrap().clone(),
         scheme,
@@ -46,10 +47,13 @@ fn a_rewrite_replaces_what_the_route_matched() {
 
 #[test]
 fn a_presigned_signature_does_not_reach_the_target() {
-    let query = "X-Amz-Signature=abc&mã=1&X-Amz-Date=1&b=2";
+    let query = "X-Amz-Signature=abc&mã=1&X-Amz-Date=1&b=2&x-amz-security-token=s";
     let scheme = SignatureScheme::SigV4Presigned;
     assert_eq!(target(serde_json::json!({}), scheme, &head("/v/1", Some(query))), "/v/1?mã=1&b=2");
     assert_eq!(target(serde_json::json!({}), scheme, &head("/v/1", Some("X-Amz-Date=1"))), "/v/1");
+    let own = "x-amz-meta-a=1&X-Amz-Checksum-Mode=ENABLED";
+    let query = format!("{own}&X-Amz-Expires=5");
+    assert_eq!(target(serde_json::json!({}), scheme, &head("/v/1", Some(&query))), format!("/v/1?{own}"));
 }
 
 #[test]
@@ -68,6 +72,19 @@ fn a_client_cannot_speak_in_the_platforms_name() {
         "X-Forwarded-For",
         "forwarded",
         "x-real-ip",
+        "lgsp_source",
+        "Lgsp_Agency",
+        "Signature_Input",
+        "X_Forwarded_For",
+        "Transfer_Encoding",
+        "x-amz-content-sha256",
+        "x-amz-security-token",
+        "x-amz-decoded-content-length",
+        "x-amz-trailer",
+        "X-HTTP-Method-Override",
+        "x_original_url",
+        "x-rewrite-url",
+        "proxy",
         "Host",
         "content-length",
         "transfer-encoding",
@@ -77,15 +94,49 @@ fn a_client_cannot_speak_in_the_platforms_name() {
         "proxy-authorization",
         "te",
     ];
+    let snapshot = build(&documents(), None).snapshot;
+    let route = admission(&snapshot, SignatureScheme::Rfc9421).route;
+    let passes = |name: &str, scheme: SignatureScheme| passes_to_target(name, scheme, &route);
     for name in stopped {
-        assert!(!passes_to_target(name, SignatureScheme::Rfc9421), "{name}");
-        assert!(!trailer_passes(name, SignatureScheme::Rfc9421), "{name}");
+        assert!(!passes(name, SignatureScheme::Rfc9421), "{name}");
     }
-    for name in ["accept", "content-type", "content-encoding", "cookie", "authorization", "lgspx", "x-amznot"] {
-        assert!(passes_to_target(name, SignatureScheme::Rfc9421), "{name}");
+    let passing = [
+        "accept",
+        "content-type",
+        "cookie",
+        "authorization",
+        "lgspx",
+        "x-amz-copy-source",
+        "x-amz-meta-a_b",
+        "my_name",
+    ];
+    for name in passing {
+        assert!(passes(name, SignatureScheme::Rfc9421), "{name}");
     }
-    assert!(!passes_to_target("Authorization", SignatureScheme::SigV4Header));
+    assert!(!passes("Authorization", SignatureScheme::SigV4Header));
+    assert!(
+        passes("Authorization", SignatureScheme::SigV4Presigned),
+        "the target's own: the signature is in the query"
+    );
     assert!(!passes_to_source("lgsp-request-id") && !passes_to_source("Connection") && passes_to_source("etag"));
+    assert!(!passes_to_source("lgsp_request_id"));
+}
+
+#[test]
+fn what_can_override_the_decision_passes_only_where_the_route_asks() {
+    let asked = ["x-forwarded-for", "x-http-method-override"];
+    let documents = changed("Route", "r", |spec| spec["pass_headers"] = serde_json::json!(asked));
+    let snapshot = build(&documents, None).snapshot;
+    let route = admission(&snapshot, SignatureScheme::Rfc9421).route;
+    for (name, passes) in [
+        ("X-Forwarded-For", true),
+        ("X-HTTP-Method-Override", true),
+        ("x-forwarded-host", false),
+        ("x-original-url", false),
+        ("lgsp-source", false),
+    ] {
+        assert_eq!(passes_to_target(name, SignatureScheme::Rfc9421, &route), passes, "{name}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Steps 1 and 2: a source asks for a session with one target service and gets a session key and a ticket.
 
+use lgsp_shared::path::{document_form, is_below};
 use lgsp_shared::refusal::Code;
 use lgsp_shared::session::message::{CoveredScope, SessionAnswer, SessionRequest};
 use lgsp_shared::session::scope::{ITEMS_MAX, Scope};
@@ -13,7 +14,6 @@ use crate::admission::Refusal;
 use crate::clock::Now;
 use crate::record::{Called, Verdict};
 use crate::snapshot::{Grant, Service};
-use lgsp_shared::head::is_below;
 
 const CREATED: u16 = 201;
 
@@ -24,9 +24,10 @@ pub(super) fn answer(
     random: &Random,
     called: &mut Called,
 ) -> Result<Reply, Refusal> {
-    let asked: SessionRequest = read(body)?;
+    let mut asked: SessionRequest = read(body)?;
     called.service = Some(call.named(&asked.service));
     check(&asked)?;
+    asked.paths.iter_mut().for_each(|path| *path = document_form(path));
     let source = &call.caller.system.id;
     // A service that does not exist and one the source has no right to are told alike.
     let service = call.snapshot.service(asked.service.as_str()).ok_or(Code::PermissionMissing)?;

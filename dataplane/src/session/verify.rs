@@ -70,7 +70,7 @@ fn accepted(asked: &VerificationRequest, direct: Direct) -> Accepted {
             ContentDigest::format(expected, &mut text);
             String::from_utf8(text).ok()
         }
-        BodyRule::Empty | BodyRule::Unsigned | BodyRule::Chunked { .. } => None,
+        BodyRule::Empty | BodyRule::Unsigned | BodyRule::UnsignedChunks { .. } | BodyRule::Chunked { .. } => None,
     };
     let system = &direct.credential.system;
     Accepted {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lgsp_shared::head::is_below;
 use lgsp_shared::id::{PermissionId, ServiceId, SystemId};
+use lgsp_shared::path::MatchedPath;
 use lgsp_shared::timestamp::{UnixSeconds, Validity};
 
 use super::Table;
@@ -18,7 +18,7 @@ pub struct Grant {
     pub id: PermissionId,
     /// Methods granted.
     pub methods: Box<[Box<str>]>,
-    /// Path prefixes granted, without a trailing `/`; the empty prefix grants every path.
+    /// Path prefixes granted, in matched form and without a trailing `/`; the empty prefix grants every path.
     pub paths: Box<[Box<str>]>,
     /// When it is granted.
     pub validity: Validity,
@@ -32,7 +32,7 @@ pub struct Grant {
 
 impl Grant {
     /// Whether it covers this method and path now; its quota apart.
-    pub fn covers(&self, method: &str, path: &str, now: UnixSeconds) -> bool {
+    pub fn covers(&self, method: &str, path: &MatchedPath<'_>, now: UnixSeconds) -> bool {
         self.validity.holds_at(now) && self.grants_method(method) && self.grants_path(path)
     }
 
@@ -42,8 +42,8 @@ impl Grant {
     }
 
     /// Whether it covers this path.
-    pub fn grants_path(&self, path: &str) -> bool {
-        self.paths.iter().any(|prefix| is_below(path, prefix))
+    pub fn grants_path(&self, path: &MatchedPath<'_>) -> bool {
+        self.paths.iter().any(|prefix| path.is_below(prefix))
     }
 }
 
@@ -104,21 +104,9 @@ fn of<'t>(table: &'t ByService, source: &SystemId, service: &ServiceId) -> &'t [
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use lgsp_shared::path::PathRoom;
 
-    #[test]
-    fn a_prefix_grants_whole_segments_only() {
-        for (path, prefix, below) in [
-            ("/a", "/a", true),
-            ("/a/b", "/a", true),
-            ("/ab", "/a", false),
-            ("/", "", true),
-            ("/anything", "", true),
-            ("/a", "/a/b", false),
-        ] {
-            assert_eq!(is_below(path, prefix), below, "{path} below {prefix}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_grant_covers_its_methods_paths_and_time_and_nothing_else() {
@@ -131,10 +119,17 @@ mod tests {
             quota: None,
             watched: None,
         };
-        assert!(grant.covers("GET", "/ho-tich/1", UnixSeconds(10)));
-        assert!(!grant.covers("POST", "/ho-tich/1", UnixSeconds(10)));
-        assert!(!grant.covers("get", "/ho-tich/1", UnixSeconds(10)));
-        assert!(!grant.covers("GET", "/ho-tich-khac", UnixSeconds(10)));
-        assert!(!grant.covers("GET", "/ho-tich/1", UnixSeconds(20)));
+        for (method, path, at, covered) in [
+            ("GET", "/ho-tich/1", 10, true),
+            ("GET", "/%68o-tich;x/1", 10, true),
+            ("POST", "/ho-tich/1", 10, false),
+            ("get", "/ho-tich/1", 10, false),
+            ("GET", "/ho-tich-khac", 10, false),
+            ("GET", "/ho-tich%2Fkhac", 10, false),
+            ("GET", "/ho-tich/1", 20, false),
+        ] {
+            let mut room = PathRoom::default();
+            assert_eq!(grant.covers(method, &MatchedPath::of(path, &mut room), UnixSeconds(at)), covered, "{path}");
+        }
     }
 }

@@ -1,9 +1,12 @@
-//! The routing table: host, then exact path, then the longest prefix by whole segments.
+//! The routing table: host, then exact path, then the longest prefix by whole segments. The most specific place decides;
+//! a method that no route takes there is not looked for elsewhere, so that what a route demands cannot be walked around.
 //!
-//! A look-up costs one hash per segment of the path whatever the number of routes, and allocates nothing.
+//! Paths are compared in their matched form, hosts in lower case and without a final dot. A look-up costs one hash per
+//! segment of the path whatever the number of routes, and allocates nothing.
 
 use std::sync::Arc;
 
+use lgsp_shared::path::MatchedPath;
 use lgsp_shared::resource::PathMatch;
 
 use super::{Route, Table};
@@ -18,7 +21,7 @@ struct Paths {
 /// The part of a request's path that a route matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matched {
-    /// How many bytes of the path matched.
+    /// How many bytes of the path as sent matched.
     pub path_bytes: usize,
 }
 
@@ -68,7 +71,7 @@ impl Router {
         }
         for host in hosts {
             let named = Arc::make_mut(&mut self.named);
-            Arc::make_mut(named.entry(host.to_ascii_lowercase().into()).or_default()).add(route);
+            Arc::make_mut(named.entry(folded(host).into()).or_default()).add(route);
         }
     }
 
@@ -78,7 +81,7 @@ impl Router {
             Arc::make_mut(&mut self.any).remove(route);
         }
         for host in hosts {
-            let (named, host) = (Arc::make_mut(&mut self.named), host.to_ascii_lowercase());
+            let (named, host) = (Arc::make_mut(&mut self.named), folded(host));
             let Some(paths) = named.get_mut(host.as_str()).map(Arc::make_mut) else { continue };
             paths.remove(route);
             if paths.exact.is_empty() && paths.prefix.is_empty() {
@@ -88,16 +91,14 @@ impl Router {
     }
 
     /// The route for a request. `authority` may carry a port and any case.
-    pub fn find(&self, authority: &str, path: &str, method: &str) -> Result<Found, NotFound> {
-        let mut others = None;
-        for paths in [self.host(authority), Some(&*self.any)].into_iter().flatten() {
-            match paths.find(path, method) {
-                Ok(found) => return Ok(found),
-                Err(NotFound::Path) => {}
-                Err(NotFound::Method(routes)) => others = others.or(Some(routes)),
-            }
+    pub fn find(&self, authority: &str, path: &MatchedPath<'_>, method: &str) -> Result<Found, NotFound> {
+        let tables = [self.host(authority), Some(&*self.any)].into_iter().flatten();
+        let place = tables.filter_map(|paths| paths.most_specific(path)).next();
+        let (routes, path_bytes) = place.ok_or(NotFound::Path)?;
+        match routes.iter().find(|route| route.takes(method)) {
+            Some(route) => Ok(Found { route: route.clone(), matched: Matched { path_bytes } }),
+            None => Err(NotFound::Method(routes.clone())),
         }
-        Err(others.map_or(NotFound::Path, NotFound::Method))
     }
 
     /// Every place at which a route can be found, in no order; for explanations.
@@ -151,22 +152,13 @@ impl Paths {
         }
     }
 
-    fn find(&self, path: &str, method: &str) -> Result<Found, NotFound> {
-        let mut others: Option<&Vec<Arc<Route>>> = None;
-        for (routes, path_bytes) in self.candidates(path) {
-            if let Some(route) = routes.iter().find(|route| route.takes(method)) {
-                return Ok(Found { route: route.clone(), matched: Matched { path_bytes } });
-            }
-            others = others.or(Some(routes));
+    /// The most specific place that takes `path`, and how much of the path as sent it takes.
+    fn most_specific(&self, path: &MatchedPath<'_>) -> Option<(&Vec<Arc<Route>>, usize)> {
+        if let Some(routes) = self.exact.get(path.form()) {
+            return Some((routes, path.sent().len()));
         }
-        Err(others.map_or(NotFound::Path, |routes| NotFound::Method(routes.clone())))
-    }
-
-    /// Every entry that matches `path`, the most specific first.
-    fn candidates<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a Vec<Arc<Route>>, usize)> {
-        let exact = self.exact.get(path).map(|routes| (routes, path.len()));
-        let prefixes = prefixes(path).filter_map(|prefix| Some((self.prefix.get(prefix)?, prefix.len())));
-        exact.into_iter().chain(prefixes)
+        let place = |prefix: &str| Some((self.prefix.get(prefix)?, path.sent_bytes(prefix.len())));
+        prefixes(path.form()).find_map(place)
     }
 }
 
@@ -179,12 +171,19 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The host of an authority, without its port: `[::1]:80` → `[::1]`.
+/// The host of an authority, without its port (`[::1]:80` → `[::1]`) and without a final dot, which names the same host
+/// (RFC 3986 section 3.2.2). Letters keep their case.
 pub fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
+    let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         Some(_) | None => authority,
-    }
+    };
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// A host of a document as it is compared.
+fn folded(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod an_exchange_that_never_pauses_ends_in_time;
 mod every_refusal_says_why;
 mod no_hop_takes_away_what_decides;
 mod nothing_of_a_payload_is_kept;
+mod platform_and_target_read_a_request_alike;
 mod unhealthy_endpoints_get_no_exchanges;
 mod unverified_bodies_share_a_bounded_memory;
 mod what_was_wrong_with_a_target_is_recorded;

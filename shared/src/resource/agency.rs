@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::agency_code::AgencyCode;
-use crate::head::is_below;
 use crate::id::AgencyId;
 use crate::network::Network;
+use crate::path::{document_form, is_below};
 use crate::timestamp::UnixSeconds;
 
 /// An organisation with an identification code.
@@ -39,9 +39,10 @@ impl AgencySpec {
         self.hosts.iter().any(|assigned| assigned == host)
     }
 
-    /// Whether a route for any host may take this path.
+    /// Whether a route for any host may take this path, however it is spelt.
     pub fn has_path(&self, path: &str) -> bool {
-        self.paths.iter().any(|assigned| is_below(path, assigned.trim_end_matches('/')))
+        let path = document_form(path);
+        self.paths.iter().any(|assigned| is_below(&path, &document_form(assigned.trim_end_matches('/'))))
     }
 }
 

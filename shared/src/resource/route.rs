@@ -1,12 +1,16 @@
 //! Routes: how a request finds a service.
 //!
-//! The most specific route wins: a named host before any host, an exact path before a prefix, a longer prefix before
-//! a shorter one. Two routes that match the same requests are a validation error, so the order never matters.
+//! The most specific path decides: a named host before any host, an exact path before a prefix, a longer prefix before
+//! a shorter one. A method that no route at that path takes is refused with 405, whatever a less specific route would
+//! take: what a route demands of a path cannot be walked around with another method. Two routes that match the same
+//! requests are a validation error, so the order never matters. Paths are compared by the rule of [`crate::path`].
 
 use serde::{Deserialize, Serialize};
 
 use super::OwnerUnreachable;
 use crate::id::ServiceId;
+use crate::path::document_form;
+use crate::signature::EncodedSlash;
 
 /// Which paths a route takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +20,16 @@ pub enum PathMatch {
     Exact(String),
     /// This path and everything below it, by whole segments: `/a` takes `/a` and `/a/b`, not `/ab`.
     Prefix(String),
+}
+
+impl PathMatch {
+    /// As it is compared with the paths of requests; a prefix without its final `/`.
+    pub fn in_matched_form(&self) -> PathMatch {
+        match self {
+            PathMatch::Exact(path) => PathMatch::Exact(document_form(path)),
+            PathMatch::Prefix(path) => PathMatch::Prefix(document_form(path.trim_end_matches('/'))),
+        }
+    }
 }
 
 /// What the matched part of the path becomes on the way to the target.
@@ -69,4 +83,15 @@ pub struct RouteSpec {
     /// What happens to a request when the node that remembers its nonce cannot be asked; the default applies when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_owner_unreachable: Option<OwnerUnreachable>,
+    /// Headers that pass to the target here and nowhere else, because they can override what was decided: `forwarded`,
+    /// `x-forwarded-*`, `x-real-ip` and its kin, `x-http-method-override`, `x-original-url`, `x-rewrite-url`, `proxy`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pass_headers: Vec<String>,
+    /// What an escaped `/` (`%2F`) in a path is: refused, or data within its segment, as in document numbers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub encoded_slash: EncodedSlash,
+}
+
+fn is_default(slash: &EncodedSlash) -> bool {
+    *slash == EncodedSlash::default()
 }

@@ -13,9 +13,10 @@ use super::rfc9421::Rfc9421;
 use super::sigv4::SigV4;
 use super::sigv4::chunked::ChunkVerifier;
 use super::sigv4::payload::Declared;
-use super::survey::{self, Survey};
-use super::target_check::check_target;
+use super::survey::Survey;
+use super::target_check::{EncodedSlash, check_target_with};
 use super::{FORWARDED_TAG, NONCE_BYTES_MAX, sigv4};
+use crate::field_name::{is_own, starts_with};
 use crate::head::RequestHead;
 use crate::timestamp::UnixSeconds;
 
@@ -61,6 +62,11 @@ pub enum BodyRule {
     /// `UNSIGNED-PAYLOAD`: nothing vouches for the body; only a route that allows it may take one. A request that
     /// turns out to have no body is as good as any.
     Unsigned,
+    /// As unsigned, but in chunks with a checksum behind them; see [`Claim::chunk_verifier`].
+    UnsignedChunks {
+        /// The body's length without framing, when the client signed it.
+        decoded_bytes: Option<u64>,
+    },
     /// Signed chunk by chunk: see [`Claim::chunk_verifier`].
     Chunked {
         /// The body's length without framing, when the client signed it.
@@ -108,16 +114,22 @@ impl<'a> Claim<'a> {
     /// A request that the platform signed for a target is refused too, or a target's own words could be turned into
     /// a request of that target.
     pub fn read(head: &RequestHead<'a>) -> Result<Claim<'a>, ClaimError> {
-        Self::read_of(head, Sender::System)
+        Self::read_of(head, Sender::System, EncodedSlash::Refuse)
     }
 
-    /// Reads what a target receives from the platform: as [`Claim::read`], but only what the platform signed.
+    /// As [`Claim::read`], but an escaped `/` in the path is left to the route, which may take it for data.
+    pub fn read_for_route(head: &RequestHead<'a>) -> Result<Claim<'a>, ClaimError> {
+        Self::read_of(head, Sender::System, EncodedSlash::Data)
+    }
+
+    /// Reads what a target receives from the platform: as [`Claim::read`], but only what the platform signed. An
+    /// escaped `/` in the path came past a route that takes it.
     pub fn read_forwarded(head: &RequestHead<'a>) -> Result<Claim<'a>, ClaimError> {
-        Self::read_of(head, Sender::Platform)
+        Self::read_of(head, Sender::Platform, EncodedSlash::Data)
     }
 
-    fn read_of(head: &RequestHead<'a>, sender: Sender) -> Result<Claim<'a>, ClaimError> {
-        check_target(head.path, head.query)?;
+    fn read_of(head: &RequestHead<'a>, sender: Sender, slash: EncodedSlash) -> Result<Claim<'a>, ClaimError> {
+        check_target_with(head.path, head.query, slash)?;
         let survey = Survey::of(head)?;
         let signed = read_signed(head, &survey)?;
         let forwarded = matches!(&signed, Signed::Rfc9421(signed) if signed.tag == Some(FORWARDED_TAG));
@@ -126,7 +138,7 @@ impl<'a> Claim<'a> {
             Sender::Platform if !forwarded => return Err(ClaimError::NotForwarded),
             Sender::System | Sender::Platform => {}
         }
-        require_own_headers_signed(head, &signed)?;
+        require_own_headers_signed(head, &signed, sender)?;
         let nonce = nonce(&signed, &survey)?;
         let body = body_rule(&signed, &survey)?;
         let session = match (survey.session, survey.session_proof) {
@@ -197,15 +209,26 @@ impl<'a> Claim<'a> {
         }
     }
 
+    /// What the client did, if it signed in a way that is in use but not accepted.
+    pub(super) fn unaccepted(&self, head: &RequestHead<'_>, key: &KeyState) -> Option<&'static str> {
+        match &self.signed {
+            Signed::Rfc9421(_) => None,
+            Signed::SigV4(signed) => signed.unaccepted(head, key),
+        }
+    }
+
     /// What the body has to satisfy.
     pub fn body(&self) -> BodyRule {
         self.body
     }
 
-    /// The decoder of a chunk-signed body; `None` for every other body. Owned: it outlives the head.
+    /// The decoder of a body in chunks; `None` for every other body. Owned: it outlives the head.
     pub fn chunk_verifier(&self, key: &KeyState) -> Option<ChunkVerifier> {
         match (&self.signed, self.body) {
-            (Signed::SigV4(signed), BodyRule::Chunked { decoded_bytes }) => signed.chunk_verifier(key, decoded_bytes),
+            (
+                Signed::SigV4(signed),
+                BodyRule::Chunked { decoded_bytes } | BodyRule::UnsignedChunks { decoded_bytes },
+            ) => signed.chunk_verifier(key, decoded_bytes),
             (_, _) => None,
         }
     }
@@ -242,14 +265,20 @@ fn read_rfc9421<'a>(head: &RequestHead<'a>, survey: &Survey<'a>) -> Result<Rfc94
     Rfc9421::read(head, input, signature)
 }
 
-fn require_own_headers_signed(head: &RequestHead<'_>, signed: &Signed<'_>) -> Result<(), ClaimError> {
-    let covers = |name: &str| match signed {
-        Signed::Rfc9421(signed) => signed.covers(name),
-        Signed::SigV4(signed) => signed.covers(name),
+/// What gives a request its meaning here is signed wherever it is present. The platform signs what is its own word; the
+/// `x-amz-*` headers of a source are passed on by it as any other header.
+fn require_own_headers_signed(head: &RequestHead<'_>, signed: &Signed<'_>, sender: Sender) -> Result<(), ClaimError> {
+    let trusted = |name: &str| match sender {
+        Sender::System => is_own(name),
+        Sender::Platform => starts_with(name, "lgsp-"),
     };
-    let trusted = head.fields.iter().filter(|field| survey::is_own(field.name) || field.is("content-digest"));
-    for field in trusted {
-        if !covers(field.name) {
+    let covers = |at: usize, name: &str| match signed {
+        Signed::Rfc9421(signed) => signed.covers(name),
+        Signed::SigV4(signed) => signed.covers_field(at),
+    };
+    let fields = head.fields.iter().enumerate();
+    for (at, field) in fields.filter(|(_, field)| trusted(field.name) || field.is("content-digest")) {
+        if !covers(at, field.name) {
             return Err(ClaimError::unsigned(field.name));
         }
     }
@@ -297,11 +326,12 @@ fn sigv4_body_rule(
         (Declared::Hash(_), None) => Ok(BodyRule::Empty),
         (Declared::Unsigned, Some(digest)) => Ok(BodyRule::Digest(digest)),
         (Declared::Unsigned, None) => Ok(BodyRule::Unsigned),
-        (Declared::Chunked { .. }, Some(_)) => {
-            let reason = "covers the framing of a chunk-signed body, which is removed here; leave it out";
+        (Declared::Chunked { .. } | Declared::UnsignedChunks { .. }, Some(_)) => {
+            let reason = "covers the framing of a body in chunks, which is removed here; leave it out";
             Err(ClaimError::malformed("content-digest", reason))
         }
         (Declared::Chunked { decoded_bytes }, None) => Ok(BodyRule::Chunked { decoded_bytes }),
+        (Declared::UnsignedChunks { decoded_bytes, .. }, None) => Ok(BodyRule::UnsignedChunks { decoded_bytes }),
         (Declared::Nothing, Some(digest)) => Ok(BodyRule::Digest(digest)),
         (Declared::Nothing, None) if survey.body_declared() => Err(ClaimError::DigestMissing(
             "send and sign `x-amz-content-sha256` with the SHA-256 of the body in hexadecimal",

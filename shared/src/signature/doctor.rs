@@ -13,9 +13,12 @@ use crate::head::{RequestHead, Scheme};
 
 /// The most differences tried; each costs what one verification costs, 0.4 µs for RFC 9421 and 2 µs for
 /// SigV4; all that a short path has, 3 µs and 14 µs.
-pub const DIFFERENCES_MAX: usize = 12;
+pub const DIFFERENCES_MAX: usize = 18;
 /// Bytes of a value shown to the caller.
 const SHOWN_CHARS_MAX: usize = 200;
+
+const UNEXPLAINED: &str = "no usual difference of method, host, path or query explains it: compare the secret key, and the \
+                           exact text you signed with what you sent";
 
 /// A component that is not the one that was signed.
 struct Difference<'a> {
@@ -51,9 +54,7 @@ impl Claim<'_> {
                 let (signed, received) = (shown(&signed), shown(&received));
                 format!("`{component}` was signed as `{signed}`, but arrived as `{received}`: {advice}")
             }
-            None => "no usual difference of method, host, path or query explains it: compare the secret key, and the \
-                     exact text you signed with what you sent"
-                .to_owned(),
+            None => self.unaccepted(head, key).unwrap_or(UNEXPLAINED).to_owned(),
         }
     }
 
@@ -140,11 +141,40 @@ fn queries<'a>(head: &RequestHead<'a>, found: &mut Vec<Difference<'a>>) {
     sorted.sort_unstable();
     let sorted = sorted.join("&");
     if sorted != sent {
-        add(Some(sorted.into()), "sign the query in the order in which it is sent");
+        add(Some(sorted.clone().into()), "sign and send the parameters in one order");
     }
     if let Some(decoded) = decoded(sent) {
         add(Some(decoded.into()), "sign the query as it is sent, percent-encoded");
     }
+    if sent.contains('+') {
+        add(
+            Some(sent.replace('+', "%20").into()),
+            "a `+` is a blank to some readers only: send `%20`, as it was signed",
+        );
+    }
+    if let Some(escaped) = escaped(sent, "+,;") {
+        add(Some(escaped.into()), SEND_ESCAPED);
+    }
+    if let Some(escaped) = escaped(&sorted, "+,;") {
+        add(Some(escaped.into()), SEND_ESCAPED);
+    }
+}
+
+const SEND_ESCAPED: &str = "some readers take `+`, `,`, `:` and `;` for more than themselves: send them percent-encoded, as \
+                            they were signed";
+
+/// `text` with these bytes percent-encoded; `None` when it has none.
+fn escaped(text: &str, bytes: &str) -> Option<String> {
+    text.contains(|c| bytes.contains(c)).then(|| {
+        let escape = |c: char| match c {
+            '+' => "%2B".to_owned(),
+            ',' => "%2C".to_owned(),
+            ':' => "%3A".to_owned(),
+            ';' => "%3B".to_owned(),
+            other => other.to_string(),
+        };
+        text.chars().map(|c| if bytes.contains(c) { escape(c) } else { c.to_string() }).collect()
+    })
 }
 
 fn paths<'a>(head: &RequestHead<'a>, found: &mut Vec<Difference<'a>>) {
@@ -159,6 +189,9 @@ fn paths<'a>(head: &RequestHead<'a>, found: &mut Vec<Difference<'a>>) {
     }
     if let Some(decoded) = decoded(head.path) {
         add(decoded.into(), "sign the path as it is sent, percent-encoded");
+    }
+    if let Some(escaped) = escaped(head.path, "+,:;") {
+        add(escaped.into(), SEND_ESCAPED);
     }
     if let Some(query) = head.query {
         add(format!("{}?{query}", head.path).into(), "sign the path without its query; `@query` covers that");

@@ -15,6 +15,7 @@
 
 pub(super) mod authorization;
 pub mod canonical;
+mod checksum;
 pub(super) mod chunk_sign;
 pub(super) mod chunked;
 pub(super) mod payload;
@@ -25,7 +26,10 @@ pub(super) mod sign;
 mod signed_headers;
 pub(super) mod timestamp;
 
-pub use payload::{EMPTY_PAYLOAD, STREAMING_PAYLOAD, STREAMING_PAYLOAD_TRAILER, UNSIGNED_PAYLOAD};
+pub use payload::{
+    EMPTY_PAYLOAD, SIGN_THE_BODY, STREAMING_PAYLOAD, STREAMING_PAYLOAD_TRAILER, STREAMING_UNSIGNED_TRAILER,
+    UNSIGNED_PAYLOAD,
+};
 pub use presigned::PRESIGNED_SECS_MAX;
 use sha2::Digest;
 
@@ -35,9 +39,10 @@ use super::survey::Survey;
 use super::{SIGNATURE_BYTES, hex};
 use crate::head::RequestHead;
 use crate::timestamp::UnixSeconds;
-use canonical::{Canonical, Form};
+use canonical::{Canonical, Form, PathForm, QueryForm};
 use chunked::ChunkVerifier;
 use payload::{Declared, PayloadText};
+use query::Query;
 use scope::Scope;
 use signed_headers::SignedHeaders;
 use timestamp::AmzDate;
@@ -65,7 +70,7 @@ impl<'a> SigV4<'a> {
         let (date, date_header) = header_date(survey)?;
         let claim = Self {
             scope: given.scope,
-            signed_headers: given.signed_headers,
+            signed_headers: SignedHeaders::read(given.signed_headers, head)?,
             signature: given.signature,
             date,
             expires: None,
@@ -88,7 +93,7 @@ impl<'a> SigV4<'a> {
         let payload = PayloadText::of_presigned(survey, given.content_sha256, given.scope.service)?;
         let claim = Self {
             scope: given.scope,
-            signed_headers: given.signed_headers,
+            signed_headers: SignedHeaders::read(given.signed_headers, head)?,
             signature: given.signature,
             date: given.date,
             expires: Some(given.expires),
@@ -106,14 +111,18 @@ impl<'a> SigV4<'a> {
         if !self.covers("host") {
             return Err(ClaimError::NotCovered("host"));
         }
-        self.signed_headers.check(head)?;
         query::check(head.query.unwrap_or_default())?;
         Ok(self)
     }
 
     /// Whether the header `name` is signed.
-    pub(super) fn covers(&self, name: &str) -> bool {
-        self.signed_headers.names().any(|signed| signed.eq_ignore_ascii_case(name))
+    fn covers(&self, name: &str) -> bool {
+        self.signed_headers.names().any(|signed| signed == name)
+    }
+
+    /// Whether the field at this place in the head, the only one of its name, is signed.
+    pub(super) fn covers_field(&self, at: usize) -> bool {
+        self.signed_headers.covers_field(at)
     }
 
     /// Tries the canonical forms in use (see [`Form::accepted`]); a wrong signature and an unknown key try them all, and
@@ -122,14 +131,9 @@ impl<'a> SigV4<'a> {
         let kept = key.kept_signing_key(&self.scope);
         let is_kept = kept.is_some();
         let signing_key = kept.unwrap_or_else(|| key.signing_key(&self.scope));
-        for form in Form::accepted(head, self.scope.service).into_iter().flatten() {
-            let canonical = Canonical {
-                head,
-                signed_headers: self.signed_headers,
-                payload: self.payload.text(),
-                form,
-                presigned: self.presigned,
-            };
+        let query = Query::of(head.query, self.presigned);
+        for form in Form::accepted(head, &query, self.scope.service).into_iter().flatten() {
+            let canonical = self.canonical(head, &query, form);
             let computed = canonical.signature(&self.scope, &self.date, signing_key.clone());
             if key.compare(&computed, &self.signature).is_ok() {
                 if !is_kept {
@@ -146,14 +150,52 @@ impl<'a> SigV4<'a> {
 
     /// The canonical request and, behind an empty line, the string to sign, in the documented form.
     pub(super) fn push_expected(&self, head: &RequestHead<'_>, text: &mut Vec<u8>) {
-        let Self { signed_headers, presigned, .. } = *self;
+        let query = Query::of(head.query, self.presigned);
         let form = Form::documented(self.scope.service);
-        let canonical = Canonical { head, signed_headers, payload: self.payload.text(), form, presigned };
-        canonical.push_texts(&self.scope, &self.date, text);
+        self.canonical(head, &query, form).push_texts(&self.scope, &self.date, text);
+    }
+
+    fn canonical<'r>(&'r self, head: &'r RequestHead<'r>, query: &'r Query<'r>, form: Form) -> Canonical<'r, 'r> {
+        Canonical { head, query, signed_headers: &self.signed_headers, payload: self.payload.text(), form }
+    }
+
+    /// What the client did, if it signed in a way that is in use but not accepted, because its bytes could mean another
+    /// request too; and what to do instead.
+    pub(super) fn unaccepted(&self, head: &RequestHead<'_>, key: &KeyState) -> Option<&'static str> {
+        let query = Query::of(head.query, self.presigned);
+        let signing_key = key.signing_key(&self.scope);
+        let is_signed = |canonical: &Canonical<'_, '_>| {
+            let computed = canonical.signature(&self.scope, &self.date, signing_key.clone());
+            key.compare(&computed, &self.signature).is_ok()
+        };
+        let twice = |query_form| Form { path: PathForm::Twice, query: query_form };
+        let queries = [QueryForm::Sorted, QueryForm::SortedAsSent];
+        if self.scope.service == "s3"
+            && queries.iter().any(|form| is_signed(&self.canonical(head, &query, twice(*form))))
+        {
+            return Some(
+                "the path was percent-encoded twice before it was signed, as for services other than `s3`: turn off \
+                 double encoding in your signer, or sign for another service name",
+            );
+        }
+        let documented = self.canonical(head, &query, Form::documented(self.scope.service));
+        if self.presigned && is_signed(&Canonical { payload: EMPTY_PAYLOAD, ..documented }) {
+            return Some(
+                "the link was signed with the hash of an empty body, but a link for `s3` says nothing of its body: sign \
+                 `UNSIGNED-PAYLOAD` (botocore: `S3SigV4QueryAuth`), or sign for another service name",
+            );
+        }
+        None
     }
 
     pub(super) fn chunk_verifier(&self, key: &KeyState, decoded_bytes: Option<u64>) -> Option<ChunkVerifier> {
-        let Declared::Chunked { .. } = self.payload.declared() else { return None };
+        match self.payload.declared() {
+            Declared::Chunked { .. } => {}
+            Declared::UnsignedChunks { algorithm, .. } => {
+                return Some(ChunkVerifier::unsigned(algorithm, decoded_bytes));
+            }
+            Declared::Nothing | Declared::Hash(_) | Declared::Unsigned => return None,
+        }
         let chain = chunked::Chain::new(key, &self.scope, &self.date, self.signature);
         Some(ChunkVerifier::new(chain, decoded_bytes, self.payload.trailer_names()))
     }

@@ -2,6 +2,7 @@
 
 use super::OWN_HEADERS_MAX;
 use super::error::ClaimError;
+use crate::field_name::is_own;
 use crate::head::{Field, RequestHead};
 
 /// The fields that decide about trust, as text, and whether the head announces a body.
@@ -90,15 +91,6 @@ impl<'a> Survey<'a> {
         let again = later.iter().any(|other| other.name.eq_ignore_ascii_case(field.name));
         if again { Err(ClaimError::repeated(field.name)) } else { Ok(()) }
     }
-}
-
-/// Whether the platform gives meaning to a header of this name: it must then be signed wherever it appears.
-pub(super) fn is_own(name: &str) -> bool {
-    let prefixed = |prefix: &[u8]| {
-        let start = name.as_bytes().get(..prefix.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    prefixed(b"x-amz-") || prefixed(b"lgsp-")
 }
 
 /// Faces guarantee this already; a signature base must not depend on every face remembering to.

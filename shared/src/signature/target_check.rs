@@ -3,6 +3,8 @@
 //! What a gateway matches, what a client signed and what a target's framework opens must be one thing: empty and dot
 //! segments, encoded slashes, backslashes and control bytes are where they part (RFC 3986 sections 3.3 and 6.2.2).
 
+use serde::{Deserialize, Serialize};
+
 use super::hex;
 
 /// Why a target is refused.
@@ -28,11 +30,32 @@ pub enum TargetError {
     DotSegment,
 }
 
+/// What an escaped `/` in a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncodedSlash {
+    /// A reason to refuse the target: its readers disagree about it.
+    #[default]
+    Refuse,
+    /// Data within its segment.
+    Data,
+}
+
 /// Refuses a target that has more than one reading.
 pub fn check_target(path: &str, query: Option<&str>) -> Result<(), TargetError> {
+    check_target_with(path, query, EncodedSlash::Refuse)
+}
+
+/// The same, where an escaped `/` may be data. Even then none may separate what would be an empty or a dot segment.
+pub(super) fn check_target_with(path: &str, query: Option<&str>, slash: EncodedSlash) -> Result<(), TargetError> {
     let segments = path.strip_prefix('/').ok_or(TargetError::NotAbsolute)?;
-    check_bytes(path, is_path_byte, |decoded| matches!(decoded, b'/' | b'\\' | 0x00..=0x1f | 0x7f))?;
-    if may_have_odd_segments(path) {
+    let mut encoded_slash = false;
+    check_bytes(path, is_path_byte, |decoded| {
+        let taken = slash == EncodedSlash::Data && decoded == b'/';
+        encoded_slash |= taken;
+        !taken && matches!(decoded, b'/' | b'\\' | 0x00..=0x1f | 0x7f)
+    })?;
+    if encoded_slash || may_have_odd_segments(path) {
         check_segments(segments)?;
     }
     check_bytes(query.unwrap_or_default(), is_query_byte, |decoded| decoded == 0)
@@ -41,13 +64,15 @@ pub fn check_target(path: &str, query: Option<&str>) -> Result<(), TargetError> 
 /// Whether a segment begins as an empty one or a dot segment does, which nearly none does: it saves the closer look.
 fn may_have_odd_segments(path: &str) -> bool {
     let pairs = path.bytes().zip(path.bytes().skip(1));
-    pairs.fold(false, |so_far, (before, byte)| so_far | ((before == b'/') & matches!(byte, b'/' | b'.' | b'%')))
+    pairs.fold(false, |so_far, (before, byte)| so_far | ((before == b'/') & matches!(byte, b'/' | b'.' | b'%' | b';')))
 }
 
 fn check_segments(segments: &str) -> Result<(), TargetError> {
-    let mut rest = segments.split('/').peekable();
+    let mut rest = segments.split('/').flat_map(|part| part.split("%2F")).flat_map(|part| part.split("%2f")).peekable();
     while let Some(segment) = rest.next() {
-        if segment.is_empty() && rest.peek().is_some() {
+        // A `;` ends a segment for servlet containers: what is before it may not be nothing either.
+        let empty = segment.is_empty() || [";", "%3B", "%3b"].iter().any(|end| segment.starts_with(end));
+        if empty && rest.peek().is_some() {
             return Err(TargetError::EmptySegment);
         }
         if is_dot_segment(segment) {
@@ -57,7 +82,7 @@ fn check_segments(segments: &str) -> Result<(), TargetError> {
     Ok(())
 }
 
-fn check_bytes(text: &str, legal: fn(u8) -> bool, forbidden: fn(u8) -> bool) -> Result<(), TargetError> {
+fn check_bytes(text: &str, legal: fn(u8) -> bool, mut forbidden: impl FnMut(u8) -> bool) -> Result<(), TargetError> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
@@ -128,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_odd_segment_escapes_the_closer_look(path in "/([a/.;%]|%2[eE]){0,8}") {
+        fn no_odd_segment_escapes_the_closer_look(path in "/([a/.;%]|%2[eE]|%3[bB]){0,8}") {
             if !may_have_odd_segments(&path) {
                 prop_assert_eq!(check_segments(&path[1..]), Ok(()));
             }
@@ -153,6 +178,8 @@ mod tests {
             ("/a/.%2e/b", DotSegment),
             ("/a/..;x=1/b", DotSegment),
             ("/a/..%3bx/b", DotSegment),
+            ("/a/;x/b", EmptySegment),
+            ("/a/%3Bx/b", EmptySegment),
             ("/a%2fb", ForbiddenEscape(b'/')),
             ("/a%5Cb", ForbiddenEscape(b'\\')),
             ("/a%00", ForbiddenEscape(0)),
@@ -171,6 +198,17 @@ mod tests {
             assert_eq!(check_target(path, None), Err(error), "{path}");
         }
         assert_eq!(check_target("/", Some("a=%00")), Err(ForbiddenEscape(0)));
+        let data = |path| check_target_with(path, None, EncodedSlash::Data);
+        for path in ["/so/12%2FSTTTT", "/so/12%2fSTTTT/a", "/so/a%2F"] {
+            assert_eq!((check_target(path, None), data(path)), (Err(ForbiddenEscape(b'/')), Ok(())), "{path}");
+        }
+        for path in ["/a%2F..%2Fb", "/a%2f%2e%2e", "/..%2Fa", "/.%2fa"] {
+            assert_eq!(data(path), Err(DotSegment), "{path}");
+        }
+        assert_eq!(
+            (data("/a%2F%2fb"), data("/%2Fb"), data("/a%5Cb")),
+            (Err(EmptySegment), Err(EmptySegment), Err(ForbiddenEscape(b'\\')))
+        );
         assert_eq!(check_target("/", Some("a= ")), Err(IllegalByte(b' ')));
         assert_eq!(check_target("/", Some("a=%4")), Err(BadEscape));
     }

@@ -209,7 +209,7 @@ fn at<'t, A: Ord, B>(pairs: &'t Sorted<(A, B), ()>, first: &A) -> Vec<&'t B> {
 }
 
 fn places(spec: &RouteSpec) -> Vec<Place> {
-    let (exact, path) = match &spec.path {
+    let (exact, path) = match spec.path.in_matched_form() {
         PathMatch::Exact(path) => (true, path),
         PathMatch::Prefix(path) => (false, path),
     };

@@ -3,10 +3,9 @@
 //! They are as strict as the refusal of odd request targets, so that a route or a permission can never be written for
 //! a path that no request may have, or that two parties would read differently.
 
+use crate::path::{PATH_BYTES_MAX, document_form};
 use crate::signature::check_target;
 
-/// The longest path in a document, in bytes; as long as the longest path of a request.
-pub const PATH_BYTES_MAX: usize = 8 << 10;
 /// The longest host name (RFC 1035 section 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 /// The longest method, in bytes.
@@ -28,9 +27,18 @@ pub fn check_path(path: &str) -> Result<(), String> {
     check_target(path, None).map_err(|error| format!("no request may have the path `{path}`: {error}"))
 }
 
+/// A path that requests are matched against.
+pub fn check_matched_path(path: &str) -> Result<(), String> {
+    check_path(path)?;
+    if document_form(path).contains(';') {
+        return Err(format!("`{path}` holds a `;`, which ends a segment when paths are matched; leave it out"));
+    }
+    Ok(())
+}
+
 /// A path prefix: a path without a final `/`, except `/` itself, because prefixes match whole segments.
 pub fn check_prefix(path: &str) -> Result<(), String> {
-    check_path(path)?;
+    check_matched_path(path)?;
     match path.strip_suffix('/') {
         Some(shorter) if !shorter.is_empty() => {
             Err(format!("`{path}` ends with `/`; a prefix takes everything below it, so write `{shorter}`"))

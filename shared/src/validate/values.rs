@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::Notes;
-use super::text::{check_host, check_method, check_path, check_prefix, check_title};
-use crate::head::is_below;
+use super::text::{check_host, check_matched_path, check_method, check_path, check_prefix, check_title};
+use crate::field_name::{Passing, passing};
 use crate::network::{Network, is_loopback, never};
+use crate::path::{document_form, is_below};
 use crate::resource::{
     AgencySpec, CredentialSpec, CredentialState, Deadlines, DefaultsSpec, ENDPOINTS_MAX, Endpoint,
     HEALTH_INTERVAL_MS_MIN, HealthCheck, Outlier, PathMatch, PermissionMode, PermissionSpec, Rate, Require, Resource,
@@ -212,12 +213,14 @@ fn route(spec: &RouteSpec, notes: &mut Notes<'_>) {
         require,
         debug_signatures: _,
         replay_owner_unreachable: _,
+        pass_headers,
+        encoded_slash: _,
     } = spec;
     let Require { nonce: _, session: _ } = require;
     each(hosts, check_host, "spec.hosts", notes);
     let (path, at) = match path {
         PathMatch::Exact(path) => {
-            noted(check_path(path), "spec.path.exact", notes);
+            noted(check_matched_path(path), "spec.path.exact", notes);
             (path, "spec.path.exact")
         }
         PathMatch::Prefix(path) => {
@@ -225,17 +228,30 @@ fn route(spec: &RouteSpec, notes: &mut Notes<'_>) {
             (path, "spec.path.prefix")
         }
     };
-    if is_below(path, RESERVED_PATH) {
+    if is_below(&document_form(path), RESERVED_PATH) {
         let message =
             format!("`{path}` lies below `{RESERVED_PATH}`, where the platform itself answers; choose another");
         notes.problem(at, message);
     }
     each(methods, check_method, "spec.methods", notes);
+    each(pass_headers, check_passed_header, "spec.pass_headers", notes);
     if let Some(Rewrite::Prefix(path)) = rewrite {
         noted(check_path(path), "spec.rewrite.prefix", notes);
     }
     if let Some(bytes) = body_bytes_max {
         within(*bytes, &BODY_BYTES, "spec.body_bytes_max", notes);
+    }
+}
+
+/// A header that passes to a target only where a route asks for it.
+fn check_passed_header(name: &str) -> Result<(), String> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+        return Err(format!("`{name}`: write it in lower case with `-`; other spellings of it pass too"));
+    }
+    match passing(name) {
+        Passing::IfAsked => Ok(()),
+        Passing::Freely => Err(format!("`{name}` passes without being listed; remove it")),
+        Passing::Never => Err(format!("`{name}` never passes, the platform speaks for it; remove it")),
     }
 }
 

@@ -77,7 +77,7 @@ struct Taken<'a> {
 }
 
 fn routes(puts: &[Known<'_>], stays: &Stays<'_>, report: &mut Report) {
-    let mut places: HashMap<(Option<&str>, &PathMatch), Taken<'_>> = HashMap::new();
+    let mut places: HashMap<(Option<&str>, PathMatch), Taken<'_>> = HashMap::new();
     let put: Vec<(&Document, &RouteSpec)> =
         puts.iter().filter_map(|known| Some((known.document, route(&known.resource)?))).collect();
     let beside = stays.beside(put.iter().map(|(_, spec)| *spec));
@@ -89,7 +89,7 @@ fn routes(puts: &[Known<'_>], stays: &Stays<'_>, report: &mut Report) {
         };
         let conflicts: HashSet<String> = hosts
             .into_iter()
-            .filter_map(|host| take(places.entry((host, &spec.path)).or_default(), document, spec))
+            .filter_map(|host| take(places.entry((host, spec.path.in_matched_form())).or_default(), document, spec))
             .map(Document::label)
             .collect();
         let mut conflicts: Vec<String> = conflicts.into_iter().collect();

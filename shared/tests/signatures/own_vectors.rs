@@ -49,6 +49,7 @@ fn body_label(rule: BodyRule) -> &'static str {
         BodyRule::Digest(_) => "digest",
         BodyRule::Unsigned => "unsigned",
         BodyRule::Chunked { .. } => "chunked",
+        BodyRule::UnsignedChunks { .. } => "unsigned-chunks",
     }
 }
 

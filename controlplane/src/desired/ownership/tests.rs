@@ -27,7 +27,7 @@ fn fields(kind: Kind) -> Vec<&'static str> {
         }),
         Kind::Route => names!(RouteSpec {
             service hosts path methods rewrite body_bytes_max unsigned_payload require debug_signatures
-            replay_owner_unreachable
+            replay_owner_unreachable pass_headers encoded_slash
         }),
         Kind::Permission => names!(PermissionSpec { source service methods paths not_before not_after rate mode }),
     }

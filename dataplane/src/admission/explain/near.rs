@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use lgsp_shared::head::is_below;
 use lgsp_shared::id::ServiceId;
+use lgsp_shared::path::MatchedPath;
 
 use super::super::permit::Wanted;
 use super::Asked;
@@ -14,19 +14,19 @@ use crate::snapshot::{Grant, Place, Snapshot, host_of};
 const NEAR_MAX: usize = 3;
 
 /// Routes that came close: the path with another method, the path at another host, a path that begins the same.
-pub fn misses(snapshot: &Snapshot, asked: &Asked<'_>) -> Vec<String> {
+pub fn misses(snapshot: &Snapshot, asked: &Asked<'_>, path: &MatchedPath<'_>) -> Vec<String> {
     let places: Vec<Place<'_>> = snapshot.router().places().collect();
     let here = |place: &Place<'_>| place.host.is_none_or(|host| host.eq_ignore_ascii_case(host_of(asked.authority)));
     let takes_path = |place: &Place<'_>| match place.exact {
-        true => place.path == asked.path,
-        false => is_below(asked.path, place.path),
+        true => place.path == path.form(),
+        false => path.is_below(place.path),
     };
     let mut facts = told("another method", places.iter().filter(|place| here(place) && takes_path(place)));
     facts.extend(told("another host", places.iter().filter(|place| !here(place) && takes_path(place))));
     let mut alike: Vec<(usize, &Place<'_>)> = places
         .iter()
         .filter(|place| here(place) && !takes_path(place))
-        .map(|place| (segments_shared(asked.path, place.path), place))
+        .map(|place| (segments_shared(path.form(), place.path), place))
         .filter(|(shared, _)| *shared > 0)
         .collect();
     alike.sort_by_key(|(shared, place)| (Reverse(*shared), place.path));

@@ -169,7 +169,7 @@ fn a_used_up_quota_fails_with_its_fill() {
 #[test]
 fn a_target_without_a_usable_endpoint_fails_last() {
     let snapshot = build(&documents(), None).snapshot;
-    let route = snapshot.router().find("x", "/v/1", "GET").unwrap().route;
+    let route = snapshot.routes_to(&"v".parse().unwrap())[0].clone();
     route.service.upstream.endpoints()[0].count_check(false, 1, 1);
     let walk = explain(&asked(&system("source"), "GET", "/v/1"), &snapshot, &ReplayWindow::new(1), now());
     assert_failing(&walk, Step::Target, Code::TargetUnhealthy, &["127.0.0.1:1: out of service, 0 of"]);

@@ -3,6 +3,8 @@
 //! The decoder holds no bytes: it looks at the front of what was read and says how much of it is framing, content or
 //! trailer. A size line or a trailer section is judged only when all of it is there; both are bounded.
 
+use lgsp_shared::field_name::{is_hop_by_hop, is_same, starts_with};
+
 use super::fault::Fault;
 
 /// The longest chunk size line, extensions and CRLF included.
@@ -165,10 +167,8 @@ fn may_trail(name: &str) -> bool {
         "www-authenticate",
     ];
     const NOT_PREFIXES: [&str; 5] = ["lgsp-", "x-amz-", "x-forwarded-", "content-", "if-"];
-    let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    !(super::connection::is_hop_by_hop(name)
-        || NOT.iter().any(|not| not.eq_ignore_ascii_case(name))
-        || NOT_PREFIXES.iter().any(starts))
+    let starts = |prefix: &&str| starts_with(name, prefix);
+    !(is_hop_by_hop(name) || NOT.iter().any(|not| is_same(name, not)) || NOT_PREFIXES.iter().any(starts))
 }
 
 #[cfg(test)]

@@ -102,21 +102,6 @@ fn is_end_to_end(option: &str) -> bool {
     NAMES.iter().any(|name| name.eq_ignore_ascii_case(option)) || PREFIXES.iter().any(starts)
 }
 
-/// Whether a field belongs to one hop only, whatever `Connection` says (RFC 9110 section 7.6.1, and the old names).
-/// `TE` and `Trailer` are here because this hop speaks for itself about both.
-pub fn is_hop_by_hop(name: &str) -> bool {
-    match name.len() {
-        2 => name.eq_ignore_ascii_case("te"),
-        7 => name.eq_ignore_ascii_case("trailer") || name.eq_ignore_ascii_case("upgrade"),
-        10 => name.eq_ignore_ascii_case("connection") || name.eq_ignore_ascii_case("keep-alive"),
-        16 => name.eq_ignore_ascii_case("proxy-connection"),
-        17 => name.eq_ignore_ascii_case("transfer-encoding"),
-        18 => name.eq_ignore_ascii_case("proxy-authenticate"),
-        19 => name.eq_ignore_ascii_case("proxy-authorization"),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lgsp_shared::head::{RequestHead, Scheme};
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::refusal::Code;
 use lgsp_shared::resource::Protocol;
 
@@ -185,7 +186,9 @@ fn speaks_http2(head: &RequestHead<'_>, snapshot: &Snapshot) -> bool {
     if !snapshot.leads_to_http2() {
         return false;
     }
-    let found = snapshot.router().find(head.authority, head.path, head.method);
+    let mut room = PathRoom::default();
+    let path = MatchedPath::of(head.path, &mut room);
+    let found = snapshot.router().find(head.authority, &path, head.method);
     found.is_ok_and(|found| found.route.service.upstream.protocol == Protocol::Http2)
 }
 
@@ -233,7 +236,7 @@ fn forward(
     };
     write_framing(&gate, request.framing, &mut out.head);
     out.head.extend_from_slice(b"\r\n");
-    let upload = Upload::new(BodyDecoder::new(request.framing), gate, admission.scheme);
+    let upload = Upload::new(BodyDecoder::new(request.framing), gate);
     let Admission { route, grant, question, used, .. } = admission;
     Decision::Forward(Forward { asked, route, grant, pace: asked.pace(), question, used, upload, out })
 }
@@ -257,11 +260,17 @@ fn write_head(request: &Request<'_>, admission: &Admission, record: &OpenRecord,
 
 fn copy_fields(head: &RequestHead<'_>, connection: &Connection<'_>, admission: &Admission, out: &mut Vec<u8>) {
     for field in head.fields {
-        if !forward::passes_to_target(field.name, admission.scheme) || connection.nominates(field.name) {
+        if !forward::passes_to_target(field.name, admission.scheme, &admission.route)
+            || connection.nominates(field.name)
+        {
             continue;
         }
-        let unframed = (field.is("content-encoding") && admission.chunks.is_some())
-            .then(|| field.text().and_then(forward::without_aws_chunked));
+        let aws_chunked = admission.chunks.is_some();
+        if aws_chunked && forward::describes_aws_chunked(field.name) {
+            continue;
+        }
+        let unframed =
+            (field.is("content-encoding") && aws_chunked).then(|| field.text().and_then(forward::without_aws_chunked));
         let value = match &unframed {
             None => field.value,
             Some(Some(rest)) => rest.as_bytes(),

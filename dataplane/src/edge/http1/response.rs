@@ -32,7 +32,11 @@ pub struct Response<'a> {
 /// Finds the end of an answer's head.
 pub fn extent(input: &[u8], scanned: &mut usize) -> Result<Extent, Fault> {
     let extent = super::head::extent(input, scanned).map_err(|_| Fault::target("the answer's head is malformed"))?;
-    if extent == Extent::Partial && input.len() > HEADER_LIST_BYTES_MAX {
+    let length = match extent {
+        Extent::Partial => input.len(),
+        Extent::Complete(length) => length,
+    };
+    if length > HEADER_LIST_BYTES_MAX {
         return Err(Fault::target("the answer's head is larger than 32 KiB"));
     }
     Ok(extent)
@@ -146,6 +150,13 @@ mod tests {
         ] {
             assert!(verdict(bad, false, |_| ()).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_head_over_32_kib_is_refused_whether_it_is_complete_or_not() {
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: {}\r\n\r\n", "a".repeat(40 << 10));
+        assert!(verdict(&text, false, |_| ()).is_err());
+        assert!(extent(&text.as_bytes()[..33 << 10], &mut 0).is_err());
     }
 
     proptest::proptest! {

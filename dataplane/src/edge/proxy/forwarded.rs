@@ -49,10 +49,13 @@ impl Forwarded {
     /// Turns the request that Pingora would send into the one that is sent.
     pub fn apply(&self, request: &mut RequestHeader, admission: &Admission, body: Declared) -> Result<()> {
         let via = if request.version == Version::HTTP_2 { "2 lgsp" } else { "1.1 lgsp" };
+        let unframed = |name: &HeaderName| self.chunked_by_sigv4 && forward::describes_aws_chunked(name.as_str());
         let stays = |name: &HeaderName| {
-            forward::passes_to_target(name.as_str(), admission.scheme) || CONNECTION_OWN.contains(name)
+            forward::passes_to_target(name.as_str(), admission.scheme, &admission.route)
+                || CONNECTION_OWN.contains(name)
         };
-        let gone: Vec<HeaderName> = request.headers.keys().filter(|name| !stays(name)).cloned().collect();
+        let gone: Vec<HeaderName> =
+            request.headers.keys().filter(|name| !stays(name) || unframed(name)).cloned().collect();
         for name in gone {
             request.remove_header(&name);
         }

@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lgsp_shared::id::{CredentialId, PermissionId, RouteId, ServiceId, SystemId};
+use lgsp_shared::path::document_form;
 use lgsp_shared::resource::{
-    CredentialSpec, CredentialState, ENDPOINTS_MAX, Kind, PermissionMode, PermissionSpec, Read, Resource, Rewrite,
-    RouteSpec, ServiceSpec, SystemSpec,
+    CredentialSpec, CredentialState, ENDPOINTS_MAX, Kind, PathMatch, PermissionMode, PermissionSpec, Read, Resource,
+    Rewrite, RouteSpec, ServiceSpec, SystemSpec,
 };
 use lgsp_shared::seal::{SealError, credential_identity};
 
 use super::understood::{Granted, Made, Name, Placed, Source};
 use super::{Compiler, DocumentProblem, Effect, unknown_fields};
 use crate::snapshot::documents::DocumentKey;
-use crate::snapshot::{Credential, Grant, Quota, Route, Service, Snapshot, System, Watched};
+use crate::snapshot::{Credential, Diagnoses, Grant, Quota, Route, Service, Snapshot, System, Watched};
 use crate::upstream::{SourceShare, Upstream};
 
 /// Endpoints of one service that are named as left out; about 200 bytes each.
@@ -134,6 +135,7 @@ impl Compiler<'_> {
             validity: spec.validity(),
             used: known.map(|known| known.used.clone()).unwrap_or_default(),
             held: known.map(|known| known.held.clone()).unwrap_or_default(),
+            diagnoses: Diagnoses::default(),
             key: lgsp_shared::signature::KeyState::new(&secret),
         }))
     }
@@ -200,10 +202,15 @@ impl Compiler<'_> {
             let message = format!("there is no usable service `{}`: the route is left out", spec.service);
             return Err(left_out("spec.service", message));
         };
+        let path = spec.path.in_matched_form();
+        if matches!(&path, PathMatch::Exact(path) | PathMatch::Prefix(path) if path.contains(';')) {
+            let message = "a `;` ends a segment when paths are matched, so no request has this path: it is left out";
+            return Err(left_out("spec.path", message));
+        }
         let route = Arc::new(Route {
             id: id.clone(),
             service: service.clone(),
-            path: spec.path.clone(),
+            path,
             methods: boxed(&spec.methods),
             rewrite: spec.rewrite.as_ref().map(|Rewrite::Prefix(prefix)| prefix.as_str().into()),
             body_bytes_max: spec.body_bytes_max.unwrap_or(self.defaults.body_bytes_max),
@@ -212,6 +219,8 @@ impl Compiler<'_> {
             require_session: spec.require.session,
             debug_signatures: spec.debug_signatures.unwrap_or(self.defaults.debug_signatures),
             owner_unreachable: spec.replay_owner_unreachable.unwrap_or(self.defaults.replay_owner_unreachable),
+            pass_headers: boxed(&spec.pass_headers),
+            encoded_slash: spec.encoded_slash,
             closed: read.unknown.iter().any(|path| path.starts_with("spec.require")),
         });
         Ok(Made::Route(Arc::new(Placed { route, hosts: spec.hosts.clone() })))
@@ -238,7 +247,7 @@ impl Compiler<'_> {
         let grant = Arc::new(Grant {
             id: id.clone(),
             methods: boxed(&spec.methods),
-            paths: spec.paths.iter().map(|path| path.trim_end_matches('/').into()).collect(),
+            paths: spec.paths.iter().map(|path| document_form(path.trim_end_matches('/')).into()).collect(),
             validity: spec.validity(),
             share: self.share(&spec.source, &spec.service),
             quota: self.quota(id, spec),

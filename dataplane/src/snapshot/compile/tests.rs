@@ -1,10 +1,15 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::snapshot::NotFound;
+use crate::snapshot::{Found, NotFound};
+use lgsp_shared::path::{MatchedPath, PathRoom};
 
 mod incremental;
 use crate::snapshot::fixture::{build, changed, document, documents};
+
+fn find(snapshot: &Snapshot, path: &str) -> Result<Found, NotFound> {
+    snapshot.router().find("x", &MatchedPath::of(path, &mut PathRoom::default()), "GET")
+}
 
 fn grants(snapshot: &Snapshot) -> usize {
     snapshot.grants().of(&"source".parse().unwrap(), &"v".parse().unwrap()).len()
@@ -15,7 +20,7 @@ fn a_whole_configuration_compiles_without_a_problem() {
     let compiled = build(&documents(), None);
     assert_eq!(compiled.problems, []);
     let snapshot = compiled.snapshot;
-    let route = snapshot.router().find("x", "/v/1", "GET").unwrap().route;
+    let route = find(&snapshot, "/v/1").unwrap().route;
     let signer = route.service.signer_at(lgsp_shared::timestamp::UnixSeconds(0)).unwrap();
     assert_eq!((signer.access_key.as_str(), grants(&snapshot)), ("TARGETKEY1", 1));
     assert_eq!(snapshot.credential("SOURCEKEY1").unwrap().system.id.as_str(), "source");
@@ -65,7 +70,7 @@ fn a_route_with_an_unknown_requirement_is_closed_and_with_another_unknown_field_
     let closed = |spec: fn(&mut Value)| {
         let compiled = build(&changed("Route", "r", spec), None);
         assert_eq!(compiled.problems.len(), 1);
-        compiled.snapshot.router().find("x", "/v", "GET").unwrap().route.closed
+        find(&compiled.snapshot, "/v").unwrap().route.closed
     };
     assert!(closed(|spec| spec["require"] = json!({"badge": true})));
     assert!(!closed(|spec| spec["colour"] = json!("blue")));
@@ -77,7 +82,7 @@ fn one_bad_document_takes_only_what_refers_to_it_along() {
     let mut paths: Vec<&str> = compiled.problems.iter().map(|problem| problem.document.as_str()).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["Permission/p", "Route/r", "Service/v"]);
-    assert!(matches!(compiled.snapshot.router().find("x", "/v", "GET"), Err(NotFound::Path)));
+    assert!(matches!(find(&compiled.snapshot, "/v"), Err(NotFound::Path)));
     assert!(compiled.snapshot.credential("SOURCEKEY1").is_some());
 }
 
@@ -136,7 +141,7 @@ fn a_rewritten_path_is_found_again_as_the_source_would_send_it() {
         let put = |route: &mut Value| route.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let snapshot = build(&changed("Route", "r", put), None).snapshot;
         let route = &snapshot.routes_to(&"v".parse().unwrap())[0];
-        route.path_before_rewrite(path).map(|path| path.into_owned())
+        route.path_before_rewrite(&MatchedPath::of(path, &mut PathRoom::default())).map(|path| path.into_owned())
     };
     let prefix = json!({"path": {"prefix": "/v"}, "rewrite": {"prefix": "/api/"}});
     assert_eq!(before(prefix.clone(), "/api/1").as_deref(), Some("/v/1"));

@@ -4,6 +4,7 @@ use crate::snapshot::{NotFound, Snapshot, SnapshotSource, compile};
 use crate::upstream::{Rules, Targets};
 use lgsp_shared::bundle::content_hash;
 use lgsp_shared::id::Revision;
+use lgsp_shared::path::{MatchedPath, PathRoom};
 use lgsp_shared::resource::Document;
 use lgsp_shared::seal::SealKey;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ fn snapshot(routes: &[(&str, Value)]) -> Snapshot {
 }
 
 fn found(snapshot: &Snapshot, authority: &str, path: &str, method: &str) -> (String, usize) {
-    match snapshot.router().find(authority, path, method) {
+    match snapshot.router().find(authority, &MatchedPath::of(path, &mut PathRoom::default()), method) {
         Ok(found) => (found.route.id.to_string(), found.matched.path_bytes),
         Err(NotFound::Path) => ("no path".into(), 0),
         Err(NotFound::Method(routes)) => ("no method".into(), routes.len()),
@@ -79,4 +80,58 @@ fn a_port_is_not_part_of_the_host() {
     let snapshot = snapshot(&[("v6", json!({"hosts": ["[::1]"], "path": {"prefix": "/"}}))]);
     assert_eq!(found(&snapshot, "[::1]:8080", "/", "GET").0, "v6");
     assert_eq!(found(&snapshot, "[::1]", "/", "GET").0, "v6");
+}
+
+#[test]
+fn a_stricter_route_cannot_be_walked_around_by_spelling_its_path_otherwise() {
+    let snapshot = snapshot(&[
+        ("wide", json!({"path": {"prefix": "/ho-tich"}})),
+        ("strict", json!({"path": {"prefix": "/ho-tich/mat"}, "require": {"session": true}})),
+        ("exact", json!({"path": {"exact": "/ho-tich/mot"}})),
+    ]);
+    for (path, route, path_bytes) in [
+        ("/ho-tich/mat/1", "strict", 12),
+        ("/ho-tich/m%61t/1", "strict", 14),
+        ("/ho-tich/%6D%61%74/1", "strict", 18),
+        ("/ho-tich/mat;v=1/1", "strict", 16),
+        ("/ho-tich/mat%3bv=1/1", "strict", 18),
+        ("/ho-tich/m%6Ft", "exact", 14),
+        ("/ho-tich/mot;x", "exact", 14),
+        ("/ho-tich/m%2561t/1", "wide", 8),
+    ] {
+        assert_eq!(found(&snapshot, "x", path, "GET"), (route.into(), path_bytes), "{path}");
+    }
+}
+
+#[test]
+fn escapes_of_either_case_are_one_route() {
+    let snapshot = snapshot(&[("r", json!({"path": {"prefix": "/h%e1%bb%93-s%c6%a1"}}))]);
+    for path in ["/h%E1%BB%93-s%C6%A1/1", "/h%e1%bb%93-s%c6%a1/1", "/%68%E1%bb%93-s%C6%a1/1"] {
+        assert_eq!(found(&snapshot, "x", path, "GET").0, "r", "{path}");
+    }
+}
+
+#[test]
+fn the_most_specific_path_decides_whatever_the_method() {
+    let snapshot = snapshot(&[
+        ("wide", json!({"path": {"prefix": "/t"}})),
+        ("secret", json!({"path": {"prefix": "/t/secret"}, "methods": ["GET"], "require": {"nonce": true}})),
+        ("host", json!({"hosts": ["a.gov.vn"], "path": {"prefix": "/t"}, "methods": ["GET"]})),
+    ]);
+    assert_eq!(found(&snapshot, "x", "/t/secret", "GET").0, "secret");
+    for method in ["HEAD", "POST", "DELETE"] {
+        assert_eq!(found(&snapshot, "x", "/t/secret/1", method), ("no method".into(), 1), "{method}");
+        assert_eq!(found(&snapshot, "a.gov.vn", "/t/1", method), ("no method".into(), 1), "{method}");
+        assert_eq!(found(&snapshot, "x", "/t/1", method).0, "wide");
+    }
+    assert_eq!(found(&snapshot, "a.gov.vn", "/t/secret", "GET").0, "host");
+}
+
+#[test]
+fn a_final_dot_names_the_same_host() {
+    let snapshot = snapshot(&[("r", json!({"hosts": ["dichvu.example.gov.vn"], "path": {"prefix": "/"}}))]);
+    for authority in ["dichvu.example.gov.vn.", "DichVu.example.gov.vn.:8080", "dichvu.example.gov.vn"] {
+        assert_eq!(found(&snapshot, authority, "/", "GET").0, "r", "{authority}");
+    }
+    assert_eq!(found(&snapshot, "dichvu.example.gov.vn..", "/", "GET").0, "no path");
 }

@@ -4,6 +4,7 @@ Usage: clients.py CLIENT METHOD URL [BODY_FILE]; the credential is in ACCESS_KEY
 Prints one JSON line: {"status": 200, "body": "...", "request_id": "..."}.
 """
 
+import base64
 import concurrent.futures
 import hashlib
 import hmac
@@ -12,6 +13,7 @@ import os
 import secrets
 import sys
 import urllib.parse
+import zlib
 
 import botocore.auth
 import botocore.awsrequest
@@ -93,8 +95,37 @@ def botocore_chunked(method, url, body, chunk_bytes=64 * 1024):
     send(method, url, dict(request.headers.items()), framed)
 
 
+class UnsignedTrailerAuth(StreamingAuth):
+    """botocore's signer with the marker that AWS SDKs use for uploads over https by default."""
+
+    def payload(self, request):
+        return "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+
+
+def botocore_unsigned_trailer(method, url, body, chunk_bytes=64 * 1024, damage=b""):
+    headers = {
+        "Content-Encoding": "aws-chunked",
+        "x-amz-decoded-content-length": str(len(body)),
+        "x-amz-sdk-checksum-algorithm": "CRC32",
+        "x-amz-trailer": "x-amz-checksum-crc32",
+    }
+    request = botocore.awsrequest.AWSRequest(method=method, url=url, data=b"", headers=headers)
+    UnsignedTrailerAuth(credentials(), "s3", REGION).add_auth(request)
+    checksum = base64.b64encode(zlib.crc32(body + damage).to_bytes(4, "big"))
+    framed = b""
+    for start in range(0, len(body), chunk_bytes):
+        chunk = body[start : start + chunk_bytes]
+        framed += f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n"
+    framed += b"0\r\nx-amz-checksum-crc32:" + checksum + b"\r\n\r\n"
+    send(method, url, dict(request.headers.items()), framed)
+
+
+def botocore_damaged_trailer(method, url, body):
+    botocore_unsigned_trailer(method, url, body, damage=b"x")
+
+
 def botocore_s3_client(method, url, body):
-    """A whole, unmodified S3 client: the first segment of the path is its bucket."""
+    """A whole, unmodified S3 client: the first segment of the path is its bucket. COPY copies onto `copied`."""
     parts = urllib.parse.urlsplit(url)
     bucket, key = parts.path.lstrip("/").split("/", 1)
     config = botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, proxies={})
@@ -111,6 +142,12 @@ def botocore_s3_client(method, url, body):
         if method == "GET":
             answer = client.get_object(Bucket=bucket, Key=key)
             body = answer["Body"].read()
+        elif method == "COPY":
+            source = {"Bucket": bucket, "Key": "nguồn"}
+            answer = client.copy_object(
+                Bucket=bucket, Key=key, CopySource=source, Metadata={"nam_sinh": "2026"}, MetadataDirective="REPLACE"
+            )
+            body = ""
         else:
             answer = client.put_object(Bucket=bucket, Key=key, Body=body)
             body = ""
@@ -186,6 +223,8 @@ def main():
         "botocore-chunked": botocore_chunked,
         "botocore-s3-client": botocore_s3_client,
         "botocore-s3-retries": botocore_s3_retries,
+        "botocore-unsigned-trailer": botocore_unsigned_trailer,
+        "botocore-damaged-trailer": botocore_damaged_trailer,
         "http-message-signatures": http_message_signatures,
     }
     clients[client](method, url, body)

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::path::{MatchedPath, PathRoom};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -40,7 +41,9 @@ fn what_was_granted_is_read_back_by_any_node_with_the_same_key() {
     assert_eq!((ticket.source, ticket.access_key, ticket.service), ("mot-cua", "LGSPSOURCE1", "ho-tich"));
     assert_eq!((ticket.issued, ticket.expires), (UnixSeconds(1_800_000_000), UnixSeconds(1_800_000_600)));
     assert_eq!(ticket.revision, Revision(7));
-    assert!(ticket.scopes.cover("POST", "/ho-tich/1") && !ticket.scopes.cover("PUT", "/ho-tich/1"));
+    let mut room = PathRoom::default();
+    let path = MatchedPath::of("/ho-tich/1", &mut room);
+    assert!(ticket.scopes.cover("POST", &path) && !ticket.scopes.cover("PUT", &path));
     let proof = SessionKey::new([9; SESSION_KEY_BYTES]).proof("n");
     assert!(ticket.is_proved_by("n", &proof) && !ticket.is_proved_by("m", &proof));
     assert!(!format!("{ticket:?}").contains('9'), "no key is printed");
@@ -118,7 +121,7 @@ proptest! {
     #[test]
     fn content_of_any_bytes_is_read_or_refused_without_a_panic(content: Vec<u8>) {
         if let Some(ticket) = Ticket::read(&content) {
-            prop_assert!(!ticket.scopes.cover("no such method", "/"));
+            prop_assert!(!ticket.scopes.cover("no such method", &MatchedPath::of("/", &mut PathRoom::default())));
             prop_assert!(ticket.expires >= ticket.issued);
         }
     }

@@ -12,6 +12,8 @@ use super::{Components, usual};
 use crate::timestamp::UnixSeconds;
 
 const FIELD: &str = "Signature-Input";
+/// Stands for every tag with escapes.
+const ESCAPED_TAG: &str = "\\";
 
 /// What the field says, with every parameter the verifier needs.
 pub(super) struct Input<'a> {
@@ -128,6 +130,8 @@ impl<'a> Draft<'_, 'a> {
             ("nonce", BareItemFromInput::String(Cow::Borrowed(text))) => set(&mut self.params.nonce, text),
             ("alg", BareItemFromInput::String(Cow::Borrowed(text))) => set(&mut self.params.alg, text),
             ("tag", BareItemFromInput::String(Cow::Borrowed(text))) => set(&mut self.params.tag, text),
+            // A tag with escapes is some application's own: the platform's has none.
+            ("tag", BareItemFromInput::String(Cow::Owned(_))) => self.params.tag.replace(ESCAPED_TAG).is_some(),
             ("created" | "expires", _) => return Err(self.stop(key, "give whole seconds since 1970")),
             ("keyid" | "nonce" | "alg" | "tag", _) => {
                 return Err(self.stop(key, "give a quoted string without escapes"));

@@ -4,14 +4,13 @@ use super::super::SIGNATURE_BYTES;
 use super::super::error::ClaimError;
 use super::super::hex;
 use super::scope::Scope;
-use super::signed_headers::SignedHeaders;
 
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// What the header says.
 pub(super) struct Authorization<'a> {
     pub(super) scope: Scope<'a>,
-    pub(super) signed_headers: SignedHeaders<'a>,
+    pub(super) signed_headers: &'a str,
     pub(super) signature: [u8; SIGNATURE_BYTES],
 }
 
@@ -47,11 +46,7 @@ pub(super) fn parse(value: &str) -> Result<Authorization<'_>, ClaimError> {
     if credential.contains('%') || signed_headers.contains('%') {
         return Err(malformed("percent-encoding belongs into presigned queries only"));
     }
-    Ok(Authorization {
-        scope: Scope::parse(credential)?,
-        signed_headers: SignedHeaders::new(signed_headers),
-        signature: read_signature(signature)?,
-    })
+    Ok(Authorization { scope: Scope::parse(credential)?, signed_headers, signature: read_signature(signature)? })
 }
 
 /// 64 hexadecimal digits.

@@ -1,4 +1,5 @@
-//! Chunk-signed bodies (`STREAMING-AWS4-HMAC-SHA256-PAYLOAD`, with and without `-TRAILER`), decoded while they flow.
+//! Chunk-signed bodies (`STREAMING-AWS4-HMAC-SHA256-PAYLOAD`, with and without `-TRAILER`), decoded while they flow; and
+//! bodies in the same framing that nothing vouches for but a checksum behind them (`STREAMING-UNSIGNED-PAYLOAD-TRAILER`).
 //!
 //! Guarantee: no byte of a chunk comes out before the chunk's signature, which chains back to the request's, has been
 //! verified. The framing never comes out. What does come out may still turn out to be cut short: only
@@ -14,6 +15,7 @@ use subtle::{Choice, ConstantTimeEq};
 use super::super::hex;
 use super::super::key::{self, KeyState};
 use super::super::sink::Sink;
+use super::checksum::{Algorithm, Checksum};
 use super::scope::Scope;
 use super::timestamp::AmzDate;
 use crate::refusal::Code;
@@ -39,6 +41,9 @@ pub enum ChunkError {
     /// A chunk or the trailers have another signature than the secret makes.
     #[error("the signature of a chunk or of the trailers does not match")]
     Signature,
+    /// The body has another checksum than the trailer says.
+    #[error("the body does not have the checksum that its trailer says")]
+    Checksum,
     /// More or fewer bytes than `x-amz-decoded-content-length` says.
     #[error("the body does not have the {expected} bytes that `x-amz-decoded-content-length` announces")]
     Length {
@@ -62,6 +67,7 @@ impl ChunkError {
         match self {
             ChunkError::Signature => Code::ChunkSignatureInvalid,
             ChunkError::TooLarge => Code::BodyTooLarge,
+            ChunkError::Checksum => Code::DigestMismatch,
             ChunkError::Framing(_)
             | ChunkError::Length { .. }
             | ChunkError::Trailer(_)
@@ -117,9 +123,17 @@ impl Chain {
     }
 }
 
-/// Decodes and verifies one chunk-signed body.
+/// What vouches for the chunks.
+enum Vouching {
+    /// A signature on each, and on the trailers.
+    Chain(Box<Chain>),
+    /// A checksum of all of them. They come out as they arrive.
+    Checksum(Box<Checksum>),
+}
+
+/// Decodes and verifies one body in chunks.
 pub struct ChunkVerifier {
-    chain: Chain,
+    vouching: Vouching,
     decoded_bytes_expected: Option<u64>,
     decoded_bytes: u64,
     trailers: Option<TrailerNames>,
@@ -139,6 +153,8 @@ enum State {
     Header(Vec<u8>),
     /// Within a chunk's data.
     Data { left: usize, hash: Sha256, signature: [u8; 32] },
+    /// Within the data of a chunk that is not signed.
+    OpenData { left: usize },
     /// At the line end after a chunk's data.
     DataEnd(&'static [u8]),
     /// After the last chunk: its line end, or the trailers.
@@ -150,10 +166,22 @@ enum State {
 impl ChunkVerifier {
     pub(super) fn new(chain: Chain, decoded_bytes_expected: Option<u64>, trailer_names: Option<&str>) -> Self {
         Self {
-            chain,
+            vouching: Vouching::Chain(Box::new(chain)),
             decoded_bytes_expected,
             decoded_bytes: 0,
             trailers: trailer_names.map(TrailerNames::new),
+            state: State::Header(Vec::new()),
+            held: Vec::new(),
+        }
+    }
+
+    /// A decoder of chunks that are not signed.
+    pub(super) fn unsigned(algorithm: Algorithm, decoded_bytes_expected: Option<u64>) -> Self {
+        Self {
+            vouching: Vouching::Checksum(Box::new(algorithm.start())),
+            decoded_bytes_expected,
+            decoded_bytes: 0,
+            trailers: None,
             state: State::Header(Vec::new()),
             held: Vec::new(),
         }
@@ -172,17 +200,20 @@ impl ChunkVerifier {
     pub fn finish(mut self) -> Result<(), ChunkError> {
         let tail = match std::mem::replace(&mut self.state, State::Refused) {
             State::Tail(tail) => tail,
-            State::Header(_) | State::Data { .. } | State::DataEnd(_) => return Err(ChunkError::Incomplete),
+            State::Header(_) | State::Data { .. } | State::OpenData { .. } | State::DataEnd(_) => {
+                return Err(ChunkError::Incomplete);
+            }
             State::Refused => return Err(ChunkError::Refused),
         };
         if let Some(expected) = self.decoded_bytes_expected.filter(|expected| *expected != self.decoded_bytes) {
             return Err(ChunkError::Length { expected });
         }
-        match self.trailers.take() {
+        match (self.vouching, self.trailers) {
+            (Vouching::Checksum(checksum), _) => checksum.check(&tail),
             // Clients end with the zero chunk's own line or with one more: both occur.
-            None if tail.is_empty() || tail == b"\r\n" => Ok(()),
-            None => Err(ChunkError::Framing("something follows the last chunk")),
-            Some(names) => self.check_trailers(&names, &tail),
+            (Vouching::Chain(_), None) if tail.is_empty() || tail == b"\r\n" => Ok(()),
+            (Vouching::Chain(_), None) => Err(ChunkError::Framing("something follows the last chunk")),
+            (Vouching::Chain(mut chain), Some(names)) => check_trailers(&mut chain, &names, &tail),
         }
     }
 
@@ -207,6 +238,15 @@ impl ChunkVerifier {
                 self.release(piece, out);
                 Ok(State::DataEnd(b"\r\n"))
             }
+            State::OpenData { left } => {
+                let piece = input.split_to(left.min(input.len()));
+                let left = left - piece.len();
+                if let Vouching::Checksum(checksum) = &mut self.vouching {
+                    checksum.update(&piece);
+                }
+                out.push(piece);
+                Ok(if left > 0 { State::OpenData { left } } else { State::DataEnd(b"\r\n") })
+            }
             State::DataEnd(wanted) => {
                 let (byte, rest) = wanted.split_first().ok_or(ChunkError::Refused)?;
                 if input.get_u8() != *byte {
@@ -227,26 +267,38 @@ impl ChunkVerifier {
     }
 
     fn start_chunk(&mut self, line: &[u8]) -> Result<State, ChunkError> {
-        let (size, signature) = parse_header(line).ok_or(ChunkError::Framing(
-            "a chunk header must read `<size in hexadecimal>;chunk-signature=<64 digits>` and end in CRLF",
-        ))?;
+        let signed = matches!(self.vouching, Vouching::Chain(_));
+        let (size, state) = if signed {
+            let (size, signature) = parse_header(line).ok_or(ChunkError::Framing(
+                "a chunk header must read `<size in hexadecimal>;chunk-signature=<64 digits>` and end in CRLF",
+            ))?;
+            if size == 0 {
+                self.verify_chunk(&super::payload::EMPTY_SHA256, &signature)?;
+            }
+            (size, State::Data { left: size, hash: Sha256::new(), signature })
+        } else {
+            let size = line.strip_suffix(b"\r\n").and_then(parse_size);
+            let size =
+                size.ok_or(ChunkError::Framing("a chunk header must read `<size in hexadecimal>` and end in CRLF"))?;
+            (size, State::OpenData { left: size })
+        };
         if size == 0 {
-            self.verify_chunk(&super::payload::EMPTY_SHA256, &signature)?;
             return Ok(State::Tail(Vec::new()));
         }
-        if size > CHUNK_BYTES_MAX {
+        if signed && size > CHUNK_BYTES_MAX {
             return Err(ChunkError::TooLarge);
         }
         self.decoded_bytes = self.decoded_bytes.saturating_add(size as u64);
         match self.decoded_bytes_expected {
             Some(expected) if self.decoded_bytes > expected => Err(ChunkError::Length { expected }),
-            _ => Ok(State::Data { left: size, hash: Sha256::new(), signature }),
+            _ => Ok(state),
         }
     }
 
     fn verify_chunk(&mut self, hash: &[u8; 32], given: &[u8; 32]) -> Result<(), ChunkError> {
-        let computed = self.chain.next_chunk(hash);
-        if self.chain.matches(&computed, given) { Ok(()) } else { Err(ChunkError::Signature) }
+        let Vouching::Chain(chain) = &mut self.vouching else { return Err(ChunkError::Refused) };
+        let computed = chain.next_chunk(hash);
+        if chain.matches(&computed, given) { Ok(()) } else { Err(ChunkError::Signature) }
     }
 
     /// Gives out a verified chunk, whose last piece this is. One that came in one piece is not copied.
@@ -264,12 +316,12 @@ impl ChunkVerifier {
     pub fn held_bytes(&self) -> usize {
         self.held.capacity()
     }
+}
 
-    fn check_trailers(&mut self, names: &TrailerNames, tail: &[u8]) -> Result<(), ChunkError> {
-        let trailers = names.read(tail)?;
-        let computed = self.chain.next_trailer(&trailers.hash);
-        if self.chain.matches(&computed, &trailers.signature) { Ok(()) } else { Err(ChunkError::Signature) }
-    }
+fn check_trailers(chain: &mut Chain, names: &TrailerNames, tail: &[u8]) -> Result<(), ChunkError> {
+    let trailers = names.read(tail)?;
+    let computed = chain.next_trailer(&trailers.hash);
+    if chain.matches(&computed, &trailers.signature) { Ok(()) } else { Err(ChunkError::Signature) }
 }
 
 /// Moves bytes up to a line feed from `input` to `line`; true when the line is complete.
@@ -285,14 +337,17 @@ fn take_line(line: &mut Vec<u8>, input: &mut Bytes) -> Result<bool, ChunkError> 
 
 /// Exactly one extension, the signature: everything else between size and CRLF has been an attack somewhere.
 fn parse_header(line: &[u8]) -> Option<(usize, [u8; 32])> {
-    const SIZE_DIGITS_MAX: usize = 8;
     let text = line.strip_suffix(b"\r\n")?;
     let at = text.iter().position(|byte| *byte == b';')?;
     let (digits, extension) = text.split_at_checked(at)?;
     let signature = hex::decode(extension.strip_prefix(b";chunk-signature=")?)?;
+    Some((parse_size(digits)?, signature))
+}
+
+fn parse_size(digits: &[u8]) -> Option<usize> {
+    const SIZE_DIGITS_MAX: usize = 8;
     if !(1..=SIZE_DIGITS_MAX).contains(&digits.len()) {
         return None;
     }
-    let size = digits.iter().try_fold(0, |size: usize, digit| Some(size << 4 | usize::from(hex::value(*digit)?)))?;
-    Some((size, signature))
+    digits.iter().try_fold(0, |size: usize, digit| Some(size << 4 | usize::from(hex::value(*digit)?)))
 }

@@ -3,6 +3,7 @@
 use super::super::error::ClaimError;
 use super::super::hex;
 use super::super::survey::Survey;
+use super::checksum::Algorithm;
 
 /// The marker for a body nothing vouches for.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
@@ -10,6 +11,11 @@ pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 pub const STREAMING_PAYLOAD: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 /// The marker for a body signed chunk by chunk, with signed trailers.
 pub const STREAMING_PAYLOAD_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
+/// The marker for a body in chunks that nothing vouches for, with a checksum behind it.
+pub const STREAMING_UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+/// What to do where such a body is not taken.
+pub const SIGN_THE_BODY: &str =
+    "sign the SHA-256 of the body; AWS SDKs do so with `request_checksum_calculation=when_required`";
 /// SHA-256 of nothing, in hexadecimal.
 pub const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// SHA-256 of nothing.
@@ -31,6 +37,13 @@ pub(in super::super) enum Declared {
     Chunked {
         /// Its length without framing.
         decoded_bytes: Option<u64>,
+    },
+    /// Explicitly nothing, but it is framed and has a checksum behind it.
+    UnsignedChunks {
+        /// Its length without framing.
+        decoded_bytes: Option<u64>,
+        /// Its checksum's.
+        algorithm: Algorithm,
     },
 }
 
@@ -58,7 +71,20 @@ impl<'a> PayloadText<'a> {
                 format!("needs `x-amz-content-sha256: {STREAMING_PAYLOAD_TRAILER}`"),
             )),
             (STREAMING_PAYLOAD_TRAILER, Some(names)) => chunked(Some(names)),
-            (STREAMING_PAYLOAD_TRAILER, None) => Err(ClaimError::NotCovered("x-amz-trailer")),
+            (STREAMING_UNSIGNED_TRAILER, Some(trailer)) => {
+                let unknown = || {
+                    let reason = format!(
+                        "one of crc32, crc32c, crc64nvme, sha1, sha256 can be checked here; else {SIGN_THE_BODY}"
+                    );
+                    ClaimError::malformed("x-amz-trailer", reason)
+                };
+                let algorithm = Algorithm::announced(trailer).ok_or_else(unknown)?;
+                let decoded_bytes = survey.amz_decoded_length.map(read_length).transpose()?;
+                Ok(Self::plain(text, Declared::UnsignedChunks { decoded_bytes, algorithm }))
+            }
+            (STREAMING_PAYLOAD_TRAILER | STREAMING_UNSIGNED_TRAILER, None) => {
+                Err(ClaimError::NotCovered("x-amz-trailer"))
+            }
             (_, _) => Self::simple(text),
         }
     }
@@ -101,12 +127,18 @@ impl<'a> PayloadText<'a> {
         if text == UNSIGNED_PAYLOAD {
             return Ok(Self::plain(text, Declared::Unsigned));
         }
-        let reason = if text.starts_with("STREAMING-") {
-            "this streaming form is not accepted here: sign each chunk with HMAC-SHA256 in the header form"
-        } else {
-            "give the SHA-256 of the body in hexadecimal"
+        let wrong = || {
+            let reason = if text.starts_with("STREAMING-") {
+                format!(
+                    "this streaming form is not accepted here: sign each chunk with HMAC-SHA256 in the header form, or \
+                     {SIGN_THE_BODY}"
+                )
+            } else {
+                "give the SHA-256 of the body in hexadecimal".to_owned()
+            };
+            ClaimError::malformed("x-amz-content-sha256", reason)
         };
-        let hash = hex::decode(text.as_bytes()).ok_or_else(|| ClaimError::malformed("x-amz-content-sha256", reason))?;
+        let hash = hex::decode(text.as_bytes()).ok_or_else(wrong)?;
         Ok(Self::plain(text, Declared::Hash(hash)))
     }
 }

@@ -5,7 +5,6 @@ use super::super::error::ClaimError;
 use super::authorization::{self, ALGORITHM};
 use super::query::SIGNATURE_PARAMETER;
 use super::scope::Scope;
-use super::signed_headers::SignedHeaders;
 use super::timestamp::AmzDate;
 use crate::timestamp::UnixSeconds;
 
@@ -15,7 +14,7 @@ pub const PRESIGNED_SECS_MAX: u32 = 604_800;
 /// What the query says.
 pub(super) struct Presigned<'a> {
     pub(super) scope: Scope<'a>,
-    pub(super) signed_headers: SignedHeaders<'a>,
+    pub(super) signed_headers: &'a str,
     pub(super) signature: [u8; SIGNATURE_BYTES],
     pub(super) date: AmzDate,
     pub(super) expires: UnixSeconds,
@@ -53,7 +52,7 @@ pub(super) fn parse(query: &str) -> Result<Presigned<'_>, ClaimError> {
     let expires_secs = read_expires(required(given.expires, "X-Amz-Expires")?)?;
     Ok(Presigned {
         scope: Scope::parse(required(given.credential, "X-Amz-Credential")?)?,
-        signed_headers: SignedHeaders::new(required(given.signed_headers, "X-Amz-SignedHeaders")?),
+        signed_headers: required(given.signed_headers, "X-Amz-SignedHeaders")?,
         signature: authorization::read_signature(required(given.signature, SIGNATURE_PARAMETER)?)?,
         date,
         expires: UnixSeconds(date.at().0.saturating_add(expires_secs.into())),

@@ -1,5 +1,8 @@
 //! Percent-encoding and the sorted query of SigV4's canonical request, without a copy of either.
 
+use std::cell::OnceCell;
+use std::cmp::Ordering;
+
 use super::super::error::ClaimError;
 use super::super::sink::Sink;
 use super::super::{QUERY_PARAMETERS_MAX, hex};
@@ -29,88 +32,156 @@ pub(super) fn check(query: &str) -> Result<(), ClaimError> {
 struct Parameter<'a> {
     name: &'a [u8],
     value: &'a [u8],
+    /// The how-manieth it is.
+    at: u8,
 }
 
 impl<'a> Parameter<'a> {
     fn parse(text: &'a str) -> Self {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        Self { name: name.as_bytes(), value: value.as_bytes() }
+        Self { name: name.as_bytes(), value: value.as_bytes(), at: 0 }
     }
 
-    fn compare(&self, other: &Self) -> std::cmp::Ordering {
-        encoded(self.name).cmp(encoded(other.name)).then_with(|| encoded(self.value).cmp(encoded(other.value)))
-    }
-}
-
-/// The parameters but `skipped`, encoded and sorted. A query too long for [`check`] comes out cut: it verifies nothing.
-pub(super) fn push_sorted(query: &str, skipped: Option<&str>, sink: &mut impl Sink) {
-    let mut room = [Parameter::default(); QUERY_PARAMETERS_MAX];
-    let sorted = collect(query, skipped, &mut room);
-    sorted.sort_unstable_by(Parameter::compare);
-    let mut separator: &[u8] = b"";
-    for parameter in sorted.iter() {
-        sink.push(separator);
-        push_encoded(parameter.name, Encoding::Once, b"", sink);
-        sink.push(b"=");
-        push_encoded(parameter.value, Encoding::Once, b"", sink);
-        separator = b"&";
+    fn compare(&self, other: &Self) -> Ordering {
+        compare_encoded(self.name, other.name).then_with(|| compare_encoded(self.value, other.value))
     }
 }
 
-/// The parameters but `skipped`, sorted as they were sent and not encoded anew.
-pub(super) fn push_sorted_as_sent(query: &str, skipped: Option<&str>, sink: &mut impl Sink) {
-    let mut room = [Parameter::default(); QUERY_PARAMETERS_MAX];
-    let sorted = collect(query, skipped, &mut room);
-    sorted.sort_unstable_by_key(|parameter| (parameter.name, parameter.value));
-    let mut separator: &[u8] = b"";
-    for parameter in sorted.iter() {
-        for part in [separator, parameter.name, b"=", parameter.value] {
-            sink.push(part);
-        }
-        separator = b"&";
+/// A query, sorted at most once in each order however many canonical forms are tried. 10 KiB of stack, touched only where
+/// the query has to be sorted.
+#[derive(Debug)]
+pub(super) struct Query<'a> {
+    text: &'a str,
+    /// The parameter left out of what is signed.
+    skipped: Option<&'static str>,
+    by_encoding: OnceCell<Sorted<'a>>,
+    as_sent: OnceCell<Sorted<'a>>,
+}
+
+#[derive(Debug)]
+struct Sorted<'a> {
+    room: [Parameter<'a>; QUERY_PARAMETERS_MAX],
+    count: usize,
+}
+
+impl<'a> Sorted<'a> {
+    fn parameters(&self) -> &[Parameter<'a>] {
+        self.room.get(..self.count).unwrap_or_default()
     }
 }
 
-fn collect<'r, 'a>(
-    query: &'a str,
-    skipped: Option<&str>,
-    room: &'r mut [Parameter<'a>; QUERY_PARAMETERS_MAX],
-) -> &'r mut [Parameter<'a>] {
-    let mut count = 0;
-    if !query.is_empty() {
-        let parameters = query.split('&').map(Parameter::parse);
-        let kept = parameters.filter(|parameter| skipped.is_none_or(|name| parameter.name != name.as_bytes()));
-        for (place, parameter) in room.iter_mut().zip(kept) {
-            *place = parameter;
-            count += 1;
+impl<'a> Query<'a> {
+    /// The query of a request; of a presigned one without its signature.
+    pub(super) fn of(query: Option<&'a str>, presigned: bool) -> Self {
+        let skipped = presigned.then_some(SIGNATURE_PARAMETER);
+        Self { text: query.unwrap_or_default(), skipped, by_encoding: OnceCell::new(), as_sent: OnceCell::new() }
+    }
+
+    /// The parameters, encoded and sorted. A query too long for [`check`] comes out cut: it verifies nothing.
+    pub(super) fn push_sorted(&self, sink: &mut impl Sink) {
+        let mut separator: &[u8] = b"";
+        for parameter in self.by_encoding().parameters() {
+            sink.push(separator);
+            push_encoded(parameter.name, Encoding::Once, b"", sink);
+            sink.push(b"=");
+            push_encoded(parameter.value, Encoding::Once, b"", sink);
+            separator = b"&";
         }
     }
-    room.get_mut(..count).unwrap_or_default()
-}
 
-/// The parameters but `skipped` as sent.
-pub(super) fn push_raw(query: &str, skipped: Option<&str>, sink: &mut impl Sink) {
-    let Some(skipped) = skipped else { return sink.push(query.as_bytes()) };
-    let mut separator: &[u8] = b"";
-    for parameter in query.split('&').filter(|text| Parameter::parse(text).name != skipped.as_bytes()) {
-        sink.push(separator);
-        sink.push(parameter.as_bytes());
-        separator = b"&";
+    /// The parameters, sorted as they were sent and not encoded anew.
+    pub(super) fn push_sorted_as_sent(&self, sink: &mut impl Sink) {
+        let mut separator: &[u8] = b"";
+        for parameter in self.as_sent().parameters() {
+            for part in [separator, parameter.name, b"=", parameter.value] {
+                sink.push(part);
+            }
+            separator = b"&";
+        }
     }
-}
 
-/// Whether sorting and encoding `query` would give `query`.
-pub(super) fn is_canonical(query: &str) -> bool {
-    let mut previous: Option<Parameter<'_>> = None;
-    query.is_empty()
-        || query.split('&').all(|text| {
-            let parameter = Parameter::parse(text);
-            let ordered = previous.replace(parameter).is_none_or(|before| before.compare(&parameter).is_le());
-            ordered
-                && text.contains('=')
-                && encoded(parameter.name).eq(parameter.name.iter().copied())
-                && encoded(parameter.value).eq(parameter.value.iter().copied())
+    /// The parameters as sent.
+    pub(super) fn push_raw(&self, sink: &mut impl Sink) {
+        let Some(skipped) = self.skipped else { return sink.push(self.text.as_bytes()) };
+        let mut separator: &[u8] = b"";
+        for parameter in self.text.split('&').filter(|text| Parameter::parse(text).name != skipped.as_bytes()) {
+            sink.push(separator);
+            sink.push(parameter.as_bytes());
+            separator = b"&";
+        }
+    }
+
+    /// Whether sorting and encoding the query would give the query.
+    pub(super) fn is_canonical(&self) -> bool {
+        let mut previous: Option<Parameter<'_>> = None;
+        self.text.is_empty()
+            || self.text.split('&').all(|text| {
+                let parameter = Parameter::parse(text);
+                let ordered = previous.replace(parameter).is_none_or(|before| before.compare(&parameter).is_le());
+                ordered
+                    && text.contains('=')
+                    && encoded(parameter.name).eq(parameter.name.iter().copied())
+                    && encoded(parameter.value).eq(parameter.value.iter().copied())
+            })
+    }
+
+    /// Whether the query holds, unescaped, what some reader takes for more than itself: `+` is a blank to form decoders,
+    /// `;` and `,` separate.
+    pub(super) fn holds_delimiters(&self) -> bool {
+        self.text.bytes().any(|byte| matches!(byte, b'+' | b',' | b';'))
+    }
+
+    /// Whether parameters of one name stand in the order into which they are sorted when they are encoded. Sorting
+    /// otherwise hides which of them is first, which is the one that counts to some readers.
+    pub(super) fn keeps_order_encoded(&self) -> bool {
+        all_pairs(self.by_encoding(), |one, next| one.at < next.at || compare_encoded(one.name, next.name).is_ne())
+    }
+
+    /// The same for sorting as sent, which also takes one name in two spellings for two.
+    pub(super) fn keeps_order_as_sent(&self) -> bool {
+        let alike = |one: &Parameter<'_>, next: &Parameter<'_>| {
+            one.name == next.name || compare_encoded(one.name, next.name).is_ne()
+        };
+        all_pairs(self.as_sent(), |one, next| one.at < next.at || one.name != next.name)
+            && all_pairs(self.by_encoding(), alike)
+    }
+
+    fn by_encoding(&self) -> &Sorted<'a> {
+        self.by_encoding.get_or_init(|| {
+            let mut sorted = self.collect();
+            let parameters = sorted.room.get_mut(..sorted.count).unwrap_or_default();
+            parameters.sort_unstable_by(|one, other| one.compare(other).then(one.at.cmp(&other.at)));
+            sorted
         })
+    }
+
+    fn as_sent(&self) -> &Sorted<'a> {
+        self.as_sent.get_or_init(|| {
+            let mut sorted = self.collect();
+            let parameters = sorted.room.get_mut(..sorted.count).unwrap_or_default();
+            parameters.sort_unstable_by_key(|parameter| (parameter.name, parameter.value, parameter.at));
+            sorted
+        })
+    }
+
+    fn collect(&self) -> Sorted<'a> {
+        let mut sorted = Sorted { room: [Parameter::default(); QUERY_PARAMETERS_MAX], count: 0 };
+        if !self.text.is_empty() {
+            let parameters = self.text.split('&').map(Parameter::parse);
+            let kept = parameters.filter(|parameter| self.skipped.is_none_or(|name| parameter.name != name.as_bytes()));
+            for (at, (place, parameter)) in (0_u8..).zip(sorted.room.iter_mut().zip(kept)) {
+                *place = Parameter { at, ..parameter };
+                sorted.count += 1;
+            }
+        }
+        sorted
+    }
+}
+
+/// Whether each parameter and the next one are as `wanted`.
+fn all_pairs(sorted: &Sorted<'_>, wanted: impl Fn(&Parameter<'_>, &Parameter<'_>) -> bool) -> bool {
+    let parameters = sorted.parameters();
+    parameters.iter().zip(parameters.iter().skip(1)).all(|(one, next)| wanted(one, next))
 }
 
 /// Letters, digits and `-._~` (RFC 3986 section 2.3).
@@ -144,6 +215,21 @@ pub(super) fn push_encoded(text: &[u8], encoding: Encoding, kept: &[u8], sink: &
     }
 }
 
+/// Compares two texts as they are once encoded. What both begin with is passed over as it is sent, back to before an
+/// escape: names with a long common beginning cost no more than others.
+fn compare_encoded(one: &[u8], other: &[u8]) -> Ordering {
+    let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let is_escape = |back: usize| same.checked_sub(back).and_then(|at| one.get(at)) == Some(&b'%');
+    let whole = if is_escape(1) {
+        same - 1
+    } else if is_escape(2) {
+        same - 2
+    } else {
+        same
+    };
+    encoded(one.get(whole..).unwrap_or_default()).cmp(encoded(other.get(whole..).unwrap_or_default()))
+}
+
 /// The bytes of `text` decoded and encoded again.
 fn encoded(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = text;
@@ -166,4 +252,38 @@ fn decode_first(text: &[u8]) -> Option<(u8, &[u8])> {
         return Some((high << 4 | low, rest));
     }
     text.split_first().map(|(byte, rest)| (*byte, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn passing_over_the_common_beginning_compares_alike(
+            one in "(a|%[46]1|%e1|%E1|-){0,6}", other in "(a|%[46]1|%e1|%E1|-){0,6}"
+        ) {
+            let slowly = encoded(one.as_bytes()).cmp(encoded(other.as_bytes()));
+            prop_assert_eq!(compare_encoded(one.as_bytes(), other.as_bytes()), slowly);
+        }
+    }
+
+    #[test]
+    fn parameters_of_one_name_out_of_order_are_found() {
+        for (query, encoded, as_sent) in [
+            ("b=2&a=1", true, true),
+            ("id=1&x=3&id=2", true, true),
+            ("id=2&id=1", false, false),
+            ("id=2&%69d=1", false, false),
+            ("id=1&%69d=2", true, false),
+            ("a=%7e2&b&a=1", false, true),
+            ("id=1&id=1", true, true),
+            ("", true, true),
+        ] {
+            let query = Query::of(Some(query), false);
+            assert_eq!((query.keeps_order_encoded(), query.keeps_order_as_sent()), (encoded, as_sent), "{query:?}");
+        }
+    }
 }

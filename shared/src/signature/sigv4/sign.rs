@@ -1,4 +1,5 @@
-//! Signing with SigV4, into buffers the caller reuses. Always the documented canonical form.
+//! Signing with SigV4, into buffers the caller reuses: in the documented canonical form, or, where that could mean another
+//! request too, in another one that the verifier accepts.
 
 use super::super::error::SignError;
 use super::super::hex;
@@ -7,7 +8,7 @@ use super::super::{QUERY_PARAMETERS_MAX, SIGNED_HEADERS_MAX};
 use super::authorization::ALGORITHM;
 use super::canonical::{Canonical, Form};
 use super::presigned::PRESIGNED_SECS_MAX;
-use super::query::SIGNATURE_PARAMETER;
+use super::query::{Query, SIGNATURE_PARAMETER};
 use super::scope::Scope;
 use super::signed_headers::SignedHeaders;
 use super::timestamp::AmzDate;
@@ -66,12 +67,13 @@ pub fn sign_sigv4_header(
     push_list(signed_headers, ";", out);
 
     let list = out.get(list_start..).and_then(|list| std::str::from_utf8(list).ok()).unwrap_or_default();
+    let query = Query::of(head.query, false);
     let canonical = Canonical {
         head,
-        signed_headers: SignedHeaders::new(list),
+        query: &query,
+        signed_headers: &SignedHeaders::locate(list, head).0,
         payload: params.payload,
-        form: Form::documented(scope.service),
-        presigned: false,
+        form: Form::to_sign(head, &query, scope.service),
     };
     let signature = canonical.signature(&scope, &params.date, key.signing_key(&scope));
     out.extend_from_slice(b", Signature=");
@@ -112,12 +114,15 @@ pub fn presign_sigv4(
     if query.split('&').count() >= QUERY_PARAMETERS_MAX {
         return Err(SignError::TooMany(QUERY_PARAMETERS_MAX));
     }
+    let list = query.get(list_start..).unwrap_or_default();
+    let head = &RequestHead { query: Some(query), ..*head };
+    let query = Query::of(Some(query), true);
     let canonical = Canonical {
-        head: &RequestHead { query: Some(query), ..*head },
-        signed_headers: SignedHeaders::new(query.get(list_start..).unwrap_or_default()),
+        head,
+        query: &query,
+        signed_headers: &SignedHeaders::locate(list, head).0,
         payload: params.payload,
-        form: Form::documented(scope.service),
-        presigned: true,
+        form: Form::to_sign(head, &query, scope.service),
     };
     let signature = canonical.signature(&scope, &params.date, key.signing_key(&scope));
     for part in ["&", SIGNATURE_PARAMETER, "="] {

@@ -44,7 +44,7 @@ async fn a_body_that_verifies_arrives_whole_with_and_without_a_length() {
         assert_eq!(source.ask(&request).await.status, 200);
         let seen = target.received().pop().unwrap();
         assert!(seen.complete && unchunked(&seen.body) == body, "{size}");
-        assert_eq!((find(&seen.body, b"Checksum: 1\r\n").is_some(), find(&seen.body, b"forged")), (true, None));
+        assert!(seen.body.ends_with(b"0\r\n\r\n"), "no signature covers a trailer of the source: none passes");
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::join3;
 use lgsp_shared::resource::Deadlines;
-use lgsp_shared::signature::{BodyRule, ExpectedDigest, SignatureScheme};
+use lgsp_shared::signature::{BodyRule, ExpectedDigest};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::watch;
@@ -214,7 +214,7 @@ impl Exchange {
         let memory = Held::new(&Arc::new(HeldBudget::new(BODY_BYTES_MAX as usize)), &Arc::default());
         let rule = BodyRule::Digest(ExpectedDigest::of(&self.request.body()));
         let gate = BodyGate::new(rule, None, declared, BODY_BYTES_MAX, memory).unwrap();
-        let mut upload = Upload::new(BodyDecoder::new(framing), gate, SignatureScheme::Rfc9421);
+        let mut upload = Upload::new(BodyDecoder::new(framing), gate);
         let mut out = Outgoing::default();
         out.head.extend_from_slice(format!("POST / HTTP/1.1\r\n{}\r\n", self.request.framing_line()).as_bytes());
         let never = NEVER.as_millis() as u64;
