@@ -39,8 +39,9 @@ impl Forged {
 
 /// As many parameters as are sorted, alike but for their ends, and spelt so that they are compared slowly.
 fn query() -> String {
-    let parameter =
-        |at: usize| format!("{}{:03}=%e1", if at % 2 == 0 { "%41".repeat(18) } else { "A".repeat(18) }, 127 - at);
+    let parameter = |at: usize| {
+        format!("{}{:03}=%e1", if at.is_multiple_of(2) { "%41".repeat(18) } else { "A".repeat(18) }, 127 - at)
+    };
     (0..127).map(parameter).collect::<Vec<_>>().join("&")
 }
 
