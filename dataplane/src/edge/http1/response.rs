@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 use httparse::{Header, Status};
 use lgsp_shared::head::Field;
+use lgsp_shared::refusal::Code;
 
 use super::connection::{Connection, Version};
 use super::fault::Fault;
@@ -31,16 +32,24 @@ pub struct Response<'a> {
 
 /// Finds the end of an answer's head.
 pub fn extent(input: &[u8], scanned: &mut usize) -> Result<Extent, Fault> {
-    let extent = super::head::extent(input, scanned).map_err(|_| Fault::target("the answer's head is malformed"))?;
+    let extent = super::head::extent(input, scanned).map_err(|fault| {
+        Fault::target(match fault.code {
+            Code::HeaderTooLarge => HEAD_TOO_LARGE,
+            Code::PathTooLong => "the answer's status line is too long",
+            _ => "the answer's head is malformed: a line ends in LF without CR",
+        })
+    })?;
     let length = match extent {
         Extent::Partial => input.len(),
         Extent::Complete(length) => length,
     };
     if length > HEADER_LIST_BYTES_MAX {
-        return Err(Fault::target("the answer's head is larger than 32 KiB"));
+        return Err(Fault::target(HEAD_TOO_LARGE));
     }
     Ok(extent)
 }
+
+const HEAD_TOO_LARGE: &str = "the answer's head is larger than 32 KiB";
 
 /// Parses a complete head of an answer to a request; `to_head` when that was HEAD.
 pub fn parse<'b: 's, 's>(bytes: &'b [u8], to_head: bool, fields: &'s mut Fields<'b>) -> Result<Response<'s>, Fault> {
@@ -48,7 +57,7 @@ pub fn parse<'b: 's, 's>(bytes: &'b [u8], to_head: bool, fields: &'s mut Fields<
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers)
-        .map_err(|_| Fault::target("the answer's head is malformed"))?;
+        .map_err(|error| Fault::target(named(error)))?;
     let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(Fault::target("the answer's status line is incomplete"));
     };
@@ -63,6 +72,22 @@ pub fn parse<'b: 's, 's>(bytes: &'b [u8], to_head: bool, fields: &'s mut Fields<
         fields.try_push(field).map_err(|_| Fault::target("the answer has more than 100 headers"))?;
     }
     interpret(code, Version::from_minor(minor), to_head, fields)
+}
+
+fn named(error: httparse::Error) -> &'static str {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => "the answer has more than 100 headers",
+        Error::HeaderName => {
+            "the answer's head is malformed: a header name is empty, folded, or holds a blank or another odd byte"
+        }
+        Error::HeaderValue => "the answer's head is malformed: a header value holds a control character",
+        Error::NewLine => "the answer's head is malformed: a line end is not CRLF",
+        Error::Status => "the answer's head is malformed: the status is not three digits and a reason",
+        Error::Version | Error::Token => {
+            "the answer's head is malformed: it does not begin with `HTTP/1.1` or `HTTP/1.0`"
+        }
+    }
 }
 
 fn interpret<'s>(status: u16, version: Version, to_head: bool, fields: &'s [Field<'s>]) -> Result<Response<'s>, Fault> {
@@ -149,6 +174,22 @@ mod tests {
             "\r\nHTTP/1.1 200 OK\r\n\r\n",
         ] {
             assert!(verdict(bad, false, |_| ()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_head_is_named() {
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(FIELDS_MAX + 1));
+        for (bad, why) in [
+            (many.as_str(), "more than 100 headers"),
+            ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "a header name"),
+            ("HTTP/1.1 200 OK\r\nA: \u{1}\r\n\r\n", "a control character"),
+            ("HTTP/1.1 2x0 OK\r\n\r\n", "three digits"),
+            ("SSH-2.0-OpenSSH\r\n\r\n", "does not begin with"),
+            ("HTTP/1.1 200 OK\nA: b\n\n", "LF without CR"),
+        ] {
+            let fault = verdict(bad, false, |_| ()).unwrap_err();
+            assert!(fault.detail.contains(why), "{bad:?}: {}", fault.detail);
         }
     }
 

@@ -81,10 +81,12 @@ async fn answers_that_are_not_unambiguous_http_are_not_passed_on() {
     }
 }
 
-/// Found with an answer of 101 headers: neither the caller nor the record was told what was wrong with it.
+/// Found with an answer of 101 headers: neither the caller nor the record said what was wrong with it.
 #[tokio::test]
 async fn what_was_wrong_with_an_answer_is_in_the_refusal_and_in_the_record() {
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(101));
     for (sent, code, detail) in [
+        (many.as_str(), "target-protocol", "more than 100 headers"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "target-protocol", "the answer's head is malformed"),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
